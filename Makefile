@@ -1,0 +1,58 @@
+# Everything runs in .venv, made from this project's files alone.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+TFIO_VENV ?= .venv-tfio
+DEMO ?= demo
+
+.PHONY: setup demo test test-all test-tfio lint bench wheel clean
+
+setup: $(STAMP)
+
+$(STAMP): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "error: Python 3.11 or newer is needed; found $$($(PYTHON) --version)"; echo; echo "hint: make PYTHON=python3.11 setup"; exit 1; }
+	$(PYTHON) -m venv $(VENV) || { echo "hint: on Debian or Ubuntu, apt-get install python3-venv"; exit 1; }
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet -e '.[dev,metrics,plots]'
+	@touch $(STAMP)
+
+# Installs, learns 41 public-domain drum hits for about three minutes, and writes new ones.
+demo: setup
+	$(BIN)/gan-audio prepare samples/drums --labels folder --recipe specgan/demo -o $(DEMO)/data
+	$(BIN)/gan-audio train --recipe specgan/demo --data $(DEMO)/data --run $(DEMO)/run
+	$(BIN)/gan-audio generate $(DEMO)/run -n 32 --seed 1 -o $(DEMO)/clips --contact-sheet $(DEMO)/clips.png
+	@echo
+	@echo "32 new drum hits:  $(DEMO)/clips/"
+	@echo "their picture:     $(DEMO)/clips.png"
+	@echo "more kicks:        $(BIN)/gan-audio generate $(DEMO)/run -n 100 --label kick -o kicks/"
+	@echo "your own sounds:   $(BIN)/gan-audio prepare FOLDER --labels folder --recipe specgan/small -o DATA"
+	@echo "                   $(BIN)/gan-audio train --recipe specgan/small --data DATA"
+
+test: setup
+	$(BIN)/python -m pytest
+
+# The slower checks too. Those on real recordings read the folder that GAN_AUDIO_DATA names.
+test-all: setup
+	$(BIN)/python -m pytest -m 'not tfio'
+
+# tensorflow-io loads with TensorFlow 2.16 and 2.17 only, so it is tested in an environment of its own.
+test-tfio:
+	test -x $(TFIO_VENV)/bin/python || $(PYTHON) -m venv $(TFIO_VENV)
+	$(TFIO_VENV)/bin/python -m pip install --quiet --upgrade pip
+	$(TFIO_VENV)/bin/python -m pip install --quiet -e '.[tfio]' pytest
+	$(TFIO_VENV)/bin/python -m pytest -m tfio
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: setup
+	@for script in benchmarks/*.py; do case $$script in */_*) continue;; esac; echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+wheel: setup
+	$(BIN)/python -m build --wheel
+
+clean:
+	rm -rf $(VENV) $(TFIO_VENV) $(DEMO) dist build

@@ -1,0 +1,180 @@
+"""The only code that prints. stdout is data, stderr is talk.
+
+Rich progress with rate and time left on a terminal, plain lines elsewhere; NO_COLOR is honoured by rich.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from ..errors import GanAudioError
+
+_PLAIN_INTERVAL = 10.0  # seconds between the plain progress lines of a log
+
+
+class _Settings:
+    quiet = False
+    json = False
+    verbose = False
+
+
+_settings = _Settings()
+
+
+def configure(*, quiet: bool = False, json_output: bool = False, verbose: bool = False) -> None:
+    """Sets how this process talks: `quiet` drops all talk but warnings and errors, `json_output` makes `result` print JSON."""
+    _settings.quiet, _settings.json, _settings.verbose = quiet, json_output, verbose
+
+
+def wants_json() -> bool:
+    return _settings.json
+
+
+def _rich(stderr: bool = True):
+    from rich.console import Console
+
+    return Console(stderr=stderr, highlight=False, soft_wrap=True)
+
+
+def say(text: str = "") -> None:
+    """A line of talk on stderr."""
+    if not _settings.quiet:
+        print(text, file=sys.stderr, flush=True)
+
+
+def warn(text: str) -> None:
+    """A line on stderr that also `--quiet` shows."""
+    _rich().print("[yellow]warning:[/yellow] ", end="")
+    print(text, file=sys.stderr, flush=True)
+
+
+def data(text: str) -> None:
+    """A line of data on stdout."""
+    print(text, flush=True)
+
+
+def raw(content: bytes) -> None:
+    """Bytes on stdout, such as a WAV for the next program of a pipe."""
+    sys.stdout.buffer.write(content)
+    sys.stdout.buffer.flush()
+
+
+def result(value: dict[str, Any]) -> None:
+    """The verb's machine-readable result: printed on stdout as one JSON object if `--json` was given, else nothing."""
+    if _settings.json:
+        print(json.dumps(value, indent=1, ensure_ascii=False, default=str), flush=True)
+
+
+def error(failure: GanAudioError) -> None:
+    """What went wrong, a blank line, and the hint."""
+    _rich().print("[bold red]error:[/bold red] ", end="")
+    print(failure.message, file=sys.stderr)
+    if failure.hint:
+        print(file=sys.stderr)
+        _rich().print("[bold cyan]hint:[/bold cyan] ", end="")
+        print(failure.hint, file=sys.stderr)
+    sys.stderr.flush()
+
+
+def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], *, to_stdout: bool = False) -> None:
+    """A table; on stderr unless it is the data that was asked for."""
+    if _settings.quiet and not to_stdout:
+        return
+    from rich.table import Table
+    from rich.text import Text
+
+    view = Table(title=title or None, title_justify="left", header_style="bold")
+    for index, column in enumerate(columns):
+        numeric = bool(rows) and all(isinstance(row[index], (int, float)) for row in rows)
+        view.add_column(column, justify="right" if numeric else "left", overflow="fold")
+    for row in rows:
+        view.add_row(*(Text(f"{cell:.4g}" if isinstance(cell, float) else str(cell)) for cell in row))
+    _rich(stderr=not to_stdout).print(view)
+
+
+class Progress:
+    """Given by `progress`: call `advance` as work is done."""
+
+    def __init__(self, label: str, total: float | None, unit: str):
+        self.label, self.total, self.unit = label, total, unit
+        self.done, self.note = 0.0, ""
+
+    def advance(self, amount: float = 1, note: str | None = None) -> None:
+        """`amount` more units are done; `note` is shown at the end of the line."""
+        self.done += amount
+        if note is not None:
+            self.note = note
+        self._show()
+
+    def _show(self) -> None: ...
+
+
+class _PlainProgress(Progress):
+    def __init__(self, label, total, unit):
+        super().__init__(label, total, unit)
+        self.started = self.shown = time.monotonic()
+
+    def _show(self) -> None:
+        now = time.monotonic()
+        if now - self.shown >= _PLAIN_INTERVAL:
+            self.shown = now
+            self._line(now)
+
+    def _line(self, now: float) -> None:
+        rate = self.done / max(now - self.started, 1e-9)
+        text = f"{self.label}: {self.done:g}"
+        if self.total:
+            text += f"/{self.total:g} {self.unit}, {rate:.3g} {self.unit}/s, {_duration((self.total - self.done) / max(rate, 1e-9))} left"
+        else:
+            text += f" {self.unit}, {rate:.3g} {self.unit}/s"
+        say(f"{text}  {self.note}".rstrip())
+
+
+class _RichProgress(Progress):
+    def __init__(self, label, total, unit, view, task):
+        super().__init__(label, total, unit)
+        self.view, self.task, self.started = view, task, time.monotonic()
+
+    def _show(self) -> None:
+        rate = self.done / max(time.monotonic() - self.started, 1e-9)
+        self.view.update(self.task, completed=self.done, rate=f"{rate:.3g} {self.unit}/s", note=self.note)
+
+
+@contextmanager
+def progress(label: str, total: float | None, unit: str) -> Iterator[Progress]:
+    """Progress of long work: `with progress("Sharding", 3000, "files") as bar: bar.advance()`."""
+    if _settings.quiet:
+        yield Progress(label, total, unit)
+        return
+    if not sys.stderr.isatty():
+        bar = _PlainProgress(label, total, unit)
+        yield bar
+        if time.monotonic() - bar.started >= _PLAIN_INTERVAL:
+            bar._line(time.monotonic())
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as View
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}", style="dim", markup=False),
+    )
+    with View(*columns, console=_rich(), transient=False) as view:
+        task = view.add_task(label, total=total, rate="", note="")
+        yield _RichProgress(label, total, unit, view, task)
+
+
+def _duration(seconds: float) -> str:
+    seconds = int(seconds)
+    if seconds >= 3600:
+        return f"{seconds // 3600} h {seconds % 3600 // 60:02d} min"
+    return f"{seconds // 60} min {seconds % 60:02d} s" if seconds >= 60 else f"{seconds} s"

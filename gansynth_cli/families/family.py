@@ -1,0 +1,177 @@
+"""What every family answers: its networks, the phases that train them, and how it is used afterwards."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from ..data.dataset_info import DatasetInfo
+from ..recipe_schema import Recipe
+
+Batch = Mapping[str, tf.Tensor]
+Losses = dict[str, tf.Tensor]
+
+
+@dataclass(frozen=True)
+class Draws:
+    """Random numbers of one step: pure functions of (recipe seed, step, phase, repeat), so a resumed run draws the same.
+
+    Per-example numbers are drawn for the whole batch and cut to this replica's part: two replicas draw what one would.
+
+    Attributes:
+        seed: int32 [2], the same on every replica.
+        replica: index of this replica, int32 scalar.
+        replicas: number of replicas, a Python int.
+    """
+
+    seed: tf.Tensor
+    replica: tf.Tensor
+    replicas: int = 1
+
+    def _named(self, name: str) -> tf.Tensor:
+        return tf.random.experimental.stateless_fold_in(self.seed, zlib.crc32(name.encode()) & 0x7FFFFFFF)
+
+    def _mine(self, everything: tf.Tensor, batch: tf.Tensor | int) -> tf.Tensor:
+        if self.replicas == 1:
+            return everything
+        start = self.replica * batch
+        return everything[start : start + batch]
+
+    def uniform(self, name: str, shape: tuple, low: float = 0.0, high: float = 1.0) -> tf.Tensor:
+        """float32 `shape`, U[low, high); `shape[0]` is this replica's batch."""
+        whole = (shape[0] * self.replicas, *shape[1:])
+        return self._mine(tf.random.stateless_uniform(whole, self._named(name), low, high), shape[0])
+
+    def normal(self, name: str, shape: tuple) -> tf.Tensor:
+        """float32 `shape`, N(0, 1); `shape[0]` is this replica's batch."""
+        whole = (shape[0] * self.replicas, *shape[1:])
+        return self._mine(tf.random.stateless_normal(whole, self._named(name)), shape[0])
+
+    def integers(self, name: str, shape: tuple, low: int, high: int) -> tf.Tensor:
+        """int32 `shape` in [low, high); `shape[0]` is this replica's batch."""
+        whole = (shape[0] * self.replicas, *shape[1:])
+        return self._mine(tf.random.stateless_uniform(whole, self._named(name), low, high, tf.int32), shape[0])
+
+    def shared_integers(self, name: str, shape: tuple, low: int, high: int) -> tf.Tensor:
+        """int32 `shape` in [low, high), one draw for the whole batch on all replicas (phase shuffle)."""
+        return tf.random.stateless_uniform(shape, self._named(name), low, high, tf.int32)
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One optimiser's step.
+
+    Attributes:
+        name: "critic", "generator", "critic_r1", ...: the prefix of its losses in the logs.
+        networks: Names of the networks it updates; every other network is constant in it.
+        losses: (batch, draws) -> named scalars, already weighted, each a mean over this replica's batch; their sum is
+            minimised.
+        optimizer: Key of `recipe.optimizers`. Phases with one key share the optimiser and its slots, so they must update
+            the same networks.
+        every: It runs on every n-th step.
+        repeats: Updates in one step, each on a fresh batch (n_critic).
+        start: Its first step.
+        weight_clip: After each update, clip the weights to [-c, c]; 0 does not (WGAN).
+    """
+
+    name: str
+    networks: tuple[str, ...]
+    losses: Callable[[Batch, Draws], Losses]
+    optimizer: str = "generator"
+    every: int = 1
+    repeats: int = 1
+    start: int = 0
+    weight_clip: float = 0.0
+
+    def active(self, step: int) -> bool:
+        """Whether it runs at this step (counted from 0). Decided on the host: a Python number inside a graph freezes."""
+        return step >= self.start and step % self.every == 0
+
+
+@dataclass(frozen=True)
+class BatchFeatures:
+    """What a family needs each batch to hold; checked against the data set before training.
+
+    A batch is a dict: `audio` float32 [batch, clip_samples, channels] in [-1, 1], and `label` int32 [batch] if `labels`.
+    """
+
+    sample_rate: int
+    channels: int
+    clip_samples: int
+    labels: bool = False
+    statistics: tuple[str, ...] = ()
+
+
+class Family(Protocol):
+    """A family: built from (recipe, data set facts), the same at training and at inference."""
+
+    recipe: Recipe
+    info: DatasetInfo
+    networks: dict[str, keras.Model]  # every network with weights, built
+    averaged: tuple[str, ...]  # networks whose moving average is kept and shipped
+
+    def phases(self) -> tuple[Phase, ...]:
+        """The phases in the order in which a step runs them."""
+        ...
+
+    def batch_features(self) -> BatchFeatures: ...
+
+    def preview(self, networks: Mapping[str, keras.Model], clips: int) -> np.ndarray:
+        """Fixed examples for samples/<step>/: float32 [clips, samples, channels], the same inputs at every step."""
+        ...
+
+    def inference_model(self, networks: Mapping[str, keras.Model]) -> keras.Model:
+        """The self-contained model that is saved as `model/<name>.keras` and used by the verb, statistics included."""
+        ...
+
+
+@keras.saving.register_keras_serializable(package="gan_audio")
+class AudioGenerator(keras.Model):
+    """A generator that needs nothing beside itself: latent (and label) in, audio out. Saved as `model/generator.keras`.
+
+    Args:
+        network: latent [batch, latent_dim] (and label int32 [batch]) -> the family's representation.
+        to_audio: A registered layer, representation -> float32 [batch, samples, channels] in [-1, 1].
+        sample_rate: Hz.
+        labels: Names of the classes in the order of their numbers; empty if it is unconditional.
+        latent: {"dim": int, "distribution": "uniform" (on [-1, 1]) or "normal"}.
+        provenance: Free JSON: recipe name, step, family, data fingerprint, project version.
+    """
+
+    def __init__(self, network, to_audio, sample_rate: int, labels=(), latent=None, provenance=None, **kwargs):
+        super().__init__(**kwargs)
+        self.network = network
+        self.to_audio = to_audio
+        self.sample_rate = int(sample_rate)
+        self.labels = tuple(labels)
+        self.latent = dict(latent or {})
+        self.provenance: dict[str, Any] = dict(provenance or {})
+
+    def call(self, inputs):
+        """`inputs`: {"latent": float32 [batch, dim]} and, if conditional, "label": int32 [batch]."""
+        arguments = [inputs["latent"], inputs["label"]] if self.labels else inputs["latent"]
+        return self.to_audio(self.network(arguments, training=False))
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "network": keras.saving.serialize_keras_object(self.network),
+            "to_audio": keras.saving.serialize_keras_object(self.to_audio),
+            "sample_rate": self.sample_rate,
+            "labels": list(self.labels),
+            "latent": self.latent,
+            "provenance": self.provenance,
+        }
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        config = dict(config)
+        for key in ("network", "to_audio"):
+            config[key] = keras.saving.deserialize_keras_object(config[key], custom_objects=custom_objects)
+        return cls(**config)

@@ -1,0 +1,247 @@
+"""Recipes: TOML files that say what is trained and how. Read, merged, checked and written back without TensorFlow.
+
+The order is: schema defaults < the chain of `extends` < the recipe itself < `--set KEY=VALUE`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, get_args, get_origin, get_type_hints
+
+import msgspec
+import tomli_w
+
+from .errors import RecipeError
+from .recipe_schema import FAMILIES, Optimizer, Recipe
+
+_PACKAGED = Path(__file__).parent / "_recipes"  # where the wheel puts them
+_CHECKOUT = Path(__file__).parent.parent / "recipes"
+
+
+def recipes_folder() -> Path:
+    """The folder of the recipes that ship with gan-audio."""
+    return _PACKAGED if _PACKAGED.is_dir() else _CHECKOUT
+
+
+def shipped_recipes() -> list[str]:
+    """Names of the shipped recipes, such as `wavegan/small`, sorted."""
+    root = recipes_folder()
+    return sorted(p.relative_to(root).with_suffix("").as_posix() for p in root.glob("*/*.toml"))
+
+
+def find_recipe(name: str) -> Path:
+    """The file of a recipe: a path to a .toml file, `family/size`, or `family` for `family/base`.
+
+    Raises:
+        RecipeError: Nothing has that name; the nearest shipped names are listed.
+    """
+    if name.endswith(".toml"):
+        path = Path(name)
+        if path.is_file():
+            return path
+        raise RecipeError(f"The recipe file {name} does not exist.", hint="gan-audio recipes list")
+    for candidate in (name, f"{name}/base"):
+        path = recipes_folder() / f"{candidate}.toml"
+        if path.is_file():
+            return path
+    raise RecipeError(f"There is no recipe named {name!r}.{_nearest(name, shipped_recipes())}", hint="gan-audio recipes list")
+
+
+def load_recipe(name: str, overrides: Iterable[str] = ()) -> Recipe:
+    """Reads, merges and checks a recipe.
+
+    Args:
+        name: As for `find_recipe`.
+        overrides: `dotted.key=value` texts; the value is parsed as TOML, or taken as a string where that fails.
+
+    Raises:
+        RecipeError: Unknown key, wrong type, value out of range, or a file that is not TOML.
+    """
+    path = find_recipe(name)
+    tree = _read_tree(path)
+    for text in overrides:
+        _apply_override(tree, text)
+    tree["name"] = _recipe_name(path)
+    return recipe_from_tree(tree, source=str(path))
+
+
+def recipe_from_tree(tree: Mapping[str, Any], source: str = "recipe") -> Recipe:
+    """Checks a merged tree of tables and makes the frozen recipe of it."""
+    tree = dict(tree)
+    tree.pop("extends", None)
+    family = tree.get("family")
+    if family not in FAMILIES:
+        raise RecipeError(
+            f"{source}: family is {family!r}; expected one of {', '.join(sorted(FAMILIES))}.{_nearest(str(family), FAMILIES)}",
+            hint="gan-audio recipes list",
+        )
+    schema = FAMILIES[family]
+    _check_keys(tree, Recipe, "", source, {"model": schema.model, "losses": schema.losses}, schema.optimizers)
+    model = _convert(tree.pop("model", {}), schema.model, "model", source)
+    losses = _convert(tree.pop("losses", {}), schema.losses, "losses", source)
+    optimizers = tree.pop("optimizers", {})
+    converted = {key: _convert(optimizers.get(key, {}), Optimizer, f"optimizers.{key}", source) for key in schema.optimizers}
+    recipe = _convert(tree, Recipe, "", source)
+    return dataclasses.replace(recipe, model=model, losses=losses, optimizers=converted)
+
+
+def recipe_to_tree(recipe: Recipe) -> dict[str, Any]:
+    """The recipe as plain tables, every default written out; `recipe_from_tree` gives the same recipe back."""
+    return dataclasses.asdict(recipe)
+
+
+def recipe_to_toml(recipe: Recipe) -> str:
+    """The resolved recipe as TOML text, as a run folder keeps it."""
+    return tomli_w.dumps(recipe_to_tree(recipe))
+
+
+def recipe_from_toml(path: Path) -> Recipe:
+    """Reads a resolved recipe back, as a run folder holds it."""
+    return recipe_from_tree(_parse(path), source=str(path))
+
+
+def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Dotted keys to values: `{"data": {"channels": 1}}` gives `{"data.channels": 1}`."""
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            flat.update(flatten(value, f"{prefix}{key}."))
+        else:
+            flat[prefix + key] = value
+    return flat
+
+
+def diff_recipes(left: Recipe, right: Recipe) -> dict[str, tuple[Any, Any]]:
+    """The dotted keys in which two recipes differ, with both values; None where one has no such key."""
+    a, b = flatten(recipe_to_tree(left)), flatten(recipe_to_tree(right))
+    ignored = {"name", "title"}
+    return {k: (a.get(k), b.get(k)) for k in sorted({*a, *b} - ignored) if a.get(k) != b.get(k)}
+
+
+def _recipe_name(path: Path) -> str:
+    try:
+        return path.resolve().relative_to(recipes_folder().resolve()).with_suffix("").as_posix()
+    except ValueError:
+        return path.stem
+
+
+def _parse(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except tomllib.TOMLDecodeError as error:
+        raise RecipeError(f"{path} is not valid TOML: {error}.") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise RecipeError(f"{path} cannot be read: {error}.") from error
+
+
+def _read_tree(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
+    if path.resolve() in seen:
+        raise RecipeError(f"{path}: the chain of extends comes back to itself: {' -> '.join(p.name for p in seen)}.")
+    tree = _parse(path)
+    parent = tree.pop("extends", None)
+    if parent is None:
+        return tree
+    if not isinstance(parent, str):
+        raise RecipeError(f"{path}: extends is {parent!r}; expected the name or path of a recipe.")
+    sibling = path.parent / parent
+    parent_path = sibling if parent.endswith(".toml") and sibling.is_file() else find_recipe(parent)
+    base = _read_tree(parent_path, (*seen, path.resolve()))
+    base.pop("title", None)
+    return _merge(base, tree)
+
+
+def _merge(base: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    for key, value in changes.items():
+        if isinstance(value, Mapping) and isinstance(base.get(key), dict):
+            _merge(base[key], value)
+        else:
+            base[key] = value
+    return base
+
+
+def _apply_override(tree: dict[str, Any], text: str) -> None:
+    key, separator, raw = text.partition("=")
+    key = key.strip()
+    if not separator or not re.fullmatch(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*", key):
+        raise RecipeError(f"--set {text!r} is not KEY=VALUE.", hint="for example --set training.steps=1000")
+    try:
+        value = tomllib.loads(f"value = {raw}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = raw.strip()
+    *tables, leaf = key.split(".")
+    node = tree
+    for table in tables:
+        child = node.setdefault(table, {})
+        if not isinstance(child, dict):
+            raise RecipeError(f"--set {key}: {table} is a value, not a table.")
+        node = child
+    node[leaf] = value
+
+
+def _check_keys(
+    tree: Mapping[str, Any],
+    schema: type,
+    prefix: str,
+    source: str,
+    replaced: Mapping[str, type] | None = None,
+    optimizers: tuple[str, ...] = (),
+) -> None:
+    hints = get_type_hints(schema)
+    for key, value in tree.items():
+        dotted = prefix + key
+        if key not in hints:
+            known = [prefix + name for name in hints]
+            raise RecipeError(f"{source}: there is no key {dotted!r}.{_nearest(dotted, known)}", hint="gan-audio recipes show --resolved NAME")
+        kind = (replaced or {}).get(key, hints[key])
+        if dotted == "optimizers":
+            _require_table(value, dotted, source)
+            for name, table in value.items():
+                if name not in optimizers:
+                    raise RecipeError(f"{source}: there is no optimizer {name!r}; this family has {', '.join(optimizers)}.")
+                _require_table(table, f"optimizers.{name}", source)
+                _check_keys(table, Optimizer, f"optimizers.{name}.", source)
+        elif dataclasses.is_dataclass(kind):
+            _require_table(value, dotted, source)
+            _check_keys(value, kind, f"{dotted}.", source)
+
+
+def _require_table(value: Any, dotted: str, source: str) -> None:
+    if not isinstance(value, Mapping):
+        raise RecipeError(f"{source}: {dotted} is {value!r}; expected a table [{dotted}].")
+
+
+def _convert(tree: Any, schema: type, prefix: str, source: str) -> Any:
+    try:
+        return msgspec.convert(tree, schema)
+    except msgspec.ValidationError as error:
+        reason, _, where = str(error).partition(" - at `$")
+        key = (prefix + where.rstrip("`")).lstrip(".")
+        value = _lookup(tree, where.rstrip("`"))
+        choices = _choices(schema, where.rstrip("`"))
+        if choices:
+            reason = f"expected one of {', '.join(choices)}"
+        else:
+            reason = reason[0].lower() + reason[1:]
+        raise RecipeError(f"{source}: {key} is {value!r}: {reason}.{_nearest(str(value), choices)}") from error
+
+
+def _lookup(tree: Any, where: str) -> Any:
+    for part in filter(None, where.split(".")):
+        tree = tree[part] if isinstance(tree, Mapping) and part in tree else None
+    return tree
+
+
+def _choices(schema: Any, where: str) -> list[str]:
+    for part in filter(None, where.split(".")):
+        schema = get_type_hints(schema).get(part) if dataclasses.is_dataclass(schema) else None
+    return [str(v) for v in get_args(schema)] if get_origin(schema) is not None and str(get_origin(schema)).endswith("Literal") else []
+
+
+def _nearest(word: str, known: Iterable[str]) -> str:
+    match = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
+    return f" Did you mean {match[0]!r}?" if match else ""

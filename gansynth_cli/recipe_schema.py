@@ -1,0 +1,177 @@
+"""What a recipe may say: frozen dataclasses, one a TOML table, read without TensorFlow.
+
+The types and ranges here are the whole validation: `msgspec` checks them, and a key that is not a field is refused with
+the nearest field named. A new family adds its `[model]` (and, if it has any, `[losses]`) dataclass here and one line to
+`FAMILIES`; its networks live in `families/`. They are apart because a recipe must fail before TensorFlow loads, while a
+family's file is built on TensorFlow.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+Count = Annotated[int, Meta(ge=0)]
+Positive = Annotated[int, Meta(ge=1)]
+Weight = Annotated[float, Meta(ge=0)]
+Rate = Annotated[float, Meta(gt=0)]
+Fraction = Annotated[float, Meta(ge=0, le=1)]
+
+
+@dataclass(frozen=True)
+class Augment:
+    """`[data.augment]`: random changes of each training clip, drawn anew every epoch. All off by default."""
+
+    gain_db: Weight = 0.0  # gain drawn uniformly from [-gain_db, 0] dB
+    polarity: Fraction = 0.0  # probability of flipping the sign
+    shift_samples: Count = 0  # shift drawn from [-n, n] samples; the gap is filled with zeros
+
+
+@dataclass(frozen=True)
+class Data:
+    """`[data]`: what a training clip is, and how clips are drawn from the data set."""
+
+    sample_rate: Positive = 16000  # Hz
+    channels: Positive = 1
+    clip_samples: Positive = 16384
+    batch_size: Positive = 64  # over all replicas
+    shuffle_clips: Count = 4096  # size of the shuffle buffer; 0 keeps the order of the shards
+    crop: Literal["random", "start", "centre"] = "random"
+    balance: Literal["none", "class"] = "none"  # "class" repeats the clips of rare labels
+    deterministic: bool = True  # the same seed gives the same batches; false lets shards overtake each other
+    peak_normalize: bool = False  # scale each clip to a peak of 1 after cropping
+    augment: Augment = field(default_factory=Augment)
+
+
+@dataclass(frozen=True)
+class Adversarial:
+    """`[adversarial]`: the game between generator and critic, shared by every family.
+
+    `loss` names: minimax (Goodfellow et al. 2014, eq. 1), nonsaturating (same paper, section 3), wgan (Arjovsky et al.
+    2017, with `weight_clip`), wgan-gp (Gulrajani et al. 2017), lsgan (Mao et al. 2017), hinge (Lim and Ye 2017).
+    """
+
+    loss: Literal["minimax", "nonsaturating", "wgan", "wgan-gp", "lsgan", "hinge"] = "wgan-gp"
+    critic_repeats: Positive = 5  # critic updates for each generator update
+    critic_start: Count = 0  # first step at which the critic is trained and judges the generator
+    gradient_penalty: Weight = 10.0  # lambda of WGAN-GP; used by loss = "wgan-gp"
+    weight_clip: Rate = 0.01  # used by loss = "wgan"
+    drift: Weight = 0.0  # times E[D(real)^2] (Karras et al. 2018)
+    r1: Weight = 0.0  # gamma of the R1 penalty on real clips (Mescheder et al. 2018); 0 switches it off
+    r1_every: Positive = 16  # lazy regularisation: every n-th step, n times as strong (Karras et al. 2020)
+
+
+@dataclass(frozen=True)
+class Optimizer:
+    """`[optimizers.NAME]`: one for each group of networks that is trained together."""
+
+    name: Literal["adam", "adamw", "rmsprop", "sgd"] = "adam"
+    learning_rate: Rate = 1e-4
+    beta_1: Annotated[float, Meta(ge=0, lt=1)] = 0.5
+    beta_2: Annotated[float, Meta(ge=0, lt=1)] = 0.9
+    epsilon: Rate = 1e-8  # TensorFlow 1's default; Keras 3 has 1e-7
+    weight_decay: Weight = 0.0  # adamw only
+    rho: Annotated[float, Meta(ge=0, lt=1)] = 0.9  # rmsprop only
+    clip_norm: Weight = 0.0  # clip the gradients to this global norm; 0 switches it off
+    schedule: Literal["constant", "linear", "cosine", "exponential"] = "constant"
+    warmup_steps: Count = 0  # the rate rises linearly from 0
+    decay_steps: Count = 0  # linear, cosine: steps until `final_fraction`; 0 means training.steps
+    final_fraction: Fraction = 0.0  # linear, cosine: the rate at the end, as a fraction of learning_rate
+    decay_rate: Annotated[float, Meta(gt=0, le=1)] = 0.999  # exponential: factor every decay_every steps
+    decay_every: Positive = 1000
+
+
+@dataclass(frozen=True)
+class Training:
+    """`[training]`: how long, how precisely, and what is kept. A budget of 0 is no limit; the first one reached ends the run."""
+
+    steps: Count = 200_000
+    epochs: Weight = 0.0
+    minutes: Weight = 0.0
+    ema: Annotated[float, Meta(ge=0, lt=1)] = 0.0  # decay of the averaged generator that is shipped; 0 switches it off
+    ema_warmup: bool = True  # decay = min(ema, (1 + step) / (10 + step))
+    precision: Literal["float32", "mixed_float16", "mixed_bfloat16"] = "float32"
+    jit: bool = False  # compile the step with XLA; slower on CPUs
+    log_every: Positive = 100  # steps
+    preview_every: Count = 1000  # steps between samples/<step>/; 0 switches previews off
+    preview_clips: Positive = 16
+    checkpoint_every: Positive = 1000  # steps
+    keep_checkpoints: Positive = 3
+    best_metric: str = ""  # e.g. "preview/frechet_logmel": also keep the checkpoint where it was best
+    best_mode: Literal["min", "max"] = "min"
+    stop_on_collapse: Count = 3  # stop after this many previews in a row that are silent or all alike; 0 never
+
+
+@dataclass(frozen=True)
+class WaveGANModel:
+    """`[model]` of family wavegan (Donahue et al. 2019, and the authors' second version of the code)."""
+
+    latent_dim: Positive = 100
+    latent: Literal["uniform", "normal"] = "uniform"
+    dim: Positive = 64  # d: channels of the last hidden layer of G and of the first of D
+    kernel: Positive = 25
+    upsample: Literal["transposed", "nearest"] = "transposed"
+    phase_shuffle: Count = 2  # radius in samples; 0 switches it off
+    postprocess_filter: Count = 0  # length of the learned filter after tanh (the paper: 512); 0 switches it off
+    batch_norm: bool = False
+    conditioning: Literal["none", "projection"] = "none"
+    label_dim: Positive = 32  # width of the label embedding that G reads
+
+
+@dataclass(frozen=True)
+class SpecGANModel:
+    """`[model]` of family specgan (Donahue et al. 2019)."""
+
+    latent_dim: Positive = 100
+    latent: Literal["uniform", "normal"] = "uniform"
+    dim: Positive = 64
+    kernel: Positive = 5
+    fft: Positive = 256  # samples; the Nyquist bin is dropped, so there are fft / 2 bins
+    hop: Positive = 128  # samples
+    frames: Positive = 128
+    log_offset: Rate = 1e-6
+    clip_deviations: Rate = 3.0  # the normalised log spectrogram is clipped at this many standard deviations
+    griffin_lim_iterations: Count = 16
+    griffin_lim_momentum: Annotated[float, Meta(ge=0, lt=1)] = 0.0  # .99: fast Griffin-Lim (Perraudin et al. 2013)
+    batch_norm: bool = False
+    minibatch_stddev: bool = False
+    conditioning: Literal["none", "projection"] = "none"
+    label_dim: Positive = 32
+
+
+@dataclass(frozen=True)
+class NoLosses:
+    """`[losses]` of a family whose only loss is the adversarial one."""
+
+
+@dataclass(frozen=True)
+class FamilySchema:
+    """The tables of a family: `[model]`, `[losses]`, and the names that `[optimizers.NAME]` may have."""
+
+    model: type
+    losses: type = NoLosses
+    optimizers: tuple[str, ...] = ("generator", "critic")
+
+
+FAMILIES: dict[str, FamilySchema] = {
+    "wavegan": FamilySchema(WaveGANModel),
+    "specgan": FamilySchema(SpecGANModel),
+}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A whole recipe, resolved. `model` and `losses` are instances of the family's dataclasses."""
+
+    family: str
+    name: str = ""  # e.g. "wavegan/small"; set by the loader
+    title: str = ""  # one line for `recipes list`
+    seed: int = 0
+    data: Data = field(default_factory=Data)
+    model: object = None
+    losses: object = field(default_factory=NoLosses)
+    adversarial: Adversarial = field(default_factory=Adversarial)
+    optimizers: dict[str, Optimizer] = field(default_factory=dict)
+    training: Training = field(default_factory=Training)
