@@ -48,7 +48,7 @@ class DatasetInfo:
         labels: Label names in the order of their numbers; empty when there are none.
         splits: "train", "validation", "test" -> facts.
         split_by: "file" or "speaker".
-        statistics: Name -> value. `spectrogram/<key>/mean` and `.../deviation` are lists of floats, one a frequency bin.
+        statistics: Name -> {"mean": [...], "deviation": [...]}, one float a frequency bin; names as `statistics_key` gives them.
         prepared_with: The options of `prepare`.
         sources: One entry a source file: path, SHA-256, split, clips, label, speaker.
         skipped: One entry a file that gave no clip: path, reason.
@@ -91,7 +91,9 @@ def read_dataset_info(path: Path) -> DatasetInfo:
     except msgspec.DecodeError as error:
         raise DatasetError(f"{file} is damaged: {error}.", hint="prepare the data set again") from error
     if info.format_version != FORMAT_VERSION:
-        raise DatasetError(f"{file} has format version {info.format_version}; this version reads {FORMAT_VERSION}.", hint="prepare the data set again")
+        raise DatasetError(
+            f"{file} has format version {info.format_version}; this version reads {FORMAT_VERSION}.", hint="prepare the data set again"
+        )
     return info
 
 

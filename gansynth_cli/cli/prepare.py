@@ -1,0 +1,191 @@
+"""`gan-audio prepare`: folders of recordings in, a data set for training out."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..errors import EXIT_FAILED, EXIT_OK, UsageError
+from ..recipe_schema import Data
+from . import console
+
+_SOUND, _LABELS, _SPLITS = "Sound", "Labels", "Splits"
+
+
+def command(
+    inputs: Annotated[list[str], typer.Argument(metavar="INPUT...", help="Folders (searched to any depth) and files.")],
+    output: Annotated[str, typer.Option("-o", "--output", metavar="DATA", help="The data set folder to make.")],
+    recipe: Annotated[str, typer.Option(help="Take rate, channels, clip length and statistics from this recipe.")] = "",
+    set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key of the recipe.")] = None,
+    sample_rate: Annotated[int, typer.Option(help="Hz.  [default: the recipe's, else 16000]", rich_help_panel=_SOUND)] = 0,
+    channels: Annotated[int, typer.Option(help="1 mixes down; 2 keeps stereo and doubles mono.  [default: the recipe's, else 1]")] = 0,
+    clip_samples: Annotated[
+        int, typer.Option(help="Length of a clip; 0 keeps recordings whole.  [default: the recipe's, else 16384]")
+    ] = -1,
+    clip_seconds: Annotated[float, typer.Option(help="The same in seconds.")] = 0.0,
+    hop_samples: Annotated[int, typer.Option(help="From one clip to the next.  [default: the clip length]")] = 0,
+    short: Annotated[str, typer.Option(help="What to do with short recordings and last pieces: pad, loop or drop.")] = "pad",
+    min_seconds: Annotated[float, typer.Option(help="Drop recordings shorter than this.")] = 0.02,
+    max_clips: Annotated[int, typer.Option(help="Clips of one recording at most; 0 is no limit.")] = 0,
+    trim_silence: Annotated[float, typer.Option(metavar="DB", help="Cut both ends this far below the loudest part; 0 does not.")] = 0.0,
+    level: Annotated[str, typer.Option(help="Bring each recording to one level: none, peak, rms or lufs.")] = "none",
+    level_target: Annotated[float | None, typer.Option(metavar="DB", help="[default: peak -1 dBFS, rms -20 dBFS, lufs -23 LUFS]")] = None,
+    onset_align: Annotated[bool, typer.Option("--onset-align", help="Start each recording at its first onset: for one-shots.")] = False,
+    preroll_ms: Annotated[float, typer.Option(help="Kept before that onset.")] = 2.0,
+    labels: Annotated[str, typer.Option(help="none, folder, pattern, csv or layout.  [default: what the options below imply]")] = "auto",
+    label_pattern: Annotated[str, typer.Option(metavar="REGEX", help="With the group (?P<label>...) and maybe (?P<speaker>...).")] = "",
+    label_csv: Annotated[str, typer.Option(metavar="FILE", help="Columns path,label and maybe speaker,split.")] = "",
+    layout: Annotated[str, typer.Option(help="A known corpus: folder, fsdd, sc09, nsynth or csv.")] = "",
+    label_field: Annotated[str, typer.Option(help="nsynth: pitch, instrument_family_str, ...")] = "pitch",
+    select: Annotated[str, typer.Option(metavar="REGEX", help="Only recordings whose path matches.")] = "",
+    exclude: Annotated[str, typer.Option(metavar="REGEX", help="No recordings whose path matches.")] = "",
+    split_by: Annotated[str, typer.Option(help="file or speaker.  [default: the corpus's own splits, else file]")] = "auto",
+    validation: Annotated[float, typer.Option(help="Fraction of the recordings, or speakers, for validation.")] = 0.1,
+    test: Annotated[float, typer.Option(help="Fraction for test.")] = 0.1,
+    holdout_speakers: Annotated[str, typer.Option(metavar="A,B", help="Speakers that are test alone.")] = "",
+    shards: Annotated[int, typer.Option(help="Shards of the train split; 0 chooses.")] = 0,
+    name: Annotated[str, typer.Option(help="First part of the shards' names.  [default: the output folder's]")] = "",
+    jobs: Annotated[int, typer.Option("-j", "--jobs", help="Worker processes; 0 is one for each core.")] = 0,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the data set that is there.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Decode and count, write nothing.")] = False,
+    json_output: Annotated[bool, typer.Option("--json", help="Print the outcome as JSON on stdout.")] = False,
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Only warnings and errors.")] = False,
+) -> int:
+    """Turn folders of recordings into a data set for training.
+
+    Any format of libsndfile, any mixture of rates, channels and bit depths. The same command again goes on after an
+    interruption. Exit code 1 if a recording could not be decoded; the others are in the data set all the same.
+    """
+    console.configure(quiet=quiet, json_output=json_output)
+    from ..data.clip_cutting import CutOptions
+    from ..data.layouts import LabelOptions
+    from ..data.prepare import PrepareOptions, prepare
+    from ..data.prepare_work import SplitOptions
+    from ..recipe import load_recipe
+
+    if set_ and not recipe:
+        raise UsageError("--set changes a recipe, but there is no --recipe.")
+    loaded = load_recipe(recipe, set_ or ()) if recipe else None
+    wanted = loaded.data if loaded else Data()
+    if clip_seconds and clip_samples >= 0:
+        raise UsageError("--clip-samples and --clip-seconds say the same thing; give one of them.")
+    rate = sample_rate or wanted.sample_rate
+    length = round(clip_seconds * rate) if clip_seconds else wanted.clip_samples if clip_samples < 0 else clip_samples
+    if jobs < 0:
+        raise UsageError(f"--jobs is {jobs}; expected at least 1, or 0 for one a core.")
+    if (
+        labels == "auto"
+        and not (label_pattern or label_csv or layout)
+        and getattr(loaded and loaded.model, "conditioning", "none") != "none"
+    ):
+        labels = "folder"
+    options = PrepareOptions(
+        cut=CutOptions(
+            sample_rate=rate,
+            channels=channels or wanted.channels,
+            clip_samples=length,
+            hop_samples=hop_samples,
+            short=short,
+            min_seconds=min_seconds,
+            max_clips=max_clips,
+            trim_silence=trim_silence,
+            level=level,
+            level_target=level_target,
+            onset_align=onset_align,
+            preroll_ms=preroll_ms,
+        ),
+        labels=LabelOptions(labels, label_pattern, label_csv, layout, label_field, select, exclude),
+        splits=SplitOptions(split_by, validation, test, tuple(filter(None, (part.strip() for part in holdout_speakers.split(","))))),
+        name=name,
+        shards=shards,
+    )
+    with console.progress("Preparing", None, "files") as bar:
+
+        def progress(done: int, total: int, file: str) -> None:
+            bar.total = total
+            bar.advance(done - bar.done, file)
+
+        report = prepare(
+            inputs,
+            output,
+            options,
+            specs=getattr(loaded.model, "statistics", ()) if loaded else (),
+            peak_normalize=wanted.peak_normalize,
+            jobs=jobs,
+            overwrite=overwrite,
+            dry_run=dry_run,
+            progress=progress,
+        )
+    _show(report, replace(options, name=report.info.name))
+    console.result(report.to_json())
+    return EXIT_FAILED if report.failed else EXIT_OK
+
+
+def _show(report, options) -> None:
+    for text in report.warnings:
+        console.warn(text)
+    info = report.info
+    length = f"{info.clip_samples} samples ({info.clip_samples / info.sample_rate:.3g} s)" if info.clip_samples else "their own length"
+    title = f"{info.name}: {info.sample_rate} Hz, {info.channels} channel{'s' * (info.channels > 1)}, clips of {length}"
+    splits = list(info.splits)
+    rows = [
+        [label or "(all)"]
+        + [_count(info.splits[split], label) for split in splits]
+        + [sum(_count(info.splits[split], label) for split in splits)]
+        for label in info.labels
+    ]
+    total = sum(split.clips for split in info.splits.values())
+    rows.append(["all clips"] + [info.splits[split].clips for split in splits] + [total])
+    seconds = [info.splits[split].seconds for split in splits]
+    rows.append(["seconds"] + [round(value, 1) for value in seconds] + [round(sum(seconds), 1)])
+    if len(rows) > 42:
+        rows = [*rows[:20], ["..."] + [""] * (len(splits) + 1), *rows[-20:]]
+    console.table(title, ["label", *splits, "all"], rows)
+    if report.outcomes:
+        console.table("Recordings", ["what", "count", "why, or which"], _recording_rows(report))
+    if report.status == "unchanged":
+        console.say(
+            f"{report.output} is finished already, with these recordings and options; nothing to do. --overwrite prepares it again."
+        )
+        return
+    if report.status == "statistics added":
+        console.say(f"{report.output} is finished already; the recipe's statistics were added.")
+        return
+    files = len(report.outcomes)
+    again = f", {report.resumed_files} of them done before the interruption" if report.resumed_files else ""
+    done = "would give" if report.status == "dry run" else "gave"
+    console.say(f"{files} recordings {done} {total} clips in {report.elapsed:.1f} s{again}.")
+    if report.status == "written":
+        console.say(f"Written to {report.output}. Next: gan-audio train --recipe NAME --data {Path(report.output)}")
+
+
+def _count(split, label: str) -> int:
+    return split.label_counts.get(label, 0)
+
+
+def _recording_rows(report) -> list[list[object]]:
+    outcomes = report.outcomes
+    rows: list[list[object]] = [["kept", sum(outcome.clips > 0 for outcome in outcomes), "gave clips"]]
+    for key, what, why in (
+        ("padded", "clips padded", "shorter than a clip: zeros at the end"),
+        ("looped", "clips looped", "shorter than a clip: repeated"),
+        ("short_pieces", "pieces dropped", "last pieces too short, or --short drop"),
+        ("silent_clips", "clips dropped", "silent"),
+        ("clipped", "clips clipped", "samples beyond full scale; --level peak avoids it"),
+        ("limited", "level limited", "the peak did not allow the level"),
+    ):
+        count = int(report.total(key))
+        if count:
+            rows.append([what, count, why])
+    for what, key in (("dropped", "dropped"), ("failed", "failed")):
+        reasons = Counter(getattr(outcome, key) for outcome in getattr(report, key))
+        for reason, count in reasons.most_common(12):
+            names = [outcome.name for outcome in outcomes if getattr(outcome, key) == reason]
+            rows.append([what, count, f"{reason}: {', '.join(names[:3])}{', ...' if count > 3 else ''}"])
+    for reason, count in Counter(reason for _, reason in report.left_out).most_common(12):
+        rows.append(["left out", count, reason])
+    return rows

@@ -1,0 +1,74 @@
+"""Clips out of shards in numpy, undisturbed: for statistics and metrics. No TensorFlow."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import DatasetError
+from . import audio_file, shards
+from .dataset_info import DatasetInfo
+
+
+@dataclass(frozen=True)
+class ShardClips:
+    """The clips of a prepared data set as training sees them, but for the augmentation and the random place of the crop.
+
+    Attributes:
+        info: Facts of the data set.
+        folder: Where its shards lie.
+        clip_samples: Crop or pad each clip to this many samples; 0 keeps it.
+        crop: "start" or "centre"; "random" takes the start.
+        peak_normalize: Scale each clip to a peak of 1.
+    """
+
+    info: DatasetInfo
+    folder: Path
+    clip_samples: int = 0
+    crop: str = "start"
+    peak_normalize: bool = False
+
+    def clips(self, split: str, limit: int | None = None) -> Iterator[tuple[np.ndarray, str]]:
+        """(float32 [samples, channels], label name or "") in the order of the shards, one of each shard in turn.
+
+        Raises:
+            DatasetError: No such split, or a damaged shard.
+        """
+        labels = self.info.labels
+        for index, clip in enumerate(self.records(split)):
+            if limit is not None and index >= limit:
+                return
+            audio = audio_file.pcm_of_wav_bytes(clip.audio).astype(np.float32) / np.float32(32768)
+            yield conform_clip(audio, self.clip_samples, self.crop, self.peak_normalize), labels[clip.label] if labels else ""
+
+    def records(self, split: str) -> Iterator[shards.ClipRecord]:
+        """The records in the order in which `prepare` made them."""
+        if split not in self.info.splits:
+            raise DatasetError(
+                f"The data set {self.info.name!r} has no split {split!r}; it has {', '.join(self.info.splits)}.",
+                hint="prepare it again with --validation and --test fractions above 0",
+            )
+        readers = [shards.read_records(path) for path in shards.shard_paths(self.info.splits[split], self.folder)]
+        while readers:  # clips went to the shards in turn
+            for reader in list(readers):
+                record = next(reader, None)
+                if record is None:
+                    readers.remove(reader)
+                else:
+                    yield shards.decode_example(record)
+
+
+def conform_clip(audio: np.ndarray, clip_samples: int, crop: str, peak_normalize: bool) -> np.ndarray:
+    """[samples, channels] cropped or padded with zeros at its end to [clip_samples, channels], maybe scaled to a peak of 1."""
+    if clip_samples and len(audio) > clip_samples:
+        start = (len(audio) - clip_samples) // 2 if crop == "centre" else 0
+        audio = audio[start : start + clip_samples]
+    elif clip_samples and len(audio) < clip_samples:
+        audio = np.concatenate([audio, np.zeros((clip_samples - len(audio), audio.shape[1]), audio.dtype)])
+    if peak_normalize:
+        peak = np.abs(audio).max(initial=0.0)
+        audio = audio / peak if peak > 0 else audio
+    return audio

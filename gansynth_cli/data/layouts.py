@@ -1,0 +1,380 @@
+"""What is known of each recording before it is decoded: its label, its speaker, its split.
+
+Known corpora (`--layout`), folders, file-name patterns and CSV tables all end in a list of `SourceFile`.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal
+
+from ..errors import DatasetError, UsageError
+
+Layout = Literal["", "folder", "fsdd", "sc09", "nsynth", "csv"]
+LABEL_MODES = ("auto", "none", "folder", "pattern", "csv", "layout")
+LAYOUTS = ("folder", "fsdd", "sc09", "nsynth", "csv")
+SC09_WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+_FSDD = re.compile(r"(?P<label>\d+)_(?P<speaker>[^_]+)_(?P<take>\d+)")
+_SPEECH_COMMANDS = re.compile(r"(?P<speaker>[^_]+)_nohash_(?P<take>\d+)")
+_SPLIT_NAMES = {
+    "train": "train",
+    "training": "train",
+    "validation": "validation",
+    "valid": "validation",
+    "val": "validation",
+    "dev": "validation",
+}
+_SPLIT_NAMES |= {"test": "test", "testing": "test", "eval": "test"}
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """One recording.
+
+    Attributes:
+        path: Where it is.
+        name: Its path below its root with forward slashes; unique in the data set, the same wherever the root lies.
+        label: Label name, or "".
+        speaker: Speaker, instrument or other group that must not be in two splits, or "".
+        split: The split that its corpus or CSV file gives it, or "" for the hash to decide.
+    """
+
+    path: Path
+    name: str
+    label: str = ""
+    speaker: str = ""
+    split: str = ""
+
+
+@dataclass(frozen=True)
+class LabelOptions:
+    """How labels, speakers and official splits are found.
+
+    Attributes:
+        labels: "none", "folder" (first folder below the input), "pattern", "csv", "layout"; "auto" is the one that the
+            other options imply, else "none".
+        pattern: Regular expression with the group `label` and maybe `speaker`, searched in the path below the input.
+        csv: Table with the columns path,label and maybe speaker,split.
+        layout: The corpus that the inputs follow.
+        field: NSynth: the entry of examples.json that is the label, such as pitch or instrument_family_str.
+        select: Only files whose path below the input matches this regular expression somewhere.
+        exclude: Files to leave out, likewise.
+    """
+
+    labels: str = "auto"
+    pattern: str = ""
+    csv: str = ""
+    layout: str = ""
+    field: str = "pitch"
+    select: str = ""
+    exclude: str = ""
+
+    def mode(self) -> str:
+        """`labels` with "auto" decided.
+
+        Raises:
+            UsageError: Options that contradict each other, or name nothing.
+        """
+        if self.labels not in LABEL_MODES:
+            raise UsageError(f"--labels is {self.labels!r}; expected one of {', '.join(LABEL_MODES)}.")
+        if self.layout and self.layout not in LAYOUTS:
+            raise UsageError(f"--layout is {self.layout!r}; expected one of {', '.join(LAYOUTS)}.")
+        implied = "pattern" if self.pattern else "csv" if self.csv else "layout" if self.layout else "none"
+        mode = implied if self.labels == "auto" else self.labels
+        needed = {"pattern": ("--label-pattern", self.pattern), "layout": ("--layout", self.layout)}.get(mode)
+        if mode == "csv" or self.layout == "csv":
+            needed = ("--label-csv", self.csv)
+        if needed and not needed[1]:
+            raise UsageError(f"--labels {mode} needs {needed[0]}.", hint="gan-audio prepare --help")
+        if mode == "layout" and self.layout in ("folder", "csv"):
+            mode = self.layout
+        return mode
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """The outcome of `label_sources`.
+
+    Attributes:
+        sources: The recordings to prepare, in the order of their names.
+        left_out: (name, reason) of recordings that the options or the corpus leave out.
+        warnings: Sentences for the user.
+    """
+
+    sources: list[SourceFile]
+    left_out: list[tuple[str, str]] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+
+def label_sources(found: Iterable[tuple[Path, Path]], options: LabelOptions) -> Labelled:
+    """Names, chooses and labels recordings.
+
+    Args:
+        found: (root, path) pairs of `audio_file.find_audio`.
+
+    Raises:
+        UsageError: Options that contradict each other, or a pattern that is not a regular expression.
+        DatasetError: Nothing is left, or the label file is missing, malformed or names none of the recordings.
+    """
+    mode = options.mode()
+    found = list(found)
+    sources, left_out = _choose(_named(found), options)
+    if not sources:
+        raise DatasetError(
+            f"None of the {len(left_out)} recordings is left after --select {options.select!r} and --exclude {options.exclude!r}.",
+            hint=f"the patterns are searched in paths such as {left_out[0][0]!r}" if left_out else None,
+        )
+    roots = sorted({root for root, _ in found})
+    warnings: list[str] = []
+    if mode == "folder":
+        labelled = _by_folder(sources, {path: root for root, path in found}, warnings)
+    elif mode == "pattern":
+        labelled = _by_pattern(sources, options.pattern, left_out)
+    elif mode == "csv":
+        labelled = _by_csv(sources, roots, Path(options.csv), left_out, warnings)
+    else:
+        readers = {"fsdd": _fsdd, "sc09": _sc09, "nsynth": _nsynth}
+        reader = readers.get(options.layout)
+        labelled = reader(sources, roots, options, left_out, warnings) if reader else sources
+        if mode == "none":  # the corpus still says who speaks and which split is official
+            labelled = [replace(source, label="") for source in labelled]
+    if not labelled:
+        reasons = "; ".join(f"{reason} ({count} files)" for reason, count in Counter(reason for _, reason in left_out).most_common(3))
+        raise DatasetError(
+            f"The labels name none of the recordings: {reasons}.",
+            hint="check --layout, --label-pattern or --label-csv, or use --labels none",
+        )
+    return Labelled(labelled, left_out, warnings)
+
+
+def label_order(labels: Iterable[str]) -> list[str]:
+    """Label names in the order of their numbers: by value where all are whole numbers, else by name."""
+    unique = set(labels) - {""}
+    if all(re.fullmatch(r"-?\d+", label) for label in unique):
+        return sorted(unique, key=lambda label: (int(label), label))
+    return sorted(unique)
+
+
+def _named(found: list[tuple[Path, Path]]) -> list[SourceFile]:
+    """Paths below the root; with several roots, below the root's name, numbered where two roots have one name."""
+    roots = list(dict.fromkeys(root for root, _ in found))
+    prefixes: dict[Path, str] = {}
+    if len(roots) > 1:
+        taken: Counter[str] = Counter()
+        for root in roots:
+            base = root.resolve().name or "root"
+            taken[base] += 1
+            prefixes[root] = f"{base}/" if taken[base] == 1 else f"{base}-{taken[base]}/"
+    sources = [SourceFile(path, prefixes.get(root, "") + path.relative_to(root).as_posix()) for root, path in found]
+    return sorted(sources, key=lambda source: source.name)
+
+
+def _choose(sources: list[SourceFile], options: LabelOptions) -> tuple[list[SourceFile], list[tuple[str, str]]]:
+    select, exclude = _compiled(options.select, "--select"), _compiled(options.exclude, "--exclude")
+    kept, left_out = [], []
+    for source in sources:
+        if options.select and not select.search(source.name):
+            left_out.append((source.name, "not selected"))
+        elif options.exclude and exclude.search(source.name):
+            left_out.append((source.name, "excluded"))
+        else:
+            kept.append(source)
+    return kept, left_out
+
+
+def _compiled(pattern: str, option: str) -> re.Pattern[str]:
+    try:
+        return re.compile(pattern)
+    except re.error as error:
+        raise UsageError(f"{option} {pattern!r} is not a regular expression: {error}.") from error
+
+
+def _by_folder(sources: list[SourceFile], root_of: dict[Path, Path], warnings: list[str]) -> list[SourceFile]:
+    labelled, at_root = [], 0
+    for source in sources:
+        root = root_of[source.path]
+        parts = source.path.relative_to(root).parts
+        at_root += len(parts) == 1
+        labelled.append(replace(source, label=parts[0] if len(parts) > 1 else root.resolve().name))
+    if 0 < at_root < len(sources) and len(set(root_of.values())) == 1:
+        warnings.append(
+            f"{at_root} recordings lie beside the label folders; they got the label {root.resolve().name!r}, the input's own name."
+        )
+    return labelled
+
+
+def _by_pattern(sources: list[SourceFile], pattern: str, left_out: list[tuple[str, str]]) -> list[SourceFile]:
+    compiled = _compiled(pattern, "--label-pattern")
+    if "label" not in compiled.groupindex:
+        raise UsageError(
+            f"--label-pattern {pattern!r} has no group named label.",
+            hint=r"for example --label-pattern '(?P<label>\d+)_(?P<speaker>[^_/]+)_\d+\.wav$'",
+        )
+    labelled = []
+    for source in sources:
+        match = compiled.search(source.name)
+        groups = match.groupdict() if match else {}
+        if groups.get("label"):
+            labelled.append(replace(source, label=groups["label"], speaker=groups.get("speaker") or ""))
+        else:
+            left_out.append((source.name, "the label pattern does not match"))
+    if not labelled:
+        raise DatasetError(
+            f"--label-pattern {pattern!r} matches none of the {len(sources)} recordings.",
+            hint=f"the pattern is searched in paths such as {sources[0].name!r}",
+        )
+    return labelled
+
+
+def _by_csv(
+    sources: list[SourceFile], roots: list[Path], table: Path, left_out: list[tuple[str, str]], warnings: list[str]
+) -> list[SourceFile]:
+    by_path = {source.path.resolve(): source for source in sources}
+    excluded = {name for name, _ in left_out}
+    bases = [*roots, table.parent]
+    labelled: dict[Path, SourceFile] = {}
+    missing: list[str] = []
+    for number, row in _csv_rows(table):
+        candidates = [(base / row["path"]).resolve() for base in bases]
+        path = next((path for path in candidates if path in by_path), None)
+        if path is None:
+            if not any(path.is_file() for path in candidates) and row["path"] not in excluded:
+                missing.append(f"line {number}: {row['path']}")
+            continue
+        split = (row.get("split") or "").strip().lower()
+        if split and split not in _SPLIT_NAMES:
+            raise DatasetError(f"{table}, line {number}: the split is {split!r}; expected train, validation or test.")
+        new = replace(
+            by_path[path], label=row["label"].strip(), speaker=(row.get("speaker") or "").strip(), split=_SPLIT_NAMES.get(split, "")
+        )
+        if labelled.get(path, new) != new:
+            raise DatasetError(f"{table}, line {number}: {row['path']} has two different rows.")
+        labelled[path] = new
+    if missing:
+        some = "; ".join(missing[:5]) + ("; ..." if len(missing) > 5 else "")
+        if not labelled:
+            raise DatasetError(
+                f"{table} names no recording of the inputs; its paths lead nowhere: {some}.",
+                hint=f"paths are looked up below the inputs and beside the CSV file; a recording of the inputs is {sources[0].name!r}",
+            )
+        warnings.append(f"{table.name}: {len(missing)} rows name no recording: {some}.")
+    left_out += [(source.name, f"not in {table.name}") for path, source in by_path.items() if path not in labelled]
+    return sorted(labelled.values(), key=lambda source: source.name)
+
+
+def _csv_rows(table: Path) -> list[tuple[int, dict[str, str]]]:
+    try:
+        with table.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file)
+            columns = [name.strip().lower() for name in reader.fieldnames or []]
+            reader.fieldnames = columns
+            if not {"path", "label"} <= set(columns):
+                raise DatasetError(
+                    f"{table} has the columns {', '.join(columns) or '(none)'}; expected path,label and maybe speaker,split."
+                )
+            rows = []
+            for row in reader:
+                if row["path"] is None or row["label"] is None or not row["label"].strip():
+                    raise DatasetError(f"{table}, line {reader.line_num}: path or label is missing.")
+                rows.append((reader.line_num, row))
+    except FileNotFoundError as error:
+        raise DatasetError(f"The label file {table} does not exist.") from error
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DatasetError(f"The label file {table} cannot be read: {error}.") from error
+    if not rows:
+        raise DatasetError(f"{table} has no rows below its header.")
+    return rows
+
+
+def _fsdd(sources, roots, options, left_out, warnings) -> list[SourceFile]:
+    """Free Spoken Digit Dataset: `<digit>_<speaker>_<take>.wav`, anywhere below the input."""
+    labelled = []
+    for source in sources:
+        match = _FSDD.fullmatch(source.path.stem)
+        if match:
+            labelled.append(replace(source, label=match["label"], speaker=match["speaker"]))
+        else:
+            left_out.append((source.name, "not named <digit>_<speaker>_<take>"))
+    return labelled
+
+
+def _sc09(sources, roots, options, left_out, warnings) -> list[SourceFile]:
+    """Speech Commands (Warden 2018): one folder a word, `<hash>_nohash_<n>.wav`, and the official lists of two splits.
+
+    SC09 is its ten digits; `--select` chooses among all words, so words beside the digits are left out only without it.
+    """
+    official: dict[str, str] = {}
+    for root in roots:
+        for file, split in (("validation_list.txt", "validation"), ("testing_list.txt", "test")):
+            if (root / file).is_file():
+                official.update((line.strip(), split) for line in (root / file).read_text(encoding="utf-8").splitlines() if line.strip())
+    if not official:
+        warnings.append(
+            "no validation_list.txt and testing_list.txt below the input: the splits are made by speaker instead of the official ones."
+        )
+    labelled = []
+    for source in sources:
+        word, match = source.path.parent.name, _SPEECH_COMMANDS.fullmatch(source.path.stem)
+        if word == "_background_noise_":
+            left_out.append((source.name, "background noise"))
+        elif match is None:
+            left_out.append((source.name, "not named <speaker>_nohash_<n>"))
+        elif not options.select and word not in SC09_WORDS:
+            left_out.append((source.name, "not one of the ten digits"))
+        else:
+            split = official.get(f"{word}/{source.path.name}", "train") if official else ""
+            labelled.append(replace(source, label=word, speaker=match["speaker"], split=split))
+    return labelled
+
+
+def _nsynth(sources, roots, options, left_out, warnings) -> list[SourceFile]:
+    """NSynth (Engel et al. 2017): `examples.json` beside or above the `audio` folder; the instrument is the speaker."""
+    tables: dict[Path, dict] = {}
+    labelled, used = [], set()
+    for source in sources:
+        table = next((p / "examples.json" for p in source.path.parents[:3] if (p / "examples.json").is_file()), None)
+        if table is None:
+            left_out.append((source.name, "no examples.json in its folder or the two above"))
+            continue
+        if table not in tables:
+            tables[table] = _examples(table)
+        entry = tables[table].get(source.path.stem)
+        if entry is None:
+            left_out.append((source.name, "not in examples.json"))
+            continue
+        if options.field not in entry:
+            raise DatasetError(
+                f"{table}: {source.path.stem} has no entry {options.field!r}.",
+                hint=f"--label-field takes one of {', '.join(sorted(entry))}",
+            )
+        value = entry[options.field]
+        if isinstance(value, (list, dict)):
+            raise DatasetError(f"{table}: {options.field!r} of {source.path.stem} is a list; a clip has one label.")
+        speaker = str(entry.get("instrument_str") or source.path.stem.rsplit("-", 2)[0])
+        split = entry.get("split") or next((part for part in ("train", "valid", "test") if table.parent.name == f"nsynth-{part}"), "")
+        used.add((table, source.path.stem))
+        labelled.append(replace(source, label=str(value), speaker=speaker, split=_SPLIT_NAMES.get(str(split), "")))
+    missing = [key for table, entries in tables.items() for key in entries if (table, key) not in used]
+    excluded = {Path(name).stem for name, _ in left_out}
+    missing = [key for key in missing if key not in excluded]
+    if missing:
+        warnings.append(
+            f"examples.json: {len(missing)} entries name no recording: {', '.join(missing[:5])}{', ...' if len(missing) > 5 else ''}."
+        )
+    return labelled
+
+
+def _examples(table: Path) -> dict:
+    try:
+        entries = json.loads(table.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DatasetError(f"{table} cannot be read: {error}.") from error
+    if not isinstance(entries, dict) or not all(isinstance(entry, dict) for entry in entries.values()):
+        raise DatasetError(f"{table} is not an NSynth table: expected one JSON object a note.")
+    return entries

@@ -1,0 +1,109 @@
+"""The options of `prepare` and what it reports."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..errors import UsageError
+from .clip_cutting import CutOptions
+from .dataset_info import DatasetInfo
+from .layouts import LabelOptions
+from .prepare_work import Outcome, SplitOptions
+
+
+@dataclass(frozen=True)
+class PrepareOptions:
+    """All that decides the bytes of a data set.
+
+    Attributes:
+        cut: What is done to the sound.
+        labels: How labels, speakers and official splits are found.
+        splits: How recordings are shared among the splits.
+        name: First part of the shards' names; "" takes the output folder's.
+        shards: Shards of the train split; 0 makes one for each 32 MiB of recordings.
+    """
+
+    cut: CutOptions = field(default_factory=CutOptions)
+    labels: LabelOptions = field(default_factory=LabelOptions)
+    splits: SplitOptions = field(default_factory=SplitOptions)
+    name: str = ""
+    shards: int = 0
+
+    def check(self) -> None:
+        """Raises UsageError where options are out of range or contradict each other."""
+        self.cut.check()
+        self.labels.mode()
+        self.splits.check()
+        if not 0 <= self.shards <= 99999:
+            raise UsageError(f"--shards is {self.shards}; expected 1 to 99999, or 0 to choose.")
+        if self.name and not re.fullmatch(r"[\w.-]+", self.name):
+            raise UsageError(f"--name is {self.name!r}; expected letters, digits, '_', '.' and '-'.")
+
+
+@dataclass
+class PrepareReport:
+    """What `prepare` did.
+
+    Attributes:
+        output: The data set folder.
+        status: "written", "unchanged" (it was there already), "statistics added", or "dry run".
+        info: Facts of the data set; after a dry run what they would be, without shards.
+        outcomes: One entry a recording, in the order of the names; empty if unchanged.
+        left_out: (name, reason) of recordings that the options or the corpus leave out.
+        warnings: Sentences for the user.
+        resumed_files: Recordings that an interrupted run had done.
+        elapsed: Seconds.
+    """
+
+    output: Path
+    status: str
+    info: DatasetInfo
+    outcomes: list[Outcome] = field(default_factory=list)
+    left_out: list[tuple[str, str]] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    resumed_files: int = 0
+    elapsed: float = 0.0
+
+    @property
+    def failed(self) -> list[Outcome]:
+        return [outcome for outcome in self.outcomes if outcome.failed]
+
+    @property
+    def dropped(self) -> list[Outcome]:
+        return [outcome for outcome in self.outcomes if outcome.dropped]
+
+    def total(self, what: str) -> float:
+        """Sum over the recordings of a numeric field of `Outcome`."""
+        return sum(getattr(outcome, what) for outcome in self.outcomes)
+
+    def to_json(self) -> dict[str, Any]:
+        splits = {
+            name: {"clips": s.clips, "seconds": round(s.seconds, 3), "labels": s.label_counts} for name, s in self.info.splits.items()
+        }
+        return {
+            "output": str(self.output),
+            "status": self.status,
+            "files": len(self.outcomes),
+            "kept": sum(outcome.clips > 0 for outcome in self.outcomes),
+            "clips": sum(split.clips for split in self.info.splits.values()),
+            "padded": self.total("padded"),
+            "looped": self.total("looped"),
+            "clipped": self.total("clipped"),
+            "short_pieces": self.total("short_pieces"),
+            "silent_clips": self.total("silent_clips"),
+            "dropped": [{"path": o.name, "reason": o.dropped} for o in self.dropped],
+            "failed": [{"path": o.name, "reason": o.failed} for o in self.failed],
+            "left_out": [{"path": name, "reason": reason} for name, reason in self.left_out],
+            "labels": self.info.labels,
+            "splits": splits,
+            "sample_rate": self.info.sample_rate,
+            "channels": self.info.channels,
+            "clip_samples": self.info.clip_samples,
+            "fingerprint": self.info.fingerprint,
+            "warnings": self.warnings,
+            "resumed_files": self.resumed_files,
+            "seconds": round(self.elapsed, 3),
+        }
