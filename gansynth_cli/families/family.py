@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import keras
@@ -28,11 +28,14 @@ class Draws:
         seed: int32 [2], the same on every replica.
         replica: index of this replica, int32 scalar.
         replicas: number of replicas, a Python int.
+        workers: number of machines they are spread over. Machine w reads the clips w, w + workers, ... of the stream, so the
+            numbers are dealt out likewise: each clip meets the numbers that it would meet on one device.
     """
 
     seed: tf.Tensor
     replica: tf.Tensor
     replicas: int = 1
+    workers: int = 1
 
     def _named(self, name: str) -> tf.Tensor:
         return tf.random.experimental.stateless_fold_in(self.seed, zlib.crc32(name.encode()) & 0x7FFFFFFF)
@@ -40,8 +43,9 @@ class Draws:
     def _mine(self, everything: tf.Tensor, batch: tf.Tensor | int) -> tf.Tensor:
         if self.replicas == 1:
             return everything
-        start = self.replica * batch
-        return everything[start : start + batch]
+        local = self.replicas // self.workers
+        start = self.replica // local + self.workers * (self.replica % local) * batch
+        return everything[start : start + self.workers * batch : self.workers]
 
     def uniform(self, name: str, shape: tuple, low: float = 0.0, high: float = 1.0) -> tf.Tensor:
         """float32 `shape`, U[low, high); `shape[0]` is this replica's batch."""
@@ -152,6 +156,7 @@ class AudioGenerator(keras.Model):
         self.labels = tuple(labels)
         self.latent = dict(latent or {})
         self.provenance: dict[str, Any] = dict(provenance or {})
+        self.built = True  # its parts are: it can be saved without having been called
 
     def call(self, inputs):
         """`inputs`: {"latent": float32 [batch, dim]} and, if conditional, "label": int32 [batch]."""

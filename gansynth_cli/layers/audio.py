@@ -1,0 +1,145 @@
+"""Layers between a network's representation and audio. All registered, so that a `.keras` file loads anywhere."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from ..signal.stft import griffin_lim, stft
+
+_register = keras.saving.register_keras_serializable(package="gan_audio")
+
+
+@_register
+class PostProcessingFilter(keras.layers.Layer):
+    """A learned linear filter on each channel of the generated audio (Donahue et al. 2019, appendix B): 1 -> 1, no bias, SAME.
+
+    It lets the generator take out the pitched noise that transposed convolutions leave. Its output may pass 1.
+
+    Args:
+        length: Taps; the paper has 512.
+
+    Call: float [batch, samples, channels] -> the same shape.
+    """
+
+    def __init__(self, length: int, seed: int | None = None, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.length, self.seed = int(length), seed
+
+    def build(self, inputs_shape) -> None:
+        # One filter a channel; the glorot limit is that of a 1 -> 1 convolution whatever the number of channels.
+        limit = (6.0 / (2 * self.length)) ** 0.5
+        initializer = keras.initializers.RandomUniform(-limit, limit, seed=self.seed)
+        self.kernel = self.add_weight(name="kernel", shape=(self.length, 1, inputs_shape[-1]), initializer=initializer)
+        super().build(inputs_shape)
+
+    def call(self, inputs):
+        kernel = tf.cast(self.kernel, inputs.dtype)
+        channels = [tf.nn.conv1d(inputs[..., c : c + 1], kernel[..., c : c + 1], stride=1, padding="SAME") for c in range(inputs.shape[-1])]
+        return channels[0] if len(channels) == 1 else tf.concat(channels, axis=-1)
+
+    def compute_output_shape(self, inputs_shape):
+        return inputs_shape
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "length": self.length, "seed": self.seed}
+
+
+@_register
+class WaveformToAudio(keras.layers.Layer):
+    """The last step of a waveform generator: float32 in [-1, 1]. Clips what a post-processing filter lifts above 1."""
+
+    def call(self, inputs):
+        return tf.clip_by_value(tf.cast(inputs, tf.float32), -1.0, 1.0)
+
+    def compute_output_shape(self, inputs_shape):
+        return inputs_shape
+
+
+class _LogSpectrogramScale(keras.layers.Layer):
+    """The normalisation that the two layers below share: (log(|X| + log_offset) - mean) / deviation / clip_deviations.
+
+    Args:
+        fft, hop: Samples.
+        mean, deviation: fft / 2 + 1 numbers, one a frequency bin from DC to Nyquist, over the training data. Part of the config, so a saved
+            model carries them to the last bit.
+        log_offset: Added to the magnitude before the logarithm.
+        clip_deviations: The deviation that is mapped to 1.
+    """
+
+    MINIMUM_DEVIATION = 1e-5  # bins that never change, as in silence, stay finite
+
+    def __init__(self, fft: int, hop: int, mean, deviation, log_offset: float = 1e-6, clip_deviations: float = 3.0, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.fft, self.hop = int(fft), int(hop)
+        self.mean, self.deviation = [float(v) for v in mean], [float(v) for v in deviation]
+        self.log_offset, self.clip_deviations = float(log_offset), float(clip_deviations)
+        for name, values in (("mean", self.mean), ("deviation", self.deviation)):
+            if len(values) != self.fft // 2 + 1:
+                raise ValueError(f"{name} has {len(values)} values; expected {self.fft // 2 + 1}, one a bin from DC to Nyquist")
+        self._mean = np.asarray(self.mean, np.float32)
+        self._scale = np.maximum(np.asarray(self.deviation, np.float32), self.MINIMUM_DEVIATION) * np.float32(self.clip_deviations)
+
+    def get_config(self) -> dict[str, Any]:
+        own = ("fft", "hop", "mean", "deviation", "log_offset", "clip_deviations")
+        return {**super().get_config(), **{name: getattr(self, name) for name in own}}
+
+
+@_register
+class NormalizedLogSpectrogram(_LogSpectrogramScale):
+    """What a spectrogram critic looks at: the log-magnitude spectrogram without Nyquist, normalised by bin, clipped to [-1, 1].
+
+    Args:
+        frames: Frames of the result; the others are those of `SpectrogramToAudio`, its inverse.
+
+    Call: float32 [batch, samples, channels] -> float32 [batch, frames, fft / 2, channels]. Framing: `signal.stft` with front = 0.
+    """
+
+    def __init__(self, fft: int, hop: int, frames: int, mean, deviation, **kwargs: Any):
+        super().__init__(fft, hop, mean, deviation, **kwargs)
+        self.frames = int(frames)
+
+    def call(self, audio):
+        spectrum = stft(tf.transpose(tf.cast(audio, tf.float32), [0, 2, 1]), self.fft, self.hop, self.frames)[..., :-1]
+        # Not tf.abs: its gradient at zero is not a number on every device, and silence is exactly zero.
+        magnitude = tf.sqrt(tf.square(tf.math.real(spectrum)) + tf.square(tf.math.imag(spectrum)) + 1e-24)
+        normalized = (tf.math.log(magnitude + self.log_offset) - self._mean[:-1]) / self._scale[:-1]
+        return tf.transpose(tf.clip_by_value(normalized, -1.0, 1.0), [0, 2, 3, 1])
+
+    def compute_output_shape(self, audio_shape):
+        return (audio_shape[0], self.frames, self.fft // 2, audio_shape[-1])
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "frames": self.frames}
+
+
+@_register
+class SpectrogramToAudio(_LogSpectrogramScale):
+    """The way back: magnitudes from the normalised log spectrogram, the Nyquist bin at its mean, and Griffin-Lim from zero phase.
+
+    Args:
+        samples: Length of the audio.
+        iterations, momentum: Of `signal.stft.griffin_lim`.
+
+    Call: float32 [batch, frames, fft / 2, channels] -> float32 [batch, samples, channels], clipped to [-1, 1].
+    """
+
+    def __init__(self, fft: int, hop: int, samples: int, mean, deviation, iterations: int = 16, momentum: float = 0.0, **kwargs: Any):
+        super().__init__(fft, hop, mean, deviation, **kwargs)
+        self.samples, self.iterations, self.momentum = int(samples), int(iterations), float(momentum)
+
+    def call(self, spectrogram):
+        log_magnitude = tf.transpose(tf.cast(spectrogram, tf.float32), [0, 3, 1, 2]) * self._scale[:-1] + self._mean[:-1]
+        nyquist = tf.fill(tf.concat([tf.shape(log_magnitude)[:-1], [1]], axis=0), self._mean[-1])
+        magnitude = tf.nn.relu(tf.exp(tf.concat([log_magnitude, nyquist], axis=-1)) - self.log_offset)
+        audio = griffin_lim(magnitude, self.fft, self.hop, self.samples, iterations=self.iterations, momentum=self.momentum)
+        return tf.clip_by_value(tf.transpose(audio, [0, 2, 1]), -1.0, 1.0)
+
+    def compute_output_shape(self, spectrogram_shape):
+        return (spectrogram_shape[0], self.samples, spectrogram_shape[-1])
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "samples": self.samples, "iterations": self.iterations, "momentum": self.momentum}

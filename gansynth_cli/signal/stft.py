@@ -1,0 +1,213 @@
+"""The one short-time Fourier transform of gan-audio, its exact inverse, and Griffin-Lim. Pure tensor functions.
+
+Convention. `front` zeros stand before the audio; frame t covers the samples [t hop, t hop + fft) of the padded audio; zeros follow
+its end for as long as frames reach. The window is the periodic Hann window, and it is not normalised: a full-scale sine gives a
+peak of fft / 4. Without a number of frames there are ceil((front + samples) / hop): every frame that touches the audio.
+
+The inverse divides the overlapped windows out (least squares; Griffin and Lim 1984, eq. 6), so it returns every sample that some
+frame has seen. With `front >= fft - hop` each sample is seen by fft / hop frames and comes back to 1e-6 at both ends. With `front =
+0` (SpecGAN's framing) the first samples are seen only by the foot of one window, which is 0 at sample 0: sample 0 is lost, and
+the float32 error of the next ones grows by 1 / window.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import tensorflow as tf
+
+INVERSE_FLOOR = 1e-10  # of the summed squared windows: in effect only where no frame has seen the sample
+SYNTHESIS_FLOOR = 1e-3  # for spectrograms that no signal has: without it their first samples are 1 / window times too loud
+
+
+def hann(fft: int) -> np.ndarray:
+    """float32 [fft], the periodic Hann window, as `scipy.signal.get_window("hann", fft)`."""
+    return (0.5 - 0.5 * np.cos(2.0 * np.pi * np.arange(fft) / fft)).astype(np.float32)
+
+
+def frame_count(samples: int, hop: int, front: int = 0) -> int:
+    """Frames that touch `samples` samples behind `front` zeros."""
+    return -(-(front + samples) // hop)
+
+
+def stft(audio: tf.Tensor, fft: int, hop: int, frames: int | None = None, front: int = 0) -> tf.Tensor:
+    """Short-time Fourier transform; see the module for the framing.
+
+    Args:
+        audio: float32 [..., samples].
+        fft: Samples of the window and of the transform.
+        hop: Samples between frames, at most fft / 2.
+        frames: Exactly so many frames, cutting or padding the end; every frame that touches the audio where it is None.
+        front: Zeros before the audio.
+
+    Returns:
+        complex64 [..., frames, fft // 2 + 1], from DC to Nyquist.
+
+    See also: `istft`, `griffin_lim`.
+
+    Example:
+        >>> stft(tf.zeros([2, 16384]), fft=256, hop=128).shape
+        TensorShape([2, 128, 129])
+    """
+    _check(fft, hop, front)
+    audio = tf.convert_to_tensor(audio)
+    leading = tf.shape(audio)[:-1]
+    samples = audio.shape[-1] if audio.shape[-1] is not None else tf.shape(audio)[-1]
+    if frames is None:
+        frames = -(-(front + samples) // hop)
+    static = audio.shape[:-1]
+    spectrum = tf.signal.rfft(_frame(tf.reshape(audio, [-1, samples]), samples, fft, hop, frames, front) * hann(fft))
+    spectrum = tf.reshape(spectrum, tf.concat([leading, tf.shape(spectrum)[1:]], axis=0))
+    return tf.ensure_shape(spectrum, [*static, frames if isinstance(frames, int) else None, fft // 2 + 1])
+
+
+def istft(spectrum: tf.Tensor, fft: int, hop: int, samples: int | None = None, front: int = 0, floor: float = INVERSE_FLOOR) -> tf.Tensor:
+    """The signal whose transform is nearest to `spectrum` in the least-squares sense; the inverse of `stft` where there is one.
+
+    Args:
+        spectrum: complex64 [..., frames, fft // 2 + 1].
+        fft, hop, front: As they were in `stft`.
+        samples: Length of the result: zeros beyond the last frame. frames * hop - front where it is None.
+        floor: The summed squared windows count for no less than this. Samples that the frames see less come out attenuated, in place of
+            amplified errors.
+
+    Returns:
+        float32 [..., samples].
+    """
+    _check(fft, hop, front)
+    spectrum = tf.convert_to_tensor(spectrum)
+    leading = tf.shape(spectrum)[:-2]
+    frames = spectrum.shape[-2] if spectrum.shape[-2] is not None else tf.shape(spectrum)[-2]
+    if samples is None:
+        samples = frames * hop - front
+    flat = tf.reshape(spectrum, [-1, frames, fft // 2 + 1])
+    audio = _overlap(flat, fft, hop) * _inverse_weight(frames, fft, hop, floor)
+    audio = _cut(audio, samples, front)
+    return tf.ensure_shape(
+        tf.reshape(audio, tf.concat([leading, [samples]], axis=0)), [*spectrum.shape[:-2], samples if isinstance(samples, int) else None]
+    )
+
+
+def griffin_lim(
+    magnitude: tf.Tensor,
+    fft: int,
+    hop: int,
+    samples: int | None = None,
+    front: int = 0,
+    iterations: int = 16,
+    momentum: float = 0.0,
+    phase: tf.Tensor | None = None,
+    seed: int | None = None,
+    floor: float = SYNTHESIS_FLOOR,
+) -> tf.Tensor:
+    """A signal with (nearly) the given magnitudes: alternating projections (Griffin and Lim 1984), accelerated by `momentum`
+    (Perraudin, Balazs and Soendergaard 2013, "A fast Griffin-Lim algorithm").
+
+    A clip's result depends on that clip alone, never on the batch around it.
+
+    Args:
+        magnitude: float32 [..., frames, fft // 2 + 1], at least 0.
+        fft, hop, front, samples: As in `istft`.
+        iterations: Pairs of projections; 0 uses the first phase as it is.
+        momentum: alpha of the fast algorithm: 0 is Griffin and Lim's own; .99 converges lower and sooner.
+        phase: First phase in radians, broadcast to `magnitude`. Zero where neither it nor `seed` is given.
+        seed: First phase drawn from it uniformly, the same for every clip.
+        floor: As in `istft`; larger, since no signal has exactly these magnitudes.
+
+    Returns:
+        float32 [..., samples].
+
+    Raises:
+        ValueError: Both `phase` and `seed` are given.
+    """
+    _check(fft, hop, front)
+    if phase is not None and seed is not None:
+        raise ValueError("griffin_lim takes a first phase or a seed to draw it from, not both")
+    magnitude = tf.convert_to_tensor(magnitude, tf.float32)
+    leading, bins = tf.shape(magnitude)[:-2], fft // 2 + 1
+    frames = magnitude.shape[-2] if magnitude.shape[-2] is not None else tf.shape(magnitude)[-2]
+    if samples is None:
+        samples = frames * hop - front
+    if seed is not None:
+        phase = tf.random.stateless_uniform([frames, bins], [seed, 0x6C], -math.pi, math.pi)
+    if phase is None:
+        start = tf.complex(magnitude, tf.zeros_like(magnitude))
+    else:
+        start = tf.complex(magnitude * tf.cos(phase), magnitude * tf.sin(phase))
+    start = tf.reshape(start, [-1, frames, bins])
+    target = tf.reshape(magnitude, [-1, frames, bins])
+    weight = _inverse_weight(frames, fft, hop, floor)
+    window = hann(fft)
+
+    def signal(spectrum):
+        return _cut(_overlap(spectrum, fft, hop) * weight, samples, front)
+
+    def iterate(spectrum, previous):
+        projected = tf.signal.rfft(_frame(signal(spectrum), samples, fft, hop, frames, front) * window)
+        # Real and imaginary parts apart: rsqrt is fifteen times faster than going through angles, and twice as fast as complex division.
+        real, imaginary = tf.math.real(projected), tf.math.imag(projected)
+        if momentum:
+            real += momentum * (real - tf.math.real(previous))
+            imaginary += momentum * (imaginary - tf.math.imag(previous))
+        scale = target * tf.math.rsqrt(tf.square(real) + tf.square(imaginary) + 1e-20)
+        return tf.complex(real * scale, imaginary * scale), projected
+
+    # The first "previous" is zero: it scales the first projection, which changes no phase.
+    spectrum, _ = tf.while_loop(
+        lambda *_: True, iterate, (start, tf.zeros_like(start)), maximum_iterations=iterations, parallel_iterations=1
+    )
+    audio = signal(spectrum)
+    return tf.ensure_shape(
+        tf.reshape(audio, tf.concat([leading, [samples]], axis=0)), [*magnitude.shape[:-2], samples if isinstance(samples, int) else None]
+    )
+
+
+def _check(fft: int, hop: int, front: int) -> None:
+    # With fewer than two frames over each sample, the zero of every Hann window would be a lost sample.
+    if not 0 < 2 * hop <= fft or fft % 2:
+        raise ValueError(f"fft {fft} and hop {hop}: expected an even fft and 0 < hop <= fft / 2")
+    if front < 0:
+        raise ValueError(f"front is {front}: expected a number of zeros")
+
+
+def _frame(audio: tf.Tensor, samples: int, fft: int, hop: int, frames: int, front: int) -> tf.Tensor:
+    """[batch, samples] -> [batch, frames, fft]: blocks of the common divisor of fft and hop, side by side. Slices, not a gather:
+    the gradient of slices is a sum of pads, and XLA compiles both."""
+    block = math.gcd(fft, hop)
+    length = (frames - 1) * hop + fft
+    if isinstance(samples, int) and isinstance(frames, int):
+        kept = max(0, min(samples, length - front))
+    else:
+        kept = tf.maximum(0, tf.minimum(samples, length - front))
+    padded = tf.pad(audio[:, :kept], [[0, 0], [front, length - front - kept]])
+    blocks = tf.reshape(padded, [-1, length // block, block])
+    last = (frames - 1) * (hop // block) + 1
+    return tf.concat([blocks[:, k : k + last : hop // block] for k in range(fft // block)], axis=-1)
+
+
+def _overlap(spectrum: tf.Tensor, fft: int, hop: int) -> tf.Tensor:
+    """[batch, frames, bins] -> [batch, (frames - 1) hop + fft]: windowed inverse transforms, added up."""
+    return _add_frames(tf.signal.irfft(spectrum, [fft]) * hann(fft), fft, hop)
+
+
+def _add_frames(framed: tf.Tensor, fft: int, hop: int) -> tf.Tensor:
+    if fft % hop:
+        return tf.signal.overlap_and_add(framed, hop)
+    parts = fft // hop
+    added = tf.add_n([tf.pad(framed[..., k * hop : (k + 1) * hop], [[0, 0], [k, parts - 1 - k], [0, 0]]) for k in range(parts)])
+    frames = framed.shape[1] if framed.shape[1] is not None else tf.shape(framed)[1]
+    return tf.reshape(added, [-1, (frames + parts - 1) * hop])
+
+
+def _inverse_weight(frames: int, fft: int, hop: int, floor: float) -> tf.Tensor:
+    """float32 [1, (frames - 1) hop + fft]: one over the sum of the squared windows that see a sample."""
+    squared = tf.broadcast_to(tf.constant(np.square(hann(fft).astype(np.float64)), tf.float32), [1, frames, fft])
+    return 1.0 / tf.maximum(_add_frames(squared, fft, hop), floor)
+
+
+def _cut(audio: tf.Tensor, samples: int, front: int) -> tf.Tensor:
+    """[batch, length] -> [batch, samples] without the `front` zeros; zeros beyond the end."""
+    audio = audio[:, front : front + samples]
+    missing = samples - (audio.shape[1] if audio.shape[1] is not None else tf.shape(audio)[1])
+    return audio if isinstance(missing, int) and missing == 0 else tf.pad(audio, [[0, 0], [0, missing]])
