@@ -1,0 +1,321 @@
+"""What a run leaves on disk, and who may write there. The only code that knows the layout of `runs/<name>/`. No TensorFlow.
+
+recipe.toml         the resolved recipe
+manifest.json       versions, git revision, seed, data fingerprint, command, parameter counts, start and end
+dataset_info.json   the facts of the data set, without its sources: a trained model never needs its data again
+metrics.jsonl       one JSON object a line: losses, rates, preview metrics, each with its step
+events/             TensorBoard
+checkpoints/        step-00001000.npz ..., best.npz
+samples/<step>/     fixed previews
+model/              generator.keras (averaged weights), generator-best.keras
+README.md           the model card
+run.lock            held by the process that trains; its content is that process's number
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, Any
+
+from .data.dataset_info import DatasetInfo, read_dataset_info
+from .errors import RunError
+from .recipe import diff_recipes, recipe_from_toml, recipe_to_toml
+from .recipe_schema import Recipe
+
+try:
+    import fcntl
+except ImportError:  # not on Windows: there two processes on one run are not noticed
+    fcntl = None
+
+_ARCHITECTURE = ("family", "data.sample_rate", "data.channels", "data.clip_samples")
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Gives a temporary path beside `path` to write to, then moves it there in one step. After a crash either the old file or
+    the whole new one is there. The temporary name keeps the suffix, which some writers look at."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
+    try:
+        yield temporary
+        with temporary.open("rb+") as written:
+            os.fsync(written.fileno())  # or a power cut could leave the new name with the content of an empty file
+        temporary.replace(path)
+    except OSError as error:
+        raise RunError(
+            f"{path} cannot be written: {error.strerror or error}.", hint="free some space or choose another folder with --run"
+        ) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+class RunFolder:
+    """The paths of a run. Opening for training locks it; reading does not.
+
+    Attributes:
+        path: The folder.
+        recipe: Its recipe, once loaded or opened.
+        info: The facts of its data set, once loaded or opened.
+        manifest: The content of `manifest.json`.
+        resumed: Whether it held a run when it was opened for training.
+        changes: On resuming, the recipe keys that differ from the run's, with the old and the new value.
+    """
+
+    def __init__(self, path: Path):
+        self.path = Path(path)
+        self.recipe: Recipe | None = None
+        self.info: DatasetInfo | None = None
+        self.manifest: dict[str, Any] = {}
+        self.resumed = False
+        self.changes: dict[str, tuple[Any, Any]] = {}
+        self._lock: IO[str] | None = None
+
+    # The layout.
+
+    @property
+    def recipe_file(self) -> Path:
+        return self.path / "recipe.toml"
+
+    @property
+    def manifest_file(self) -> Path:
+        return self.path / "manifest.json"
+
+    @property
+    def dataset_info_file(self) -> Path:
+        return self.path / "dataset_info.json"
+
+    @property
+    def metrics_file(self) -> Path:
+        return self.path / "metrics.jsonl"
+
+    @property
+    def events_dir(self) -> Path:
+        return self.path / "events"
+
+    @property
+    def checkpoints_dir(self) -> Path:
+        return self.path / "checkpoints"
+
+    def samples_dir(self, step: int) -> Path:
+        return self.path / "samples" / f"{step:08d}"
+
+    @property
+    def model_dir(self) -> Path:
+        return self.path / "model"
+
+    def model_file(self, name: str) -> Path:
+        return self.model_dir / f"{name}.keras"
+
+    @property
+    def card_file(self) -> Path:
+        return self.path / "README.md"
+
+    @property
+    def lock_file(self) -> Path:
+        return self.path / "run.lock"
+
+    # Opening.
+
+    @classmethod
+    def load(cls, path: Path) -> RunFolder:
+        """A run for reading, also while another process trains it.
+
+        Raises:
+            RunError: The folder does not exist, or is not a run.
+        """
+        run = cls(path)
+        if not run.path.is_dir():
+            raise RunError(f"{path} does not exist; expected a run folder.", hint="gan-audio train --recipe NAME --data DATA --run RUN")
+        if not run.recipe_file.is_file():
+            raise RunError(
+                f"{path} is not a run folder: it holds no recipe.toml.",
+                hint="a run folder is what `gan-audio train` made, such as runs/wavegan-small",
+            )
+        run.recipe = recipe_from_toml(run.recipe_file)
+        if run.dataset_info_file.is_file():
+            run.info = read_dataset_info(run.dataset_info_file)
+        run.manifest = _read_json(run.manifest_file)
+        return run
+
+    @classmethod
+    def open_for_training(
+        cls, path: Path, recipe: Recipe, info: DatasetInfo, *, restart: bool = False, command: Sequence[str] = ()
+    ) -> RunFolder:
+        """Creates the folder, or resumes the run in it, and locks it until `close` or the end of the process.
+
+        Args:
+            path: The folder.
+            recipe: What is to be trained. On resuming, budgets, rates and the like may differ from the run's recipe.
+            info: Facts of the data set. On resuming, the run's own copy counts, so that statistics stay what the networks learnt
+                with; `RunFolder.info` is the one to use.
+            restart: Delete what the run left and begin anew.
+            command: The command line, for the manifest.
+
+        Raises:
+            RunError: Another process holds it, it holds something else than a run, it cannot be written, or the architecture or
+                the labels differ from the run's.
+        """
+        run = cls(path)
+        try:
+            run.path.mkdir(parents=True, exist_ok=True)
+            if not run.recipe_file.is_file():
+                strangers = sorted(p.name for p in run.path.iterdir() if p.name != run.lock_file.name and not p.name.startswith("."))
+                if strangers:
+                    raise RunError(
+                        f"{path} holds other files ({', '.join(strangers[:3])}) and no recipe.toml: it is not a run folder.",
+                        hint="choose another folder with --run",
+                    )
+            run._acquire()
+        except OSError as error:
+            reason = error.strerror or error
+            raise RunError(f"{path} cannot be used as a run folder: {reason}.", hint="choose another folder with --run") from error
+        try:
+            if restart:
+                run._clear()
+            if run.recipe_file.is_file():
+                run._resume(recipe, info)
+            run.recipe = recipe
+            run.info = run.info or info.without_sources()
+            run._write_start(command)
+        except BaseException:
+            run.close()
+            raise
+        return run
+
+    def close(self) -> None:
+        """Gives the lock back."""
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    def _acquire(self) -> None:
+        # The kernel lets go of a flock when its process dies, however it dies: a lock file alone would outlive a kill.
+        lock = self.lock_file.open("a+", encoding="ascii")
+        if fcntl is not None:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                lock.seek(0)
+                holder = lock.read().strip() or "unknown"
+                lock.close()
+                raise RunError(
+                    f"{self.path} is in use: process {holder} is training it.",
+                    hint="wait for it, stop it, or choose another folder with --run",
+                ) from None
+        lock.truncate(0)
+        lock.write(f"{os.getpid()}\n")
+        lock.flush()
+        self._lock = lock
+
+    def _clear(self) -> None:
+        for folder in (self.events_dir, self.checkpoints_dir, self.path / "samples", self.model_dir):
+            shutil.rmtree(folder, ignore_errors=True)
+        # The recipe goes last: until then an interrupted clearing still looks like a run, and can be restarted again.
+        report = self.path / "report.html"
+        for file in (self.metrics_file, self.manifest_file, self.dataset_info_file, self.card_file, report, self.recipe_file):
+            file.unlink(missing_ok=True)
+
+    def _resume(self, recipe: Recipe, info: DatasetInfo) -> None:
+        before = recipe_from_toml(self.recipe_file)
+        self.changes = diff_recipes(before, recipe)
+        broken = {k: v for k, v in self.changes.items() if k in _ARCHITECTURE or k.startswith("model.")}
+        if broken:
+            listed = "\n".join(f"  {key}: the run has {old!r}, asked for is {new!r}" for key, (old, new) in broken.items())
+            raise RunError(
+                f"{self.path} holds a run of another architecture:\n{listed}",
+                hint="choose another folder with --run, or begin anew with --restart, which deletes the run",
+            )
+        if self.dataset_info_file.is_file():
+            self.info = read_dataset_info(self.dataset_info_file)
+            if self.info.labels != list(info.labels) and getattr(recipe.model, "conditioning", "none") != "none":
+                raise RunError(
+                    f"{self.path} was trained with the labels {', '.join(self.info.labels)}; the data set {info.name} has "
+                    f"{', '.join(info.labels) or 'none'}.",
+                    hint="train on a data set with the same labels, or choose another folder with --run",
+                )
+        self.manifest = _read_json(self.manifest_file)
+        self.resumed = True
+
+    def _write_start(self, command: Sequence[str]) -> None:
+        with replacing(self.dataset_info_file) as file:
+            file.write_text(self.info.to_json(), encoding="utf-8")
+        started = {"command": list(command), "started": now()}
+        self.manifest.setdefault("started", started["started"])
+        self.manifest.setdefault("command", started["command"])
+        self.manifest.setdefault("starts", []).append(started)
+        self.manifest["finished"] = None
+        self.manifest["state"] = "running"
+        self.write_manifest()
+        # The recipe is written last: it makes the folder a run, and then all else is there.
+        with replacing(self.recipe_file) as file:
+            file.write_text(recipe_to_toml(self.recipe), encoding="utf-8")
+
+    # Writing.
+
+    def write_manifest(self, **facts: Any) -> None:
+        """Adds facts to `manifest.json` and writes it."""
+        self.manifest.update(facts)
+        with replacing(self.manifest_file) as file:
+            file.write_text(json.dumps(self.manifest, indent=1, ensure_ascii=False, default=str) + "\n", encoding="utf-8")
+
+    def write_card(self, text: str) -> None:
+        """Writes the model card."""
+        with replacing(self.card_file) as file:
+            file.write_text(text, encoding="utf-8")
+
+    def append_metrics(self, step: int, values: Mapping[str, float]) -> None:
+        """Adds a line to `metrics.jsonl`, in one write: a crash leaves whole lines but perhaps the last."""
+        line = json.dumps({"step": step, **{k: _number(v) for k, v in values.items()}}) + "\n"
+        with self.metrics_file.open("a", encoding="utf-8") as file:
+            file.write(line)
+
+    def read_metrics(self) -> list[dict[str, Any]]:
+        """The lines of `metrics.jsonl`; a torn last line is left out."""
+        if not self.metrics_file.is_file():
+            return []
+        lines = []
+        for line in self.metrics_file.read_text(encoding="utf-8").splitlines():
+            try:
+                entry = json.loads(line)
+            except ValueError:
+                continue
+            if isinstance(entry, dict) and "step" in entry:
+                lines.append(entry)
+        return lines
+
+    def rewind(self, step: int) -> None:
+        """Forgets the metrics and previews after `step`, where a resumed run goes on: it writes them again."""
+        kept = [entry for entry in self.read_metrics() if entry["step"] <= step]
+        with replacing(self.metrics_file) as file:
+            file.write_text("".join(json.dumps(entry) + "\n" for entry in kept), encoding="utf-8")
+        for folder in (self.path / "samples").glob("[0-9]*"):
+            if folder.name.isdigit() and int(folder.name) > step:
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+def now() -> str:
+    """The time in UTC, ISO 8601, whole seconds."""
+    return datetime.fromtimestamp(int(time.time()), UTC).isoformat()
+
+
+def _number(value: Any) -> float | int | None:
+    """A number that JSON has; it knows neither NaN nor infinity."""
+    if isinstance(value, int):
+        return value
+    value = float(value)
+    return value if value - value == 0 else None
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}

@@ -1,0 +1,186 @@
+"""Checkpoints: every variable of a run in one file, written atomically, checked when read, the last few kept."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import re
+import zipfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import RunError
+from ..run_folder import RunFolder, replacing
+from .learner import Learner
+
+_NAME = re.compile(r"step-(\d{8,})\.npz")
+_FACTS = "facts.json"
+
+
+class DamagedCheckpoint(RunError):
+    """A checkpoint file that cannot be read whole."""
+
+
+def write_checkpoint(path: Path, arrays: Mapping[str, np.ndarray], facts: Mapping[str, Any]) -> None:
+    """Writes arrays and facts as a ZIP of `.npy` (what numpy calls `.npz`), in one step.
+
+    One file, not a tf.train.Checkpoint's several: moving it into place is then atomic, and the ZIP's checksums tell a torn or
+    altered file from a whole one.
+
+    Raises:
+        RunError: It cannot be written, for want of space or permission.
+    """
+    with replacing(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+        archive.writestr(_FACTS, json.dumps(facts))
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as entry:
+                np.lib.format.write_array(entry, np.asanyarray(array), allow_pickle=False)
+
+
+def read_checkpoint(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Reads what `write_checkpoint` wrote.
+
+    Raises:
+        DamagedCheckpoint: It is truncated, altered, or something else.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            facts = json.loads(archive.read(_FACTS))
+            names = [name for name in archive.namelist() if name.endswith(".npy")]
+            # `read` takes an entry whole, which is what makes zipfile compare its checksum.
+            arrays = {name[:-4]: np.lib.format.read_array(io.BytesIO(archive.read(name)), allow_pickle=False) for name in names}
+    except (zipfile.BadZipFile, OSError, KeyError, ValueError, EOFError) as error:
+        raise DamagedCheckpoint(f"{path} is damaged: {error}.") from error
+    return arrays, facts
+
+
+class Checkpoints:
+    """The checkpoints of a run.
+
+    Args:
+        folder: Where they are.
+        keep: How many of the newest are kept. The best one is kept beside them.
+    """
+
+    def __init__(self, folder: Path, keep: int = 3):
+        self.folder, self.keep = folder, keep
+
+    def path(self, step: int) -> Path:
+        return self.folder / f"step-{step:08d}.npz"
+
+    @property
+    def best(self) -> Path:
+        return self.folder / "best.npz"
+
+    def steps(self) -> list[int]:
+        """The steps there are checkpoints of, oldest first."""
+        found = (_NAME.fullmatch(p.name) for p in self.folder.glob("step-*.npz"))
+        return sorted(int(match[1]) for match in found if match)
+
+    def save(self, step: int, arrays: Mapping[str, np.ndarray], facts: Mapping[str, Any]) -> Path:
+        """Writes one and deletes the oldest beyond `keep`."""
+        path = self.path(step)
+        write_checkpoint(path, arrays, {**facts, "step": step})
+        for old in self.steps()[: -self.keep]:
+            self.path(old).unlink(missing_ok=True)
+        for leftover in self.folder.glob(".*.part.npz"):  # of a process that was killed while writing
+            leftover.unlink(missing_ok=True)
+        return path
+
+    def mark_best(self, path: Path) -> None:
+        """Keeps the checkpoint `path` as the best. A hard link where the file system has them: no second copy of the bytes."""
+        temporary = self.folder / f".best.{os.getpid()}.part.npz"
+        temporary.unlink(missing_ok=True)
+        try:
+            os.link(path, temporary)
+        except OSError:
+            temporary.write_bytes(path.read_bytes())
+        temporary.replace(self.best)
+
+    def load_latest(self, warn: Callable[[str], None]) -> tuple[dict[str, np.ndarray], dict[str, Any]] | None:
+        """The newest checkpoint that can be read; None if there is none at all.
+
+        Args:
+            warn: Told of each damaged one that was passed over.
+
+        Raises:
+            RunError: There are checkpoints, and none can be read.
+        """
+        steps = self.steps()
+        for step in reversed(steps):
+            try:
+                return read_checkpoint(self.path(step))
+            except DamagedCheckpoint as error:
+                warn(f"{error.message} Using the one before.")
+        if steps:
+            raise RunError(f"None of the {len(steps)} checkpoints in {self.folder} can be read.", hint="begin anew with --restart")
+        return None
+
+
+def restore(learner: Learner, arrays: Mapping[str, np.ndarray], warn: Callable[[str], None] = lambda _: None) -> None:
+    """Sets every variable to a checkpoint's. An optimiser or averages that the checkpoint lacks (the recipe has changed) start
+    anew, with a warning; a network that differs is an error.
+
+    Raises:
+        RunError: A network's variable is missing or has another shape.
+    """
+    state = learner.state()
+    groups: dict[str, list[str]] = {}
+    for name in state:
+        groups.setdefault("/".join(name.split("/")[:2]), []).append(name)
+    averages_missing = False
+    for group, names in groups.items():
+        bad = [n for n in names if n not in arrays or arrays[n].shape != tuple(state[n].shape)]
+        if not bad:
+            for name in names:
+                state[name].assign(arrays[name])
+        elif group.startswith("network/"):
+            raise RunError(
+                f"The checkpoint does not fit the networks: {bad[0]} is missing or has another shape.",
+                hint="begin anew with --restart, or use the version of gan-audio that made the run (see its manifest.json)",
+            )
+        else:
+            averages_missing |= group.startswith("averaged/")
+            warn(f"the checkpoint has no fitting state for {group}; it starts anew")
+    if averages_missing:
+        learner.copy_to_averaged()
+
+
+def initialize_from(learner: Learner, path: Path, warn: Callable[[str], None]) -> str:
+    """Takes the weights of another run, variable by variable where network, position and shape agree.
+
+    Returns:
+        A line that says what was taken.
+
+    Raises:
+        RunError: It is no run, has no checkpoint, or nothing in it fits.
+    """
+    run = RunFolder.load(path)
+    loaded = Checkpoints(run.checkpoints_dir).load_latest(warn)
+    if loaded is None:
+        raise RunError(f"{path} has no checkpoint to begin with.", hint="train it first, or choose another run for --init-from")
+    arrays, facts = loaded
+    taken, left = 0, []
+    for name, variable in learner.state().items():
+        if not name.startswith(("network/", "averaged/")) or "seed_generator" in name:
+            continue
+        array = arrays.get(name)
+        if array is None and name.startswith("averaged/"):  # the other run kept no averages
+            array = arrays.get(name.replace("averaged/", "network/", 1))
+        if array is not None and array.shape == tuple(variable.shape):
+            variable.assign(array)
+            taken += 1
+        else:
+            left.append(name.partition("/")[2])
+    if not taken:
+        raise RunError(
+            f"Nothing in {path} fits these networks: names and shapes all differ.", hint="choose a run of the same family and sizes"
+        )
+    if left:
+        listed = ", ".join(left[:5]) + (f" and {len(left) - 5} more" if len(left) > 5 else "")
+        warn(f"not taken from {path}, because it has no such variable of that shape: {listed}")
+    return f"weights taken from {path} at step {facts.get('step')}: {taken} variables"

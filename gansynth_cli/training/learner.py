@@ -1,0 +1,310 @@
+"""One training step: the phases of a family, compiled. What is learnt lives here; when and how long is the trainer's matter."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from ..errors import GanAudioError
+from ..families.family import Batch, Draws, Family, Phase
+from ..recipe_schema import Recipe
+from .optimizers import learning_rate, make_optimizer
+from .strategy import Devices
+
+INITIAL_LOSS_SCALE = 2.0**15
+LOSS_SCALE_GROWTH_STEPS = 2000
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """What one step computed: `values` float32 [n] on the device (not waited for), in the order of `names`."""
+
+    names: tuple[str, ...]
+    values: tf.Tensor
+    compiled: bool  # whether this step's function was built by this call
+
+
+class Learner:
+    """The networks of a family with their optimisers and moving averages.
+
+    Args:
+        recipe: The recipe.
+        build: Makes the family. Called once more for the averaged networks, so that those are whole networks of their own
+            and nothing is swapped in and out.
+        devices: Where it runs.
+        total_steps: The budget in steps, for schedules; None if there is none.
+
+    Attributes:
+        family: The family that is trained.
+        averaged: Network name -> the float32 network that previews and the shipped model use. It is the trained one itself
+            where nothing is averaged and the precision is float32.
+    """
+
+    def __init__(self, recipe: Recipe, build: Callable[[], Family], devices: Devices, total_steps: int | None = None):
+        self.recipe, self.devices, self.total_steps = recipe, devices, total_steps
+        self.strategy = devices.strategy
+        settings = recipe.training
+        self.scaled = settings.precision == "mixed_float16"
+        with self.strategy.scope():
+            self.family = _build_with(build, settings.precision)
+            self.averaged: dict[str, keras.Model] = {name: self.family.networks[name] for name in self.family.averaged}
+            if settings.ema or settings.precision != "float32":
+                twin = _build_with(build, "float32")
+                self.averaged = {name: twin.networks[name] for name in self.family.averaged}
+            self.phases = tuple(self.family.phases())
+            self.optimizers = {key: make_optimizer(recipe.optimizers[key], key) for key in self._optimizer_keys()}
+            for phase in self.phases:
+                if not self.optimizers[phase.optimizer].built:
+                    self.optimizers[phase.optimizer].build(self.variables_of(phase))
+            scales = sorted(self.optimizers) if self.scaled else ()
+            self.loss_scales = {key: tf.Variable(INITIAL_LOSS_SCALE, trainable=False, name=f"loss_scale_{key}") for key in scales}
+            self.good_steps = {key: tf.Variable(0.0, trainable=False, name=f"good_steps_{key}") for key in scales}
+        self.copy_to_averaged()
+        self._updates = {phase.name: self._compile_update(phase) for phase in self.phases}
+        self._unreached: dict[str, set[str]] = {}  # phase -> variables that its losses do not depend on
+        self._steps: dict[tuple[str, ...], tuple[Callable, list[str]]] = {}
+
+    # What a step is.
+
+    def active_phases(self, step: int) -> tuple[Phase, ...]:
+        """The phases that run at a step, in order. Decided here, on the host: a Python number inside a graph freezes."""
+        return tuple(phase for phase in self.phases if phase.active(step))
+
+    def batches_of(self, step: int) -> int:
+        """How many batches a step takes."""
+        return max((phase.repeats for phase in self.active_phases(step)), default=0)
+
+    def batches_before(self, step: int) -> int:
+        """How many batches the steps 0 ... step - 1 took together: where the stream of clips stands, without any saved state."""
+        total, block = 0, 1 << 16
+        for begin in range(0, step, block):
+            steps = np.arange(begin, min(begin + block, step))
+            taken = [np.where((steps >= p.start) & (steps % p.every == 0), p.repeats, 0) for p in self.phases]
+            total += int(np.max(taken, axis=0).sum())
+        return total
+
+    def step(self, step: int, batches: Sequence[Batch]) -> StepResult:
+        """Runs step `step` (counted from 0).
+
+        Args:
+            step: Its number.
+            batches: As many as `batches_of(step)`; the r-th repeat of every phase takes the r-th.
+
+        Returns:
+            Losses `<phase>/<loss>` and `<phase>/gradient_norm` (before clipping), each the mean over the repeats.
+        """
+        active = self.active_phases(step)
+        key = tuple(phase.name for phase in active)
+        fresh = key not in self._steps
+        if fresh:
+            self._steps[key] = self._compile_step(active)
+        function, names = self._steps[key]
+        controls = {
+            "step": tf.constant(step, tf.int64),
+            "rates": {k: tf.constant(v, tf.float32) for k, v in self.learning_rates(step).items()},
+            "decay": tf.constant(self.ema_decay(step), tf.float32),
+        }
+        values = function(tuple(batches), controls)
+        return StepResult(tuple(names), values, fresh)
+
+    def learning_rates(self, step: int) -> dict[str, float]:
+        """Optimiser key -> learning rate of that step."""
+        return {key: learning_rate(self.recipe.optimizers[key], step, self.total_steps) for key in self.optimizers}
+
+    def ema_decay(self, step: int) -> float:
+        """The decay of the moving average at a step; it rises at first, so that the first weights do not linger."""
+        settings = self.recipe.training
+        return min(settings.ema, (1 + step) / (10 + step)) if settings.ema_warmup else settings.ema
+
+    def variables_of(self, phase: Phase) -> list[keras.Variable]:
+        """The variables that a phase updates."""
+        return [v for name in phase.networks for v in self.family.networks[name].trainable_variables]
+
+    def copy_to_averaged(self) -> None:
+        """Sets the averaged networks to the trained ones."""
+        for name, network in self.averaged.items():
+            if network is not self.family.networks[name]:
+                for average, variable in zip(network.weights, self.family.networks[name].weights, strict=True):
+                    average.assign(variable)
+
+    def parameter_counts(self) -> dict[str, int]:
+        """Network name -> number of weights."""
+        return {name: int(network.count_params()) for name, network in self.family.networks.items()}
+
+    def state(self) -> dict[str, keras.Variable | tf.Variable]:
+        """Every variable that a resumed run needs, by a name that stays. Network variables include the seeds of Dropout.
+
+        Variables are numbered: Keras counts up the names of layers through a process, so those of a second network differ.
+        """
+        groups: dict[str, Sequence[keras.Variable]] = {f"network/{n}": network.variables for n, network in self.family.networks.items()}
+        for name, network in self.averaged.items():
+            if network is not self.family.networks[name]:
+                groups[f"averaged/{name}"] = network.variables
+        named = {f"{group}/{i:04d} {v.name}": v for group, variables in groups.items() for i, v in enumerate(variables)}
+        for key, optimizer in self.optimizers.items():
+            named |= {f"optimizer/{key}/{i:04d}": v for i, v in enumerate(optimizer.variables)}
+        for key, scale in self.loss_scales.items():
+            named |= {f"loss_scale/{key}/scale": scale, f"loss_scale/{key}/good_steps": self.good_steps[key]}
+        return named
+
+    def _optimizer_keys(self) -> list[str]:
+        owners: dict[str, tuple[str, ...]] = {}
+        for phase in self.phases:
+            if owners.setdefault(phase.optimizer, phase.networks) != phase.networks:
+                raise GanAudioError(
+                    f"Phase {phase.name} updates {', '.join(phase.networks)} with the optimizer {phase.optimizer!r}, which another phase "
+                    f"uses for {', '.join(owners[phase.optimizer])}; phases that share an optimizer must update the same networks."
+                )
+            if phase.optimizer not in self.recipe.optimizers:
+                raise GanAudioError(
+                    f"Phase {phase.name} uses the optimizer {phase.optimizer!r}; the recipe has {', '.join(self.recipe.optimizers)}."
+                )
+        return list(owners)
+
+    # Compiling.
+
+    def _compile_step(self, active: tuple[Phase, ...]) -> tuple[Callable, list[str]]:
+        names: list[str] = []
+        averages = any(set(phase.networks) & set(self.averaged) for phase in active)
+
+        # XLA cannot hold the communication between replicas, so there only the gradients are compiled (`_gradients`).
+        @tf.function(autograph=False, jit_compile=self._jit_whole or None)
+        def run(batches, controls):
+            for key, rate in controls["rates"].items():
+                self.optimizers[key].learning_rate.assign(rate)
+            means: dict[str, tf.Tensor] = {}
+            for phase in active:
+                update = self._updates[phase.name]
+                results = [update(batches[r], controls["step"], tf.constant(r, tf.int64)) for r in range(phase.repeats)]
+                for name in results[0]:
+                    means[f"{phase.name}/{name}"] = tf.add_n([result[name] for result in results]) / phase.repeats
+            if averages:
+                self._update_averages(controls["decay"])
+            names[:] = means
+            return tf.stack(list(means.values())) if means else tf.zeros([0])
+
+        return run, names
+
+    def _compile_update(self, phase: Phase) -> Callable:
+        """One update of a phase on one batch, over all replicas. A function of its own: five repeats are then traced once."""
+        variables = self.variables_of(phase)
+        values = [v.value for v in variables]
+        optimizer, settings = self.optimizers[phase.optimizer], self.recipe.optimizers[phase.optimizer]
+        replicas, sums = self.devices.replicas, tf.distribute.ReduceOp.SUM
+        gradients_of = self._gradients(phase, variables)
+
+        def on_replica(batch, step, repeat, scale):
+            context = tf.distribute.get_replica_context()
+            losses, gradients = gradients_of(batch, step, repeat, tf.cast(context.replica_id_in_sync_group, tf.int32), scale)
+            if replicas > 1:
+                gradients, losses = context.all_reduce(sums, gradients), context.all_reduce(sums, losses)
+            norm = tf.linalg.global_norm(gradients)
+            if settings.clip_norm:
+                factor = settings.clip_norm / tf.maximum(norm, settings.clip_norm)
+                gradients = [g * factor for g in gradients]
+            # Keras sums over the replicas itself, but only in `apply`, too late for the norm above. So each replica hands in its
+            # share of the sum: a second exchange, a small part of a step, and nothing of Keras's inside is relied on.
+            optimizer.apply([g / replicas for g in gradients] if replicas > 1 else gradients, variables)
+            return {**losses, "gradient_norm": norm}
+
+        @tf.function(autograph=False, reduce_retracing=True)
+        def update(batch, step, repeat):
+            scale = tf.identity(self.loss_scales[phase.optimizer]) if self.scaled else tf.constant(1.0)
+            before = self._read(values, optimizer) if self.scaled else []
+            result = self.strategy.run(on_replica, args=(batch, step, repeat, scale))
+            result = {name: self.strategy.experimental_local_results(value)[0] for name, value in result.items()}
+            if self.scaled:
+                self._undo_unless_finite(phase.optimizer, before, tf.math.is_finite(result["gradient_norm"]), scale)
+            if phase.weight_clip:
+                for value in values:
+                    self._set(value, lambda v: tf.clip_by_value(v, -phase.weight_clip, phase.weight_clip))
+            return result
+
+        return update
+
+    def _gradients(self, phase: Phase, variables: list[keras.Variable]) -> Callable:
+        replicas = self.devices.replicas
+        values = [v.value for v in variables]
+
+        def compute(batch, step, repeat, replica, scale):
+            seed = draw_seed(self.recipe.seed, step, phase.name, repeat)
+            draws = Draws(seed, replica, replicas, self.devices.workers)
+            with tf.GradientTape(watch_accessed_variables=False) as tape:
+                tape.watch(values)
+                # The one place where a loss is divided by the number of replicas: gradients and losses are summed over them.
+                losses = {name: tf.cast(loss, tf.float32) / replicas for name, loss in phase.losses(batch, draws).items()}
+                scaled = tf.add_n(list(losses.values())) * scale
+            gradients = tape.gradient(scaled, values)
+            self._check_reached(phase, [v.path for v, g in zip(variables, gradients, strict=True) if g is None], len(variables))
+            gradients = [tf.zeros_like(v) if g is None else tf.convert_to_tensor(g) for v, g in zip(values, gradients, strict=True)]
+            return losses, [g / scale for g in gradients] if self.scaled else gradients
+
+        return tf.function(compute, autograph=False, jit_compile=True) if self.recipe.training.jit and not self._jit_whole else compute
+
+    def _check_reached(self, phase: Phase, missing: list[str], variables: int) -> None:
+        """A variable without a gradient is a mistake in a family, unless another phase of the same optimiser trains it: lazy R1
+        does not reach the critic's last bias."""
+        self._unreached[phase.name] = set(missing)
+        partners = [p for p in self.phases if p.optimizer == phase.optimizer]
+        known = [self._unreached[p.name] for p in partners if p.name in self._unreached]
+        never = set.intersection(*known) if len(known) == len(partners) else set()
+        if len(missing) == variables:
+            never = set(missing)
+        if never:
+            phases = " and ".join(p.name for p in partners)
+            raise GanAudioError(f"Phase {phases}: no loss depends on {', '.join(sorted(never))}, which is to be updated.")
+
+    @property
+    def _jit_whole(self) -> bool:
+        return self.recipe.training.jit and self.devices.replicas == 1
+
+    def _update_averages(self, decay: tf.Tensor) -> None:
+        for name, average in self.averaged.items():
+            network = self.family.networks[name]
+            if average is network:
+                continue
+            trained = {id(v) for v in network.trainable_weights}
+            for shadow, weight in zip(average.weights, network.weights, strict=True):
+                # Statistics of batch normalisation are moving averages already: they are copied.
+                keep = decay if id(weight) in trained else tf.zeros_like(decay)
+                self._set(shadow.value, lambda old, new, keep: keep * old + (1.0 - keep) * new, weight.value, keep)
+
+    def _set(self, variable: tf.Variable, function: Callable, *arguments) -> None:
+        """variable = function(variable, *arguments), on every device."""
+        self.strategy.extended.update(variable, lambda v, *rest: v.assign(function(v, *rest)), args=arguments)
+
+    def _read(self, values: list[tf.Variable], optimizer: keras.optimizers.Optimizer) -> list[tuple[tf.Variable, tf.Tensor]]:
+        return [(v, tf.identity(v)) for v in [*values, *(v.value for v in optimizer.variables)]]
+
+    def _undo_unless_finite(self, key: str, before: list, finite: tf.Tensor, scale: tf.Tensor) -> None:
+        """Dynamic loss scaling (Micikevicius et al. 2018, section 3.2): an update whose gradients overflow is taken back and the
+        scale halved; after 2000 good ones it is doubled. Taken back, not skipped: `apply` inside a tf.cond fails under
+        MirroredStrategy. That costs a copy of weights and slots, in this precision only."""
+        for variable, old in before:
+            self._set(variable, lambda new, old, finite: tf.where(finite, new, old), old, finite)
+        good = tf.where(finite, self.good_steps[key] + 1.0, 0.0)
+        grow = good >= LOSS_SCALE_GROWTH_STEPS
+        factor = tf.where(finite, tf.where(grow, 2.0, 1.0), 0.5)
+        self._set(self.loss_scales[key], lambda _, new: new, tf.maximum(scale * factor, 1.0))
+        self._set(self.good_steps[key], lambda _, new: new, tf.where(grow, 0.0, good))
+
+
+def draw_seed(seed: int, step: tf.Tensor, phase: str, repeat: tf.Tensor) -> tf.Tensor:
+    """int32 [2]: the seed of `Draws`, from (recipe seed, step, phase name, repeat) and nothing else."""
+    fold = tf.random.experimental.stateless_fold_in
+    start = tf.constant([seed & 0x7FFFFFFF, zlib.crc32(phase.encode()) & 0x7FFFFFFF], tf.int32)
+    return fold(fold(start, tf.cast(step, tf.int32)), tf.cast(repeat, tf.int32))
+
+
+def _build_with(build: Callable[[], Family], precision: str) -> Family:
+    before = keras.mixed_precision.dtype_policy()
+    keras.mixed_precision.set_dtype_policy(precision)
+    try:
+        return build()
+    finally:
+        keras.mixed_precision.set_dtype_policy(before)

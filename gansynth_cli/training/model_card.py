@@ -1,0 +1,95 @@
+"""The model card and the versions that a run records: where a model came from, in a form that can travel with it."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from .. import __version__
+from ..run_folder import RunFolder
+
+
+def versions() -> dict[str, Any]:
+    """Versions of what made a run, and the git revision of gan-audio where it runs from a checkout."""
+    return {
+        "versions": {
+            "gan-audio": __version__,
+            "python": platform.python_version(),
+            "tensorflow": tf.__version__,
+            "keras": keras.__version__,
+            "numpy": np.__version__,
+        },
+        "git_revision": _git_revision(),
+        "platform": f"{platform.system()} {platform.machine()}",
+    }
+
+
+def model_card(run: RunFolder, parameters: Mapping[str, int], metrics: Mapping[str, float], best: tuple[int, float] | None) -> str:
+    """The README.md of a run folder, in Markdown, with the front matter that model hubs read."""
+    recipe, info, manifest = run.recipe, run.info, run.manifest
+    data = recipe.data
+    train = info.splits.get("train")
+    amount = f"{train.clips} clips, {train.seconds / 60:.1f} minutes" if train else "an unknown number of clips"
+    labels = ", ".join(info.labels) or "none"
+    folder = run.path.name
+    shown = {k: v for k, v in sorted(metrics.items()) if not k.startswith(("learning_rate/", "loss_scale/"))}
+    rows = [f"| {name} | {value:.4g} |" for name, value in shown.items()]
+    lines = [
+        "---",
+        "library_name: gan-audio",
+        f"tags: [audio, gan, {recipe.family}]",
+        "---",
+        f"# {folder}",
+        "",
+        f"A {recipe.family} model (recipe `{recipe.name or 'own'}`: {recipe.title or 'no title'}), trained with gan-audio {__version__}.",
+        "",
+        "| | |",
+        "|---|---|",
+        f"| sound | {data.clip_samples / data.sample_rate:.2f} s at {data.sample_rate} Hz, {data.channels} channel(s) |",
+        f"| data set | {info.name}: {amount} (fingerprint `{info.fingerprint[:16]}`) |",
+        f"| labels | {labels} |",
+        f"| steps | {manifest.get('step', 0)}, batch {data.batch_size}, {float(manifest.get('seconds', 0)) / 60:.1f} minutes |",
+        f"| parameters | {', '.join(f'{name} {count:,}' for name, count in parameters.items())} |",
+        f"| seed | {recipe.seed} |",
+        *([f"| best `{recipe.training.best_metric}` | {best[1]:.4g} at step {best[0]} (`model/generator-best.keras`) |"] if best else []),
+        "",
+        "## Use",
+        "",
+        "```",
+        f"gan-audio generate {folder} -n 64 -o clips/",
+        "```",
+        "",
+        "`model/generator.keras` holds all it needs; `recipe.toml` and `manifest.json` say how it was made. Clips that it generates",
+        "carry a mark that says they are synthetic.",
+        "",
+        "## Limits",
+        "",
+        f"It imitates the recordings it was trained on, with their biases and their licence: see the data set {info.name}. The figures",
+        "below compare steps of this one run; `gan-audio evaluate` gives figures that compare models.",
+        "",
+        "## Last figures",
+        "",
+        "| figure | value |",
+        "|---|---|",
+        *rows,
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _git_revision() -> str | None:
+    root = Path(__file__).resolve().parents[2]
+    if not (root / ".git").exists():
+        return None
+    try:
+        found = subprocess.run(["git", "-C", str(root), "rev-parse", "HEAD"], capture_output=True, text=True, timeout=5, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return found.stdout.strip() or None if found.returncode == 0 else None

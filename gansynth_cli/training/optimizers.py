@@ -1,0 +1,60 @@
+"""Optimisers and learning-rate schedules from a recipe's `[optimizers.NAME]`."""
+
+from __future__ import annotations
+
+import math
+
+import keras
+
+from ..errors import RecipeError
+from ..recipe_schema import Optimizer
+
+
+def learning_rate(settings: Optimizer, step: int, total_steps: int | None) -> float:
+    """The learning rate of a step.
+
+    A function of the training step, not of the optimiser's own count of updates: a critic with five updates a step would
+    otherwise run through its schedule five times as fast as the generator. The host computes it and hands it to the compiled
+    step as a tensor.
+
+    Args:
+        settings: The optimiser's table.
+        step: Counted from 0.
+        total_steps: The budget of the run in steps; what `decay_steps = 0` stands for. None if there is none.
+
+    Returns:
+        `learning_rate` times the warm-up factor min(1, (step + 1) / warmup_steps) times the decay, which counts from the end
+        of the warm-up. Linear and cosine stay at `final_fraction` once they are there.
+
+    Raises:
+        RecipeError: A linear or cosine schedule without an end.
+    """
+    warmup = min(1.0, (step + 1) / settings.warmup_steps) if settings.warmup_steps else 1.0
+    elapsed = max(0, step - settings.warmup_steps)
+    decay = 1.0
+    if settings.schedule == "exponential":
+        decay = settings.decay_rate ** (elapsed / settings.decay_every)
+    elif settings.schedule in ("linear", "cosine"):
+        end = settings.decay_steps or ((total_steps or 0) - settings.warmup_steps)
+        if end <= 0:
+            raise RecipeError(
+                f"An optimizer has schedule = {settings.schedule!r}, but neither decay_steps nor a budget in steps says when it ends.",
+                hint="--set optimizers.generator.decay_steps=100000, or a budget with --steps",
+            )
+        progress = min(1.0, elapsed / end)
+        shape = 1.0 - progress if settings.schedule == "linear" else 0.5 * (1.0 + math.cos(math.pi * progress))
+        decay = settings.final_fraction + (1.0 - settings.final_fraction) * shape
+    return settings.learning_rate * warmup * decay
+
+
+def make_optimizer(settings: Optimizer, name: str) -> keras.optimizers.Optimizer:
+    """The Keras optimiser, with a learning rate that is assigned at every step. Clipping is the trainer's: Keras would clip each
+    replica's gradients before they are summed, and two replicas would not equal one."""
+    rate = settings.learning_rate
+    if settings.name == "adam":
+        return keras.optimizers.Adam(rate, settings.beta_1, settings.beta_2, settings.epsilon, name=name)
+    if settings.name == "adamw":
+        return keras.optimizers.AdamW(rate, settings.weight_decay, settings.beta_1, settings.beta_2, settings.epsilon, name=name)
+    if settings.name == "rmsprop":
+        return keras.optimizers.RMSprop(rate, settings.rho, epsilon=settings.epsilon, name=name)
+    return keras.optimizers.SGD(rate, momentum=settings.beta_1, name=name)

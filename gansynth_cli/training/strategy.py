@@ -1,0 +1,119 @@
+"""Where training runs: one device, several devices of one machine, or several machines named by TF_CONFIG."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator
+
+import tensorflow as tf
+
+from ..errors import RecipeError, UsageError
+
+
+class Devices:
+    """A distribution strategy, and what the loop asks of it.
+
+    Attributes:
+        strategy: The tf.distribute strategy; the default one on a single device, which costs nothing.
+        replicas: Number of replicas over all machines.
+        workers: Number of machines.
+        chief: Whether this process writes: checkpoints, logs, previews, models.
+    """
+
+    def __init__(self, strategy: tf.distribute.Strategy | None = None):
+        self.strategy = strategy or tf.distribute.get_strategy()
+        self.replicas = self.strategy.num_replicas_in_sync
+        resolver = self.strategy.cluster_resolver if isinstance(self.strategy, tf.distribute.MultiWorkerMirroredStrategy) else None
+        cluster = resolver.cluster_spec().as_dict() if resolver else {}
+        self.workers = len(cluster.get("chief", [])) + len(cluster.get("worker", [])) or 1
+        self.chief = not cluster or resolver.task_type == "chief" or ("chief" not in cluster and resolver.task_id == 0)
+        self._total = tf.function(self._sum_over_replicas, autograph=False)
+
+    def any(self, flag: bool) -> bool:
+        """Whether any machine says so. All machines have to ask at the same point: they wait for each other."""
+        return flag if self.workers == 1 else bool(self._total(tf.constant(float(flag))).numpy() > 0)
+
+    def agree(self, number: int) -> bool:
+        """Whether all machines have the same number."""
+        if self.workers == 1:
+            return True
+        mean = float(self._total(tf.constant(float(number))).numpy()) / self.replicas
+        return not self.any(abs(mean - number) > 0.25)
+
+    def batches(self, make: Callable[[int, int, int], tf.data.Dataset], batch_size: int) -> Iterator:
+        """An endless iterator of batches for `strategy.run`.
+
+        Args:
+            make: (worker, workers, batch of one replica) -> the batches of that machine, endless.
+            batch_size: Over all replicas.
+        """
+        per_replica = self.per_replica(batch_size)
+
+        def dataset(context: tf.distribute.InputContext) -> tf.data.Dataset:
+            made = make(context.input_pipeline_id, context.num_input_pipelines, per_replica)
+            # Told that it never ends, the distributed iterator does not ask every machine before every batch.
+            return made.apply(tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY))
+
+        if self.replicas == 1:
+            return iter(dataset(tf.distribute.InputContext()))
+        return iter(self.strategy.distribute_datasets_from_function(dataset))
+
+    def per_replica(self, batch_size: int) -> int:
+        """The batch of one replica.
+
+        Raises:
+            RecipeError: The batch cannot be divided evenly.
+        """
+        if batch_size % self.replicas:
+            raise RecipeError(
+                f"data.batch_size is {batch_size}, which {self.replicas} devices cannot share evenly.",
+                hint=f"--set data.batch_size={self.replicas * max(1, batch_size // self.replicas)}",
+            )
+        return batch_size // self.replicas
+
+    def _sum_over_replicas(self, value: tf.Tensor) -> tf.Tensor:
+        def reduce(x):
+            return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, x)
+
+        return self.strategy.experimental_local_results(self.strategy.run(reduce, args=(value,)))[0]
+
+
+def find_devices() -> Devices:
+    """The devices of this process: all machines of TF_CONFIG, else all GPUs, else (two logical CPU devices or more) those, else
+    the one device.
+
+    Called before anything else of TensorFlow runs: the machines can only be connected then. With TF_CONFIG it waits for all
+    machines.
+
+    Raises:
+        UsageError: TF_CONFIG is not what tf.distribute expects.
+    """
+    for gpu in tf.config.list_physical_devices("GPU"):
+        tf.config.experimental.set_memory_growth(gpu, True)  # without it one process takes the whole GPU
+    machines = _machines()
+    if machines > 1:
+        return Devices(tf.distribute.MultiWorkerMirroredStrategy())
+    logical = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
+    if len(logical) > 1:
+        return Devices(tf.distribute.MirroredStrategy([device.name for device in logical]))
+    return Devices()
+
+
+def _machines() -> int:
+    text = os.environ.get("TF_CONFIG", "")
+    if not text.strip():
+        return 1
+    try:
+        config = json.loads(text)
+        cluster, task = config["cluster"], config["task"]
+        machines = len(cluster.get("chief", [])) + len(cluster.get("worker", []))
+        known = task["type"] in cluster and int(task["index"]) < len(cluster[task["type"]])
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UsageError(
+            f"TF_CONFIG is {text!r}: {type(error).__name__}: {error}; expected the JSON of tf.distribute.",
+            hint='TF_CONFIG=\'{"cluster": {"worker": ["host1:2222", "host2:2222"]}, "task": {"type": "worker", "index": 0}}\'',
+        ) from error
+    if not known:
+        raise UsageError(f"TF_CONFIG names the task {task['type']}:{task['index']}, which is not in its cluster.")
+    return machines

@@ -1,0 +1,514 @@
+"""THE training loop. A family says what a step is; here is decided when it runs, for how long, and what is kept of it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from ..data.dataset_info import DatasetInfo
+from ..errors import EXIT_INTERRUPTED, DatasetError, RunError, TrainingStopped
+from ..families.family import BatchFeatures
+from ..families.registry import family_class
+from ..recipe_schema import Recipe
+from ..run_folder import RunFolder, now, replacing
+from .checkpoint import Checkpoints, initialize_from, restore
+from .learner import Learner, StepResult
+from .model_card import model_card, versions
+from .strategy import Devices, find_devices
+from .summaries import METRIC_CLIPS, Interval, PreviewJudge, Summaries, collapse_reason
+
+_MOST_PENDING = 256  # steps whose values may wait on the device to be looked at
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something to tell the user.
+
+    Attributes:
+        kind: "start", "progress", "preview", "checkpoint", "note" or "warning".
+        step: Steps done so far.
+        text: One line, without the step.
+        values: Figures, such as `steps_per_second`, `seconds_left` (None if unknown), losses.
+    """
+
+    kind: str
+    step: int
+    text: str
+    values: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class TrainReport:
+    """How a training ended.
+
+    Attributes:
+        run: The run folder.
+        step: Steps done, over all starts.
+        seconds: Training time, over all starts.
+        ended_by: "steps", "epochs", "minutes", or "interrupt".
+        metrics: The last logged figures.
+        best: Step and value of the best checkpoint by `best_metric`; None without one.
+        parameters: Network name -> weights.
+    """
+
+    run: Path
+    step: int
+    seconds: float
+    ended_by: str
+    metrics: dict[str, float]
+    best: tuple[int, float] | None
+    parameters: dict[str, int]
+
+    @property
+    def interrupted(self) -> bool:
+        return self.ended_by == "interrupt"
+
+
+OnEvent = Callable[[Event], None]
+
+
+def train(
+    recipe: Recipe,
+    data_path: Path,
+    run_path: Path,
+    *,
+    restart: bool = False,
+    init_from: Path | None = None,
+    command: Sequence[str] = (),
+    on_event: OnEvent | None = None,
+) -> TrainReport:
+    """Trains a recipe on a data set, or resumes the run in `run_path`.
+
+    Args:
+        recipe: What to train.
+        data_path: A prepared data set, or a folder of recordings.
+        run_path: The run folder. Holding a run, it is resumed where its newest whole checkpoint is.
+        restart: Delete the run there and begin anew.
+        init_from: A run folder whose weights a new run begins with (fine-tuning); not read when resuming.
+        command: The command line, for the manifest.
+        on_event: Told of progress.
+
+    Returns:
+        The report. SIGINT or SIGTERM ends training after the running step, saved; the report then says "interrupt".
+
+    Raises:
+        GanAudioError: Unusable recipe, data set or run folder; TrainingStopped on losses that are not numbers and on collapse.
+    """
+    devices = find_devices()
+    source, info = open_data(recipe, data_path, on_event)
+    run, failure = None, None
+    if devices.chief:
+        try:
+            run = RunFolder.open_for_training(run_path, recipe, info, restart=restart, command=command)
+        except RunError as error:
+            failure = error
+    if devices.any(failure is not None):  # the other machines wait here until the folder is there, or not to be had
+        raise failure or RunError(f"The machine that writes cannot use {run_path}; see its message.")
+    run = run or RunFolder.load(run_path)
+    try:
+        return Trainer(recipe, source, run, devices, on_event=on_event).train(init_from)
+    finally:
+        run.close()
+
+
+def open_data(recipe: Recipe, data_path: Path, on_event: OnEvent | None = None) -> tuple[Any, DatasetInfo]:
+    """The data set and its facts, with the statistics that the recipe's networks need.
+
+    Raises:
+        DatasetError: It is missing, damaged, too small, or not what the recipe needs.
+    """
+    from ..data.pipeline import open_source
+    from ..data.statistics import ensure_statistics
+
+    source = open_source(Path(data_path), recipe)
+    data = recipe.data
+    source.check(BatchFeatures(data.sample_rate, data.channels, data.clip_samples))  # before minutes go into statistics
+    say = on_event or _ignore
+    specs = getattr(recipe.model, "statistics", ())
+    info = ensure_statistics(source.info, source, specs, progress=lambda key: say(Event("note", 0, f"computing the statistics {key}")))
+    if source.clips_per_epoch("train") < 1:
+        raise DatasetError(f"{data_path} holds no clip to train on.", hint="gan-audio info DATA")
+    return source, info
+
+
+class Trainer:
+    """One run's training.
+
+    Args:
+        recipe: The recipe.
+        source: Where clips come from: `batches`, `clips`, `clips_per_epoch`, `check`, `splits` of `data.pipeline.Source`.
+        run: The run folder, opened.
+        devices: Where it runs.
+        build: Makes the family; the registry's by default.
+        on_event: Told of progress.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        source: Any,
+        run: RunFolder,
+        devices: Devices | None = None,
+        *,
+        build: Callable[[], Any] | None = None,
+        on_event: OnEvent | None = None,
+    ):
+        self.recipe, self.source, self.run = recipe, source, run
+        self.devices = devices or Devices()
+        self.tell = on_event or _ignore
+        self.settings = recipe.training
+        build = build or (lambda: family_class(recipe.family)(recipe, run.info, seed=recipe.seed))
+        self.learner = Learner(recipe, build, self.devices, self.settings.steps or None)
+        source.check(self.learner.family.batch_features())
+        self.total_steps = budget_in_steps(recipe, self.learner, source.clips_per_epoch("train"))
+        self.learner.total_steps = self.total_steps
+        self.checkpoints = Checkpoints(run.checkpoints_dir, self.settings.keep_checkpoints)
+        self.step = 0
+        self.seconds_before = 0.0  # training time of earlier starts
+        self.best: tuple[int, float] | None = None
+        self.collapsed = 0  # previews in a row
+        self.metrics: dict[str, float] = {}
+        self._pending: list[tuple[int, StepResult]] = []
+        self._interval = Interval()
+        self._saved_step = -1
+        self._previewed_step = -1
+        self._stop = threading.Event()
+        self._model: keras.Model | None = None
+
+    def train(self, init_from: Path | None = None) -> TrainReport:
+        """Resumes or begins, trains until a budget is spent, and leaves the folder complete."""
+        self._started = time.monotonic()
+        self._restore(init_from)
+        self.summaries = Summaries(self.run, self.recipe) if self.devices.chief else None
+        self.judge = PreviewJudge(self.recipe, self._real_clips()) if self.devices.chief and self.settings.preview_every else None
+        if self.devices.chief:
+            self.run.write_manifest(**self._facts())
+            self.run.rewind(self.step)
+        self.tell(Event("start", self.step, self._start_text(), {"total": self.total_steps, "parameters": self.learner.parameter_counts()}))
+        ended_by = "failure"
+        try:
+            with self._signals():
+                reached = self._loop()
+                self._finish(reached)
+                ended_by = reached
+        except tf.errors.OpError as error:
+            raise self._diagnosis(error) or error from error
+        finally:
+            if self.devices.chief:
+                state = {"interrupt": "interrupted", "failure": "stopped"}.get(ended_by, "finished")
+                self.run.write_manifest(state=state, finished=now(), step=self.step, seconds=round(self.seconds, 1))
+                self.summaries.close()
+        self.devices.any(False)  # the machine that writes is the last to be ready; leaving before it would end it too
+        return TrainReport(self.run.path, self.step, self.seconds, ended_by, self.metrics, self.best, self.learner.parameter_counts())
+
+    @property
+    def seconds(self) -> float:
+        """Training time so far, over all starts."""
+        return self.seconds_before + time.monotonic() - self._started
+
+    # The loop.
+
+    def _loop(self) -> str:
+        ended_by = self._budget_spent()
+        if ended_by:
+            return ended_by
+        batches = self._open_stream()
+        self._interval = Interval()
+        while not ended_by:
+            begun = time.monotonic()
+            taken = [next(batches) for _ in range(self.learner.batches_of(self.step))]
+            waited = time.monotonic() - begun
+            result = self.learner.step(self.step, taken)
+            self._pending.append((self.step, result))
+            self.step += 1
+            self._interval.add(waited, time.monotonic() - begun if result.compiled else None)
+            ended_by = self._budget_spent()
+            if self._due(self.settings.log_every):
+                self._log()
+            elif len(self._pending) >= _MOST_PENDING:
+                self._look_at_pending()
+            if self._due(self.settings.preview_every):
+                self._preview()
+            if self._due(self.settings.checkpoint_every) and self._saved_step != self.step:
+                self._save()
+        return ended_by
+
+    def _due(self, every: int) -> bool:
+        return every > 0 and self.step % every == 0
+
+    def _budget_spent(self) -> str | None:
+        """What ends the run now, if anything. Clocks and signals differ between machines, so those are asked of all."""
+        if self.devices.any(self._stop.is_set()):
+            return "interrupt"
+        if self.total_steps is not None and self.step >= self.total_steps:
+            return "steps" if self.total_steps == self.settings.steps else "epochs"
+        if self.settings.minutes and self.devices.any(self.seconds >= 60 * self.settings.minutes):
+            return "minutes"
+        return None
+
+    def _open_stream(self):
+        """The batches from this step on. Where the stream stands follows from the step: there is no iterator to save."""
+        size = self.recipe.data.batch_size
+        first_clip = self.learner.batches_before(self.step) * size
+
+        def make(worker: int, workers: int, per_replica: int) -> tf.data.Dataset:
+            return self.source.batches(
+                self.recipe,
+                "train",
+                seed=self.recipe.seed,
+                first_clip=first_clip,
+                batch_size=per_replica,
+                shard_index=worker,
+                shard_count=workers,
+            )
+
+        return self.devices.batches(make, size)
+
+    def _diagnosis(self, error: Exception) -> Exception | None:
+        if isinstance(error, tf.errors.ResourceExhaustedError):
+            return TrainingStopped(
+                f"Training stopped: the device has no memory left at step {self.step}.",
+                hint=f"--set data.batch_size={max(1, self.recipe.data.batch_size // 2)}, or a smaller model.dim",
+            )
+        diagnose = getattr(self.source, "diagnose", None)
+        return diagnose(error) if diagnose else None
+
+    def _finish(self, ended_by: str) -> None:
+        self._log()
+        if self.settings.preview_every and ended_by != "interrupt" and self._previewed_step != self.step and self.step > 0:
+            self._preview()
+        if self._saved_step != self.step:
+            self._save()
+
+    # Looking at what was computed.
+
+    def _look_at_pending(self) -> None:
+        """Fetches the values of the steps since the last look, and stops at the first that is no number.
+
+        Raises:
+            TrainingStopped: It names phase, loss, step and the last good checkpoint.
+        """
+        for step, result in self._pending:
+            values = result.values.numpy()
+            self._interval.values(result.names, values)
+            for name, value in zip(result.names, values, strict=True):
+                if not np.isfinite(value) and not (self.learner.scaled and name.endswith("/gradient_norm")):
+                    self._stop_for(f"{name.rpartition('/')[2]} of phase {name.partition('/')[0]} is {value} at step {step}")
+        self._pending.clear()
+
+    def _log(self) -> None:
+        self._look_at_pending()
+        if not self._interval.steps:
+            return
+        values = self._interval.summary()
+        values |= {f"learning_rate/{key}": rate for key, rate in self.learner.learning_rates(self.step - 1).items()}
+        values |= {f"loss_scale/{key}": float(scale.numpy()) for key, scale in self.learner.loss_scales.items()}
+        left = self._seconds_left(values.get("steps_per_second", 0.0))
+        self.metrics |= values
+        if self.devices.chief:
+            self.summaries.scalars(self.step, {**values, "seconds": self.seconds})
+        phases = {phase.name for phase in self.learner.phases}
+        losses = "  ".join(f"{k} {v:.3g}" for k, v in values.items() if k.partition("/")[0] in phases and "gradient_norm" not in k)
+        self.tell(Event("progress", self.step, losses, {**values, "seconds_left": left, "total": self.total_steps}))
+        self._interval = Interval()
+
+    def _seconds_left(self, rate: float) -> float | None:
+        limits = []
+        if self.total_steps is not None and rate > 0:
+            limits.append((self.total_steps - self.step) / rate)
+        if self.settings.minutes:
+            limits.append(60 * self.settings.minutes - self.seconds)
+        return max(0.0, min(limits)) if limits else None
+
+    def _preview(self) -> None:
+        self._look_at_pending()
+        with self._interval.paused():
+            self._look_at_previews()
+
+    def _look_at_previews(self) -> None:
+        self._previewed_step = self.step
+        collapse = None
+        if self.devices.chief:
+            count = max(self.settings.preview_clips, self.judge.clips)
+            clips = np.asarray(self.learner.family.preview(self._shown_networks(), count), np.float32)
+            if not np.isfinite(clips).all():
+                self._stop_for(f"a preview at step {self.step} holds samples that are not numbers")
+            figures = self.judge.measure(clips)
+            self.summaries.previews(self.step, clips[: self.settings.preview_clips])
+            self.summaries.scalars(self.step, figures)
+            self.metrics |= figures
+            collapse = collapse_reason(figures)
+            self.collapsed = self.collapsed + 1 if collapse else 0
+            text = "  ".join(f"{name.partition('/')[2]} {value:.3g}" for name, value in figures.items())
+            self.tell(Event("preview", self.step, text, {**figures, "folder": str(self.run.samples_dir(self.step))}))
+            if collapse:
+                self.tell(Event("warning", self.step, f"{collapse}; {self.collapsed} previews in a row"))
+            self._keep_if_best(figures)
+        limit = self.settings.stop_on_collapse
+        if self.devices.any(bool(limit) and self.collapsed >= limit):
+            self._stop_for(
+                f"the generator has collapsed: {collapse or 'see the machine that writes'}, {limit} previews in a row",
+                hint="try adversarial.r1, a lower learning rate or more data; training.stop_on_collapse=0 goes on regardless",
+            )
+
+    def _keep_if_best(self, figures: Mapping[str, float]) -> None:
+        name = self.settings.best_metric
+        if not name:
+            return
+        if name not in {**self.metrics, **figures}:
+            raise RunError(
+                f"training.best_metric is {name!r}, which this run does not measure; it has {', '.join(sorted(self.metrics))}.",
+                hint="preview/frechet_logmel needs a data set with two or more clips",
+            )
+        value = {**self.metrics, **figures}[name]
+        better = self.best is None or (value < self.best[1] if self.settings.best_mode == "min" else value > self.best[1])
+        if better:
+            self.best = (self.step, value)
+            self._save()
+            self.checkpoints.mark_best(self.checkpoints.path(self.step))
+            self._export("generator-best")
+
+    def _stop_for(self, reason: str, hint: str | None = None) -> None:
+        steps = self.checkpoints.steps()
+        folder = self.run.checkpoints_dir
+        kept = f"The last good checkpoint is that of step {steps[-1]}, in {folder}." if steps else "There is no checkpoint yet."
+        raise TrainingStopped(
+            f"Training stopped: {reason}. {kept}",
+            hint=hint or "lower the learning rate or set optimizers.NAME.clip_norm, then run the same command again: it goes on from there",
+        )
+
+    # Keeping.
+
+    def _save(self) -> None:
+        """Writes a checkpoint, and exports the model as it is now. A state that is not finite is never written."""
+        self._look_at_pending()
+        with self._interval.paused():
+            if self.devices.chief:
+                self._write()
+        self._saved_step = self.step
+
+    def _write(self) -> None:
+        arrays = {name: np.asarray(variable.numpy()) for name, variable in self.learner.state().items()}
+        bad = [name for name, a in arrays.items() if a.dtype.kind == "f" and not np.isfinite(a).all()]
+        if bad:
+            self._stop_for(f"the variable {bad[0]} holds values that are not numbers after step {self.step - 1}")
+        facts = {"seconds": self.seconds, "best": self.best, "collapsed": self.collapsed, "metrics": self.metrics}
+        path = self.checkpoints.save(self.step, arrays, _jsonable(facts))
+        self._export("generator")
+        self.run.write_manifest(step=self.step, seconds=round(self.seconds, 1), best=self.best)
+        self.run.write_card(model_card(self.run, self.learner.parameter_counts(), self.metrics, self.best))
+        self.tell(Event("checkpoint", self.step, path.name, {"file": str(path)}))
+
+    def _export(self, name: str) -> None:
+        if self._model is None:  # it shares the averaged networks' weights, so one is enough for the whole run
+            self._model = self.learner.family.inference_model(self._shown_networks())
+        if hasattr(self._model, "provenance"):
+            self._model.provenance = {**self._model.provenance, "step": self.step}
+        with replacing(self.run.model_file(name)) as file:
+            self._model.save(file)
+
+    def _shown_networks(self) -> dict[str, keras.Model]:
+        return {**self.learner.family.networks, **self.learner.averaged}
+
+    def _restore(self, init_from: Path | None) -> None:
+        warn = lambda text: self.tell(Event("warning", self.step, text))
+        loaded = self.checkpoints.load_latest(warn)
+        if loaded is not None:
+            arrays, facts = loaded
+            restore(self.learner, arrays, warn)
+            self.step = self._saved_step = int(facts["step"])
+            self.seconds_before = float(facts.get("seconds", 0.0))
+            self.best = tuple(facts["best"]) if facts.get("best") else None
+            self.collapsed = int(facts.get("collapsed", 0))
+            self.metrics = dict(facts.get("metrics", {}))
+            if init_from is not None:
+                warn(f"the run is resumed, so the weights of {init_from} are not read; --restart begins anew with them")
+        elif init_from is not None:
+            self.tell(Event("note", 0, initialize_from(self.learner, Path(init_from), warn)))
+        if not self.devices.agree(self.step):
+            raise RunError("The machines see different checkpoints: the run folder has to be on storage that they share.")
+
+    # Around it.
+
+    def _real_clips(self):
+        split = "validation" if "validation" in self.source.splits else "train"
+        return (clip for clip, _ in self.source.clips(split, METRIC_CLIPS))
+
+    def _facts(self) -> dict[str, Any]:
+        info = self.run.info
+        return {
+            **versions(),
+            "seed": self.recipe.seed,
+            "family": self.recipe.family,
+            "recipe": self.recipe.name,
+            "data": {"name": info.name, "fingerprint": info.fingerprint, "labels": info.labels},
+            "parameters": self.learner.parameter_counts(),
+            "devices": {"replicas": self.devices.replicas, "machines": self.devices.workers},
+        }
+
+    def _start_text(self) -> str:
+        counts = ", ".join(f"{name} {count / 1e6:.2f} M" for name, count in self.learner.parameter_counts().items())
+        place = f", {self.devices.replicas} devices" if self.devices.replicas > 1 else ""
+        begin = f"resuming {self.run.path} at step {self.step}" if self.step else f"training {self.run.path}"
+        return f"{begin}: {counts} parameters{place}"
+
+    @contextmanager
+    def _signals(self):
+        """SIGINT and SIGTERM end training after the running step; a second one ends the process at once."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+
+        def stop(number, frame):
+            if self._stop.is_set():
+                os._exit(EXIT_INTERRUPTED)  # nothing is lost: every file is written whole or not at all
+            self._stop.set()
+            self.tell(Event("note", self.step, "stopping after this step and saving; once more ends at once"))
+
+        before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def budget_in_steps(recipe: Recipe, learner: Learner, clips_per_epoch: int) -> int | None:
+    """The step at which `training.steps` or `training.epochs` ends, whichever is first; None without either.
+
+    An epoch is `clips_per_epoch` clips read, so n critic updates a step spend it n times as fast.
+    """
+    limits = [recipe.training.steps] if recipe.training.steps else []
+    if recipe.training.epochs:
+        batches = int(np.ceil(recipe.training.epochs * clips_per_epoch / recipe.data.batch_size))
+        high = 1
+        while learner.batches_before(high) < batches:
+            high *= 2
+            if high > 1 << 40:
+                break
+        low = high // 2
+        while low + 1 < high:
+            middle = (low + high) // 2
+            low, high = (low, middle) if learner.batches_before(middle) >= batches else (middle, high)
+        limits.append(high)
+    return min(limits) if limits else None
+
+
+def _jsonable(facts: Mapping[str, Any]) -> dict[str, Any]:
+    metrics = {k: float(v) for k, v in facts["metrics"].items() if np.isfinite(v)}
+    best = [int(facts["best"][0]), float(facts["best"][1])] if facts["best"] else None
+    return {**facts, "metrics": metrics, "best": best}
+
+
+def _ignore(event: Event) -> None: ...
