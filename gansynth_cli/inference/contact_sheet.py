@@ -1,0 +1,178 @@
+"""One picture of many clips: the waveform and the spectrogram of each, with its name, for a look before listening."""
+
+from __future__ import annotations
+
+import io
+import math
+import os
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+MOST_TILES = 64  # more would be too small to read on a screen
+
+_TILE = 200  # pixels
+_WAVE, _SPECTROGRAM, _CAPTION = 40, 92, 17
+_GAP, _MARGIN, _HEADER = 10, 16, 34
+_RANGE_DB = 80.0
+_WINDOW_SECONDS = 0.032  # long enough to tell the harmonics of a voice, short enough to show a drum's attack
+_PAGE, _EMPTY, _INK, _QUIET = (20, 22, 28), (28, 31, 39), (232, 234, 240), (140, 146, 160)
+# From black over violet and orange to pale yellow, rising evenly in lightness, so that it also reads in grey.
+_HEAT = np.array([(4, 4, 12), (42, 14, 84), (112, 30, 110), (183, 55, 94), (236, 105, 55), (252, 174, 52), (252, 252, 190)], np.float64)
+# Told apart by most colour-blind readers (Okabe and Ito 2008), lightened for a dark page.
+_WAVE_COLOURS = [
+    (110, 190, 240),
+    (240, 180, 70),
+    (70, 200, 160),
+    (235, 130, 185),
+    (240, 225, 90),
+    (225, 120, 70),
+    (120, 150, 235),
+    (190, 194, 204),
+]
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One clip of a sheet: float32 [samples, channels] in [-1, 1], its caption, and the label that picks its colour."""
+
+    audio: np.ndarray
+    caption: str
+    label: str = ""
+
+
+def draw(tiles: Sequence[Tile], sample_rate: int, title: str, columns: int | None = None) -> Image.Image:
+    """Draws a sheet.
+
+    All waveforms have one scale, that of the loudest clip, and all pictures one time axis, that of the longest. Each
+    spectrogram has its own level: 0 to -80 dB below its loudest point. Frequency is on the mel scale, 0 Hz at the bottom.
+
+    Args:
+        tiles: 1 to 64 clips.
+        sample_rate: Hz.
+        title: A line above them.
+        columns: Tiles in a row; None picks a number that gives a page about as wide as high, and, where few labels take
+            turns, a column for each label.
+
+    Returns:
+        An RGB picture, 232 to 1,700 pixels wide.
+    """
+    tiles = tiles[:MOST_TILES]
+    labels = list(dict.fromkeys(tile.label for tile in tiles))
+    columns = columns or _columns(len(tiles), len(labels))
+    rows = math.ceil(len(tiles) / columns)
+    height = _CAPTION + _WAVE + _SPECTROGRAM
+    size = (2 * _MARGIN + columns * (_TILE + _GAP) - _GAP, _MARGIN + _HEADER + rows * (height + _GAP) - _GAP + _MARGIN)
+    page = Image.new("RGB", size, _PAGE)
+    pen = ImageDraw.Draw(page)
+    longest = max(1, *(len(tile.audio) for tile in tiles))
+    loudest = max(1e-9, *(float(np.abs(tile.audio).max(initial=0.0)) for tile in tiles))
+    _header(pen, size[0], title, f"{longest / sample_rate:.2f} s across, 0 to {sample_rate / 2000:g} kHz mel, {_RANGE_DB:.0f} dB")
+    weights = _mel_weights(_window(sample_rate), sample_rate)
+    small = ImageFont.load_default(12)
+    for position, tile in enumerate(tiles):
+        left = _MARGIN + position % columns * (_TILE + _GAP)
+        top = _MARGIN + _HEADER + position // columns * (height + _GAP)
+        width = max(1, round(_TILE * len(tile.audio) / longest))
+        colour = _WAVE_COLOURS[labels.index(tile.label) % len(_WAVE_COLOURS)]
+        level = f"{round(_decibels(tile.audio))} dB" if np.any(tile.audio) else "silent"
+        room = _TILE - pen.textlength(level, font=small) - 6
+        pen.text((left, top), _fitted(pen, tile.caption, small, room), fill=_INK, font=small)
+        pen.text((left + _TILE, top), level, fill=_QUIET, font=small, anchor="ra")
+        pen.rectangle((left, top + _CAPTION, left + _TILE - 1, top + height - 1), fill=_EMPTY)
+        page.paste(Image.fromarray(_waveform(tile.audio / loudest, width, colour)), (left, top + _CAPTION))
+        page.paste(Image.fromarray(_spectrogram(tile.audio, width, weights)), (left, top + _CAPTION + _WAVE))
+    return page
+
+
+def save(page: Image.Image, path: Path) -> None:
+    """Writes the picture as PNG under a temporary name, then renames."""
+    buffer = io.BytesIO()
+    page.save(buffer, "PNG")
+    temporary = path.with_name(f".{uuid.uuid4().hex[:12]}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_bytes(buffer.getvalue())
+        temporary.replace(os.fspath(path))
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _columns(tiles: int, labels: int) -> int:
+    square = min(8, math.ceil(math.sqrt(tiles)))
+    # Labels that take turns line up in columns if the width is a multiple of their number.
+    fitting = [n for n in range(labels, 9, labels) if n >= square - 1] if 1 < labels <= 8 else []
+    return min(tiles, fitting[0] if fitting else square)
+
+
+def _header(pen: ImageDraw.ImageDraw, width: int, title: str, axes: str) -> None:
+    large, small = ImageFont.load_default(17), ImageFont.load_default(12)
+    room = width - 2 * _MARGIN
+    axes_width = pen.textlength(axes, font=small)
+    if axes_width + 160 < room:
+        pen.text((width - _MARGIN, _MARGIN + 4), axes, fill=_QUIET, font=small, anchor="ra")
+        room -= axes_width + 20
+    pen.text((_MARGIN, _MARGIN), _fitted(pen, title, large, room), fill=_INK, font=large)
+
+
+def _fitted(pen: ImageDraw.ImageDraw, text: str, font, room: float) -> str:
+    """`text`, cut in the middle to `room` pixels: names differ at both ends."""
+    shown, kept = text, len(text)
+    while kept > 4 and pen.textlength(shown, font=font) > room:
+        kept -= 1
+        shown = f"{text[: kept - kept // 2]}...{text[len(text) - kept // 2 :]}"
+    return shown
+
+
+def _decibels(audio: np.ndarray) -> float:
+    return 20 * math.log10(max(float(np.abs(audio).max(initial=0.0)), 1e-9))
+
+
+def _waveform(audio: np.ndarray, width: int, colour: tuple[int, int, int]) -> np.ndarray:
+    """uint8 [_WAVE, width, 3]: in each column a bar from the smallest to the largest sample that falls on it."""
+    edges = np.linspace(0, len(audio), width + 1).astype(int)
+    picture = np.full((_WAVE, width, 3), _EMPTY, np.uint8)
+    middle = (_WAVE - 1) / 2
+    rows = np.arange(_WAVE)
+    for column in range(width):
+        part = audio[edges[column] : max(edges[column + 1], edges[column] + 1)]
+        high, low = (float(part.max()), float(part.min())) if part.size else (0.0, 0.0)
+        inside = (rows >= math.floor(middle - high * middle)) & (rows <= math.ceil(middle - low * middle))
+        picture[inside, column] = colour
+    return picture
+
+
+def _window(sample_rate: int) -> int:
+    """Length of the analysis window, a power of two near 32 ms."""
+    return max(16, 2 ** round(math.log2(_WINDOW_SECONDS * sample_rate)))
+
+
+def _mel_weights(fft: int, sample_rate: int) -> np.ndarray:
+    """[_SPECTROGRAM, fft / 2 + 1]: for each row of pixels, top first, the share of each bin; rows sum to 1."""
+    top = 2595 * math.log10(1 + sample_rate / 2 / 700)
+    centres = 700 * (10 ** (np.linspace(0, top, _SPECTROGRAM) / 2595) - 1) / sample_rate * fft
+    reach = np.maximum(np.gradient(centres), 1.0)  # at least one bin wide: low rows interpolate, high rows average
+    weights = np.maximum(0.0, 1 - np.abs(np.arange(fft // 2 + 1) - centres[:, None]) / reach[:, None])
+    return (weights / weights.sum(axis=1, keepdims=True))[::-1]
+
+
+def _spectrogram(audio: np.ndarray, width: int, weights: np.ndarray) -> np.ndarray:
+    """uint8 [_SPECTROGRAM, width, 3], one frame a column, centred on it."""
+    fft = 2 * (weights.shape[1] - 1)
+    mono = np.pad(audio.mean(axis=1).astype(np.float64), fft // 2)
+    starts = np.minimum(((np.arange(width) + 0.5) / width * len(audio)).astype(int), max(len(audio) - 1, 0))
+    frames = mono[starts[:, None] + np.arange(fft)] * np.hanning(fft + 1)[:-1]
+    power = weights @ (np.abs(np.fft.rfft(frames)) ** 2).T
+    peak = power.max(initial=0.0)
+    if peak <= 0:
+        level = np.zeros_like(power)
+    else:
+        level = np.clip(1 + 10 * np.log10(np.maximum(power / peak, 1e-30)) / _RANGE_DB, 0, 1)
+    place = level * (len(_HEAT) - 1)
+    below = np.minimum(place.astype(int), len(_HEAT) - 2)
+    share = (place - below)[..., None]
+    return np.rint((1 - share) * _HEAT[below] + share * _HEAT[below + 1]).astype(np.uint8)
