@@ -19,7 +19,7 @@ $(STAMP): pyproject.toml
 
 # Installs, learns 41 public-domain drum hits for about three minutes, and writes new ones.
 demo: setup
-	$(BIN)/gan-audio prepare samples/drums --labels folder --recipe specgan/demo -o $(DEMO)/data
+	$(BIN)/gan-audio prepare samples/drums --labels folder --validation 0 --test 0 --onset-align --recipe specgan/demo -o $(DEMO)/data
 	$(BIN)/gan-audio train --recipe specgan/demo --data $(DEMO)/data --run $(DEMO)/run
 	$(BIN)/gan-audio generate $(DEMO)/run -n 32 --seed 1 -o $(DEMO)/clips --contact-sheet $(DEMO)/clips.png
 	@echo

@@ -129,7 +129,7 @@ class _PlainProgress(Progress):
         rate = self.done / max(now - self.started, 1e-9)
         text = f"{self.label}: {self.done:g}"
         if self.total:
-            text += f"/{self.total:g} {self.unit}, {rate:.3g} {self.unit}/s, {_duration((self.total - self.done) / max(rate, 1e-9))} left"
+            text += f"/{self.total:g} {self.unit}, {rate:.3g} {self.unit}/s, {duration((self.total - self.done) / max(rate, 1e-9))} left"
         else:
             text += f" {self.unit}, {rate:.3g} {self.unit}/s"
         say(f"{text}  {self.note}".rstrip())
@@ -173,7 +173,7 @@ def progress(label: str, total: float | None, unit: str) -> Iterator[Progress]:
         yield _RichProgress(label, total, unit, view, task)
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
     seconds = int(seconds)
     if seconds >= 3600:
         return f"{seconds // 3600} h {seconds % 3600 // 60:02d} min"

@@ -1,0 +1,291 @@
+"""The whole comparison: sets of clips against a prepared data set, with the figures of real clips and of noise beside them."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from .. import __version__
+from ..data import shards
+from ..data.dataset_info import DatasetInfo, read_dataset_info
+from ..errors import DatasetError
+from .clip_set import ClipSet, clip_length, find_clip_sets, noise_clips, reference_clips
+from .figures import COPY_RATIO, FIGURES, Observed, Reference, closest_pairs, measure, observe, per_class
+
+if TYPE_CHECKING:
+    from .classifier import Classifier, LabelledClips
+
+REPORT_VERSION = 1
+_CARVE = 10  # without a validation split every tenth training clip stops the classifier's training
+_LEAST_CLIPS_A_CLASS = 2
+_TRUSTED_ACCURACY = 0.7
+
+
+class ProgressBar(Protocol):
+    def advance(self, amount: float = 1, note: str | None = None) -> None: ...
+
+
+ProgressFactory = Callable[[str, float | None, str], AbstractContextManager[ProgressBar]]
+
+
+@dataclass(frozen=True)
+class EvaluateOptions:
+    """How the comparison is made.
+
+    Attributes:
+        labels_from, label_pattern: As in `find_clip_sets`.
+        splits: Random parts over which the Inception Score is averaged; 1 scores all clips together.
+        bins: Of NDB; fewer if the train split is small.
+        clips: Take at most so many clips of each generated set, at random; 0 takes all.
+        seed: Of the classifier, the k-means cells, the choice of clips and the noise.
+        pitch_labels: The classes are pitches: the classifier is trained without changes of speed.
+        retrain: Train the classifier again though it is cached.
+        cache: Folder for the classifier; None is below the data set, or the user's cache where that cannot be written.
+        closest: How many closest pairs are listed for each set.
+    """
+
+    labels_from: str = "auto"
+    label_pattern: str = ""
+    splits: int = 1
+    bins: int = 50
+    clips: int = 0
+    seed: int = 0
+    pitch_labels: bool = False
+    retrain: bool = False
+    cache: Path | None = None
+    closest: int = 10
+
+
+def evaluate(folders: Sequence[Path], data: Path, options: EvaluateOptions, progress: ProgressFactory) -> dict[str, Any]:
+    """Compares folders of clips with a prepared data set.
+
+    Args:
+        folders: One set each; none gives the figures of the real clips and of noise alone.
+        data: A data set that `prepare` wrote.
+        progress: (label, total, unit) -> context manager whose value has `advance`.
+
+    Returns:
+        The report, ready for JSON: "data", "classifier" (or None), "settings", "sets" (generated, held-out, reference, noise)
+        and "notes", sentences that a reader of the figures has to know.
+
+    Raises:
+        DatasetError, UsageError: As `find_clip_sets` and `read_dataset_info`; or shards that are gone.
+    """
+    info = read_dataset_info(data)
+    if problems := shards.missing_or_resized(info, data):
+        raise DatasetError(f"The data set {data} is incomplete: {problems[0]}.", hint="prepare the data set again with --overwrite")
+    if not info.splits.get("train") or not info.splits["train"].clips:
+        raise DatasetError(
+            f"The data set {data} has no train split to compare with.", hint="prepare the data set again with a larger train split"
+        )
+    sets = find_clip_sets(folders, info.labels, options.labels_from, options.label_pattern, options.clips, options.seed)  # type: ignore[arg-type]
+    notes = [note for found in sets for note in found.notes]
+    samples = clip_length(info, data)
+    splits = [name for name in ("test", "validation", "train") if info.splits.get(name) and info.splits[name].clips]
+    classifier = _classifier(info, data, samples, splits, options, progress, notes)
+
+    seen = {split: _observe_split(info, data, split, samples, classifier, progress) for split in splits}
+    held_out = next((seen[name] for name in ("test", "validation") if name in seen), None)
+    if held_out is None:
+        notes.append("the data set has no held-out split, so nothing says how near unseen recordings come to the training clips")
+    classes = len(info.labels) if classifier is not None else 0
+    reference = Reference(seen["train"], held_out, classes, options.bins, options.seed)
+    entries = []
+    for found in sets:
+        with progress(f"Measuring {found.name}", len(found.files), "clips") as bar:
+            entries.append((found, observe(found.clips(info.sample_rate, samples), info.sample_rate, samples, classifier, bar.advance)))
+        notes.extend(_changes(found, entries[-1][1], info, samples))
+    number = max([len(observed) for _, observed in entries], default=0) or min(1000, len(seen["train"]))
+    with progress("Measuring noise", number, "clips") as bar:
+        noise_set = noise_clips(number, samples, seen["train"].level, classes, options.seed)
+        noise = observe(noise_set, info.sample_rate, samples, classifier, bar.advance)
+
+    report_sets = [_set_report(f.name, f.role, str(f.path), o, reference, info, options, labels_from=f.labels_from) for f, o in entries]
+    for split in splits:
+        role = "reference" if split == "train" else "held-out"
+        report_sets.append(_set_report(f"real, {split}", role, "", seen[split], reference, info, options, is_train=split == "train"))
+    report_sets.append(_set_report("white noise", "noise", "", noise, reference, info, options))
+    if len({entry["clips"] for entry in report_sets}) > 1:
+        notes.append("Fréchet distances and Inception Scores depend on the number of clips: compare sets of equal size (--clips)")
+    return {
+        "report_version": REPORT_VERSION,
+        "software": f"gan-audio {__version__}",
+        "data": {
+            "path": str(data),
+            "name": info.name,
+            "fingerprint": info.fingerprint,
+            "sample_rate": info.sample_rate,
+            "clip_samples": samples,
+            "labels": list(info.labels),
+            "split_by": info.split_by,
+            "clips": {split: len(observed) for split, observed in seen.items()},
+        },
+        "classifier": classifier.facts if classifier is not None else None,
+        "settings": {**asdict(options), "cache": str(options.cache) if options.cache else None, "copy_ratio": COPY_RATIO},
+        "sets": report_sets,
+        "notes": notes,
+    }
+
+
+def table_rows(report: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
+    """The report as a table: columns ("figure", a set each) and a row a figure, cells already formatted."""
+    sets = report["sets"]
+    rows = [["clips", *(str(entry["clips"]) for entry in sets)], ["failed clips", *(str(entry["failed"]) for entry in sets)]]
+    arrows = {"higher": " ↑", "lower": " ↓", "": ""}
+    for figure in FIGURES:
+        if figure.labels and report["classifier"] is None:
+            continue
+        rows.append([figure.title + arrows[figure.better], *(_cell(entry["figures"][figure.key]) for entry in sets)])
+    return ["figure", *(entry["name"] for entry in sets)], rows
+
+
+def _cell(figure: dict[str, Any]) -> str:
+    if "value" in figure:
+        error = f" ±{figure['standard_error']:.2g}" if figure.get("standard_error") else ""
+        return f"{figure['value']:.4g}{error}"
+    return f"not enough (needs {figure['needs']})" if "needs" in figure else "-"
+
+
+def _set_report(
+    name: str,
+    role: str,
+    path: str,
+    seen: Observed,
+    reference: Reference,
+    info: DatasetInfo,
+    options: EvaluateOptions,
+    labels_from: str = "",
+    is_train: bool = False,
+) -> dict[str, Any]:
+    failures = [{"clip": clip, "reason": reason} for clip, reason in zip(seen.names, seen.failures, strict=True) if reason]
+    entry: dict[str, Any] = {
+        "name": name,
+        "role": role,
+        "path": path,
+        "clips": len(seen),
+        "failed": len(failures),
+        "failures": failures,
+        "resampled": seen.resampled,
+        "padded": seen.padded,
+        "cut": seen.cut,
+        "level_db": round(20 * float(np.log10(max(seen.level, 1e-6))), 2),
+        "labels_from": labels_from,
+        "figures": measure(seen, reference, splits=options.splits, is_train=is_train),
+        "per_class": per_class(seen, list(info.labels)),
+    }
+    if role == "generated":
+        entry["closest"] = closest_pairs(seen, reference, options.closest)
+    if seen.posteriors is not None:
+        predicted = seen.posteriors[~seen.failed].argmax(axis=1)
+        entry["predicted"] = {label: int((predicted == i).sum()) for i, label in enumerate(info.labels)}
+    return entry
+
+
+def _observe_split(
+    info: DatasetInfo, data: Path, split: str, samples: int, classifier: Classifier | None, progress: ProgressFactory
+) -> Observed:
+    with progress(f"Measuring the {split} split", info.splits[split].clips, "clips") as bar:
+        return observe(reference_clips(info, data, split, samples), info.sample_rate, samples, classifier, bar.advance)
+
+
+def _changes(found: ClipSet, seen: Observed, info: DatasetInfo, samples: int) -> list[str]:
+    notes = []
+    if failed := Counter(reason for reason in seen.failures if reason):
+        reasons = ", ".join(f"{count} {reason}" for reason, count in failed.most_common(3))
+        notes.append(f"{found.name}: {sum(failed.values())} of {len(seen)} clips failed ({reasons}); they count as silence, and as wrong")
+    if seen.resampled:
+        notes.append(f"{found.name}: {seen.resampled} of {len(seen)} clips were resampled to {info.sample_rate} Hz")
+    if seen.padded:
+        notes.append(f"{found.name}: {seen.padded} of {len(seen)} clips were shorter than {samples} samples and padded with silence")
+    if seen.cut:
+        notes.append(f"{found.name}: {seen.cut} of {len(seen)} clips were longer than {samples} samples and cut")
+    return notes
+
+
+def _classifier(
+    info: DatasetInfo,
+    data: Path,
+    samples: int,
+    splits: list[str],
+    options: EvaluateOptions,
+    progress: ProgressFactory,
+    notes: list[str],
+) -> Classifier | None:
+    """The judge for this data set: the cached one, or a new one; None, with a note, where the labels do not allow one."""
+    counts = Counter({label: count for label, count in info.splits["train"].label_counts.items() if count >= _LEAST_CLIPS_A_CLASS})
+    if len(info.labels) < 2 or len(counts) < 2:
+        why = "no labels" if not info.labels else f"fewer than two labels with {_LEAST_CLIPS_A_CLASS} training clips each"
+        notes.append(f"the data set has {why}: the figures that need a classifier are left out")
+        return None
+    from . import classifier as judge
+
+    speed = 0.0 if options.pitch_labels else 0.17
+    key = judge.cache_key(info.fingerprint, tuple(info.labels), samples, options.seed, speed)
+    folders = [options.cache] if options.cache else judge.cache_folders(data)
+    found = None if options.retrain else judge.load_cached(folders, key)
+    if found is None:
+        found = _train(judge, info, data, samples, splits, options.seed, speed, progress, notes)
+        if judge.store(found, folders, key) is None:
+            notes.append(f"the classifier could not be cached in {' or '.join(map(str, folders))}; it is trained again next time")
+    if found.facts["stopped_on"] == "train":
+        notes.append("the data set has no validation split: every tenth training clip was kept from the classifier's training to stop it")
+    accuracy, where = found.facts["accuracy"], found.facts["accuracy_on"]
+    if where != "test":
+        notes.append(f"the data set has no test split: the classifier's accuracy is that on the {where} clips that stopped its training")
+    if accuracy < _TRUSTED_ACCURACY:
+        notes.append(f"the classifier is right on only {accuracy:.0%} of the {where} clips: its figures say little")
+    return found
+
+
+def _train(
+    judge: Any,
+    info: DatasetInfo,
+    data: Path,
+    samples: int,
+    splits: list[str],
+    seed: int,
+    speed: float,
+    progress: ProgressFactory,
+    notes: list[str],
+) -> Classifier:
+    loaded = {split: _load(judge, info, data, split, samples) for split in splits}
+    train, stopped_on = loaded["train"], "validation"
+    validation = loaded.get("validation")
+    if validation is None or not len(validation):
+        stopped_on = "train"
+        order = np.random.default_rng([seed, 4]).permutation(len(train))  # the clips of a label often lie together
+        kept, carved = np.sort(order[len(order) // _CARVE + 1 :]), np.sort(order[: len(order) // _CARVE + 1])
+        validation = judge.LabelledClips(train.audio[carved], train.labels[carved])
+        train = judge.LabelledClips(train.audio[kept], train.labels[kept])
+    started, done = time.monotonic(), 0
+    with progress("Training the classifier", judge.steps_for(len(train)), "steps") as bar:
+
+        def on_progress(step: int, steps: int, note: str) -> None:
+            nonlocal done
+            bar.advance(step - done, note)
+            done = step
+
+        found = judge.train_classifier(
+            train, validation, tuple(info.labels), info.sample_rate, seed=seed, speed=speed, on_progress=on_progress
+        )
+    where = "test" if "test" in loaded and len(loaded["test"]) else stopped_on
+    found.facts.update(
+        stopped_on=stopped_on,
+        accuracy=found.accuracy(loaded["test"]) if where == "test" else found.facts["validation_accuracy"],
+        accuracy_on=where,
+        seconds=round(time.monotonic() - started, 1),
+    )
+    return found
+
+
+def _load(judge: Any, info: DatasetInfo, data: Path, split: str, samples: int) -> LabelledClips:
+    clips = [(judge.as_full_scale_int16(c.audio), c.label) for c in reference_clips(info, data, split, samples) if c.label >= 0]
+    audio = np.stack([audio for audio, _ in clips]) if clips else np.zeros((0, samples), np.int16)
+    return judge.LabelledClips(audio, np.array([label for _, label in clips], np.int32))
