@@ -21,10 +21,10 @@ $(STAMP): pyproject.toml
 demo: setup
 	$(BIN)/gan-audio prepare samples/drums --labels folder --validation 0 --test 0 --onset-align --recipe specgan/demo -o $(DEMO)/data
 	$(BIN)/gan-audio train --recipe specgan/demo --data $(DEMO)/data --run $(DEMO)/run
-	$(BIN)/gan-audio generate $(DEMO)/run -n 32 --seed 1 -o $(DEMO)/clips --contact-sheet $(DEMO)/clips.png
+	$(BIN)/gan-audio generate $(DEMO)/run -n 32 --seed 1 -o $(DEMO)/clips --contact-sheet
 	@echo
 	@echo "32 new drum hits:  $(DEMO)/clips/"
-	@echo "their picture:     $(DEMO)/clips.png"
+	@echo "their picture:     $(DEMO)/clips/contact-sheet.png"
 	@echo "more kicks:        $(BIN)/gan-audio generate $(DEMO)/run -n 100 --label kick -o kicks/"
 	@echo "your own sounds:   $(BIN)/gan-audio prepare FOLDER --labels folder --recipe specgan/small -o DATA"
 	@echo "                   $(BIN)/gan-audio train --recipe specgan/small --data DATA"

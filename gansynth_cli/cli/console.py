@@ -6,7 +6,9 @@ Rich progress with rate and time left on a terminal, plain lines elsewhere; NO_C
 from __future__ import annotations
 
 import json
+import os
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -70,6 +72,31 @@ def result(value: dict[str, Any]) -> None:
         print(json.dumps(value, indent=1, ensure_ascii=False, default=str), flush=True)
 
 
+def start_tensorflow() -> None:
+    """Imports TensorFlow without its start-up chatter.
+
+    Until its C++ logging is set up, TensorFlow writes to stderr whatever TF_CPP_MIN_LOG_LEVEL says. What it writes is held back
+    here, and shown after all if the import fails. GAN_AUDIO_TF_LOG=1 shows everything.
+    """
+    if "tensorflow" in sys.modules or os.environ.get("GAN_AUDIO_TF_LOG"):
+        return
+    sys.stderr.flush()
+    with tempfile.TemporaryFile() as held:
+        stderr = os.dup(2)
+        os.dup2(held.fileno(), 2)
+        try:
+            import tensorflow as tf
+
+            tf.config.list_physical_devices()  # loads the device plugins, which chatter too
+        except BaseException:
+            held.seek(0)
+            os.write(stderr, held.read())
+            raise
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
+
+
 def error(failure: GanAudioError) -> None:
     """What went wrong, a blank line, and the hint."""
     _rich().print("[bold red]error:[/bold red] ", end="")
@@ -94,7 +121,10 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], *, 
         view.add_column(column, justify="right" if numeric else "left", overflow="fold")
     for row in rows:
         view.add_row(*(Text(f"{cell:.4g}" if isinstance(cell, float) else str(cell)) for cell in row))
-    _rich(stderr=not to_stdout).print(view)
+    target = _rich(stderr=not to_stdout)
+    if to_stdout and not sys.stdout.isatty():
+        target.width = 1000  # a file or a pipe has no edge to fold at; the table takes what it needs
+    target.print(view)
 
 
 class Progress:

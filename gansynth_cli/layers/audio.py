@@ -136,7 +136,9 @@ class SpectrogramToAudio(_LogSpectrogramScale):
         nyquist = tf.fill(tf.concat([tf.shape(log_magnitude)[:-1], [1]], axis=0), self._mean[-1])
         magnitude = tf.nn.relu(tf.exp(tf.concat([log_magnitude, nyquist], axis=-1)) - self.log_offset)
         audio = griffin_lim(magnitude, self.fft, self.hop, self.samples, iterations=self.iterations, momentum=self.momentum)
-        return tf.clip_by_value(tf.transpose(audio, [0, 2, 1]), -1.0, 1.0)
+        # The magnitudes of a loud clip can add up to more than 1. Turning that clip down keeps its shape; clipping would distort it.
+        audio /= tf.maximum(1.0, tf.reduce_max(tf.abs(audio), axis=[1, 2], keepdims=True))
+        return tf.transpose(audio, [0, 2, 1])
 
     def compute_output_shape(self, spectrogram_shape):
         return (spectrogram_shape[0], self.samples, spectrogram_shape[-1])
