@@ -18,7 +18,9 @@ def test_scales_equal_librosas_and_invert(scale):
     np.testing.assert_allclose(mel_to_hz(mel, scale), hz, atol=1e-6)
 
 
-@pytest.mark.parametrize("rate, fft, bands, low, high", [(8000, 512, 40, 0.0, None), (16000, 1024, 80, 60.0, 7600.0), (22050, 2048, 128, 20.0, None)])
+@pytest.mark.parametrize(
+    "rate, fft, bands, low, high", [(8000, 512, 40, 0.0, None), (16000, 1024, 80, 60.0, 7600.0), (22050, 2048, 128, 20.0, None)]
+)
 @pytest.mark.parametrize("scale", ["htk", "slaney"])
 @pytest.mark.parametrize("norm", ["none", "area"])
 def test_bank_equals_librosas(rate, fft, bands, low, high, scale, norm):

@@ -43,6 +43,7 @@ def command(
         kind = "is a folder; expected a file name" if output.is_dir() else "exists already"
         raise UsageError(f"The report {output} {kind}.", hint="add --overwrite, or choose another name with -o")
 
+    console.start_tensorflow()
     from ..metrics.report import EvaluateOptions, evaluate, table_rows
 
     options = EvaluateOptions(

@@ -167,8 +167,8 @@ def _find_one(folder: Path, labels: Sequence[str], labels_from: str, expression:
 
 def _read_manifest(path: Path) -> list[tuple[Path, str]]:
     try:
-        with path.open(encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file))
+        with path.open(encoding="utf-8", newline="") as table:
+            rows = list(csv.DictReader(table))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DatasetError(f"{path} cannot be read: {error}.") from error
     if not rows or "file" not in rows[0]:

@@ -6,6 +6,7 @@ docs/evaluate.md says what each figure means and what it hides.
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -124,7 +125,7 @@ def am_score(posteriors: np.ndarray, reference_marginal: np.ndarray) -> float:
 def class_entropy(classes: np.ndarray, number: int) -> float:
     """Entropy in nats of the histogram of predicted classes: 0 when all clips are one class, ln(number) when all are equally many."""
     share = np.bincount(np.asarray(classes, np.int64), minlength=number) / max(len(classes), 1)
-    return float(-(share * _log(share)).sum())
+    return max(0.0, float(-(share * _log(share)).sum()))  # in this order: never -0.0
 
 
 def gaussian_of(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -208,12 +209,13 @@ def make_bins(reference: np.ndarray, bins: int = 50, seed: int = 0) -> Bins:
     reference = np.asarray(reference, np.float64)
     if not 2 <= bins <= len(reference):
         raise ValueError(f"{len(reference)} clips cannot be split into {bins} bins.")
-    with np.errstate(all="ignore"):
-        centres, found = (
-            kmeans2(reference, bins, iter=30, minit="++", seed=seed, missing="warn") if _spread(reference) else (reference[:1], None)
-        )
-    assigned = _nearest(reference, centres)[1] if found is None else found
-    counts = np.bincount(assigned, minlength=len(centres))
+    bins = min(bins, len(np.unique(reference, axis=0)))  # k-means++ cannot place more centres than there are different clips
+    if bins == 1:
+        return Bins(reference[:1], np.array([len(reference)]))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # of a cell that ends empty
+        centres, _ = kmeans2(reference, bins, iter=30, minit="++", seed=seed)
+    counts = np.bincount(_nearest(reference, centres)[1], minlength=bins)
     return Bins(centres[counts > 0], counts[counts > 0])
 
 
@@ -273,10 +275,6 @@ def _nearest(features: np.ndarray, reference: np.ndarray, leave_one_out: bool = 
 
 def _cubic(products: np.ndarray, dimensions: int) -> np.ndarray:
     return (products / dimensions + 1) ** 3
-
-
-def _spread(features: np.ndarray) -> bool:
-    return bool(np.ptp(features, axis=0).max() > 0)
 
 
 def _log(p: np.ndarray) -> np.ndarray:

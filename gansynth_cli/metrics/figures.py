@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,10 +17,11 @@ if TYPE_CHECKING:
 
 _BLOCK = 64  # clips described at once
 _PICTURE_FRAMES = 32
+_PICTURE_FLOOR = 1e-3  # -60 dB: a copy with other rounding or dither is still a copy
 _CLIPS_A_BIN = 5  # fewer, and the z-test's normal approximation fails
-_CLIPS_A_CLASS = 5  # the Inception Score of n clips is biased by a factor of about 1 + classes / 2n
+_CLIPS_A_CLASS = 5  # the Inception Score of n clips is too low by a factor of up to about exp(classes / 2n)
 _LEAST_PAIRS = 20
-_LEAST_NEIGHBOURS = 5
+LEAST_NEIGHBOURS = 5
 COPY_RATIO = 0.5  # nearer than this part of the nearest hundredth of held-out clips is called a copy
 
 
@@ -38,16 +39,16 @@ FIGURES = (
     Figure("inception_score", "Inception Score", "higher", True),
     Figure("modified_inception_score", "mIS", "higher", True),
     Figure("am_score", "AM score", "lower", True),
-    Figure("frechet_classifier", "Fréchet, classifier", "lower", True),
+    Figure("frechet_classifier", "Fréchet cls", "lower", True),
     Figure("kernel_distance", "KID", "lower", True),
-    Figure("class_accuracy", "class accuracy", "higher", True),
-    Figure("class_entropy", "class entropy (nats)", "higher", True),
-    Figure("frechet_log_mel", "Fréchet, log-mel", "lower", False),
-    Figure("ndb", "NDB / K", "lower", False),
-    Figure("jensen_shannon", "JS divergence (nats)", "lower", False),
-    Figure("nearest_training_clip", "nearest training clip", "", False),
-    Figure("memorisation_ratio", "... against held-out", "", False),
-    Figure("copies", "copies of training clips", "lower", False),
+    Figure("class_accuracy", "accuracy", "higher", True),
+    Figure("class_entropy", "entropy", "higher", True),
+    Figure("frechet_log_mel", "Fréchet mel", "lower", False),
+    Figure("ndb", "NDB/K", "lower", False),
+    Figure("jensen_shannon", "JS", "lower", False),
+    Figure("nearest_training_clip", "nearest", "", False),
+    Figure("memorisation_ratio", "... ratio", "", False),
+    Figure("copies", "copies", "lower", False),
 )
 
 
@@ -98,6 +99,7 @@ def observe(
         on_clips: Called with the number of clips just done.
     """
     spec = LogMel.for_clips(sample_rate, samples, bands=24)
+    audible = replace(spec, offset=_PICTURE_FLOOR)
     parts: dict[str, list] = {name: [] for name in ("pictures", "statistics", "features", "posteriors")}
     seen: list[Clip] = []
     power: list[float] = []
@@ -107,7 +109,7 @@ def observe(
         log_mel = spec.compute(audio)
         parts["statistics"].append(np.concatenate([log_mel.mean(axis=1), log_mel.std(axis=1)], axis=1))
         peak = np.maximum(np.abs(audio).max(axis=1, keepdims=True), 1e-6)
-        parts["pictures"].append(_pictures(spec.compute(audio / peak)))
+        parts["pictures"].append(_pictures(audible.compute(audio / peak)))
         if classifier is not None:
             features, posteriors = classifier.judge(audio)
             failed = [bool(clip.failure) for clip in block]
@@ -177,7 +179,7 @@ class Reference:
         bins = min(self.bins_wanted, len(self.train) // _CLIPS_A_BIN)
         if bins >= 2:
             self.bins = distribution.make_bins(self.train.pictures, bins, self.seed)
-        if self.held_out is not None and len(self.held_out) >= _LEAST_NEIGHBOURS:
+        if self.held_out is not None and len(self.held_out) >= LEAST_NEIGHBOURS:
             distances = distribution.nearest_neighbours(self.held_out.pictures, self.train.pictures)[0]
             self.held_out_median = float(np.median(distances))
             self.copy_distance = COPY_RATIO * float(np.quantile(distances, 0.01))
@@ -197,6 +199,9 @@ def measure(seen: Observed, reference: Reference, *, splits: int = 1, is_train: 
     found: dict[str, dict[str, Any]] = {}
 
     def put(key: str, have: int, needs: int, compute: Callable[[], dict[str, Any] | float]) -> None:
+        if have < needs <= len(mine) and not is_train:
+            found[key] = {"because": f"not enough training clips (needs {needs})"}
+            return
         if have < needs:
             found[key] = {"needs": needs * (2 if is_train and have == both else 1), "have": len(seen)}
             return
@@ -301,13 +306,13 @@ def _bin_figures(seen: Observed, reference: Reference, mine: np.ndarray, theirs:
 
 def _neighbour_figures(seen: Observed, reference: Reference, is_train: bool) -> dict[str, dict[str, Any]]:
     keys = ("nearest_training_clip", "memorisation_ratio", "copies")
-    if len(seen) < _LEAST_NEIGHBOURS or len(reference.train) < _LEAST_NEIGHBOURS:
-        return {key: {"needs": _LEAST_NEIGHBOURS, "have": min(len(seen), len(reference.train))} for key in keys}
+    if len(seen) < LEAST_NEIGHBOURS or len(reference.train) < LEAST_NEIGHBOURS:
+        return {key: {"needs": LEAST_NEIGHBOURS, "have": min(len(seen), len(reference.train))} for key in keys}
     distances = distribution.nearest_neighbours(seen.pictures, reference.train.pictures, leave_one_out=is_train)[0]
     median = float(np.median(distances))
     found: dict[str, dict[str, Any]] = {"nearest_training_clip": {"value": median, "least": float(distances.min())}}
     if reference.held_out_median is None or reference.copy_distance is None:
-        absent: dict[str, Any] = {"because": f"no held-out split of {_LEAST_NEIGHBOURS} clips"}
+        absent: dict[str, Any] = {"because": f"no held-out split of {LEAST_NEIGHBOURS} clips"}
         return {**found, "memorisation_ratio": absent, "copies": dict(absent)}
     found["memorisation_ratio"] = {"value": median / max(reference.held_out_median, 1e-12)}
     found["copies"] = {"value": float((distances < reference.copy_distance).mean()), "below_distance": reference.copy_distance}

@@ -17,13 +17,13 @@ from ..data import shards
 from ..data.dataset_info import DatasetInfo, read_dataset_info
 from ..errors import DatasetError
 from .clip_set import ClipSet, clip_length, find_clip_sets, noise_clips, reference_clips
-from .figures import COPY_RATIO, FIGURES, Observed, Reference, closest_pairs, measure, observe, per_class
+from .figures import COPY_RATIO, FIGURES, LEAST_NEIGHBOURS, Observed, Reference, closest_pairs, measure, observe, per_class
 
 if TYPE_CHECKING:
     from .classifier import Classifier, LabelledClips
 
 REPORT_VERSION = 1
-_CARVE = 10  # without a validation split every tenth training clip stops the classifier's training
+_CARVE = 10  # without a usable validation split a tenth of the training clips stops the classifier's training
 _LEAST_CLIPS_A_CLASS = 2
 _TRUSTED_ACCURACY = 0.7
 
@@ -45,7 +45,8 @@ class EvaluateOptions:
         bins: Of NDB; fewer if the train split is small.
         clips: Take at most so many clips of each generated set, at random; 0 takes all.
         seed: Of the classifier, the k-means cells, the choice of clips and the noise.
-        pitch_labels: The classes are pitches: the classifier is trained without changes of speed.
+        pitch_labels: The classes are pitches: the classifier is trained without changes of speed. Known by itself of a data
+            set in NSynth's layout labelled by pitch.
         retrain: Train the classifier again though it is cached.
         cache: Folder for the classifier; None is below the data set, or the user's cache where that cannot be written.
         closest: How many closest pairs are listed for each set.
@@ -92,9 +93,12 @@ def evaluate(folders: Sequence[Path], data: Path, options: EvaluateOptions, prog
     classifier = _classifier(info, data, samples, splits, options, progress, notes)
 
     seen = {split: _observe_split(info, data, split, samples, classifier, progress) for split in splits}
-    held_out = next((seen[name] for name in ("test", "validation") if name in seen), None)
+    held_out = next((seen[name] for name in ("test", "validation") if len(seen.get(name, ())) >= LEAST_NEIGHBOURS), None)
     if held_out is None:
-        notes.append("the data set has no held-out split, so nothing says how near unseen recordings come to the training clips")
+        notes.append(
+            f"the data set has no held-out split of at least {LEAST_NEIGHBOURS} clips, so nothing says how near unseen recordings come "
+            "to the training clips"
+        )
     classes = len(info.labels) if classifier is not None else 0
     reference = Reference(seen["train"], held_out, classes, options.bins, options.seed)
     entries = []
@@ -150,7 +154,9 @@ def _cell(figure: dict[str, Any]) -> str:
     if "value" in figure:
         error = f" ±{figure['standard_error']:.2g}" if figure.get("standard_error") else ""
         return f"{figure['value']:.4g}{error}"
-    return f"not enough (needs {figure['needs']})" if "needs" in figure else "-"
+    if "needs" in figure:
+        return f"not enough (needs {figure['needs']})"
+    return figure["because"] if figure["because"].startswith("not enough") else "-"
 
 
 def _set_report(
@@ -226,16 +232,19 @@ def _classifier(
         return None
     from . import classifier as judge
 
-    speed = 0.0 if options.pitch_labels else 0.17
+    made = info.prepared_with
+    pitches = options.pitch_labels or (made.get("layout") == "nsynth" and made.get("field") == "pitch")
+    speed = 0.0 if pitches else 0.17
     key = judge.cache_key(info.fingerprint, tuple(info.labels), samples, options.seed, speed)
     folders = [options.cache] if options.cache else judge.cache_folders(data)
     found = None if options.retrain else judge.load_cached(folders, key)
     if found is None:
-        found = _train(judge, info, data, samples, splits, options.seed, speed, progress, notes)
+        found = _train(judge, info, data, samples, splits, options.seed, speed, progress)
         if judge.store(found, folders, key) is None:
             notes.append(f"the classifier could not be cached in {' or '.join(map(str, folders))}; it is trained again next time")
-    if found.facts["stopped_on"] == "train":
-        notes.append("the data set has no validation split: every tenth training clip was kept from the classifier's training to stop it")
+    if found.facts["stopped_on"] != "validation":
+        has = "no validation split" if "validation" not in splits else "few validation clips, or none of some class"
+        notes.append(f"the data set has {has}: a tenth of the training clips was kept from the classifier's training to stop it")
     accuracy, where = found.facts["accuracy"], found.facts["accuracy_on"]
     if where != "test":
         notes.append(f"the data set has no test split: the classifier's accuracy is that on the {where} clips that stopped its training")
@@ -253,17 +262,16 @@ def _train(
     seed: int,
     speed: float,
     progress: ProgressFactory,
-    notes: list[str],
 ) -> Classifier:
     loaded = {split: _load(judge, info, data, split, samples) for split in splits}
-    train, stopped_on = loaded["train"], "validation"
-    validation = loaded.get("validation")
-    if validation is None or not len(validation):
-        stopped_on = "train"
-        order = np.random.default_rng([seed, 4]).permutation(len(train))  # the clips of a label often lie together
-        kept, carved = np.sort(order[len(order) // _CARVE + 1 :]), np.sort(order[: len(order) // _CARVE + 1])
-        validation = judge.LabelledClips(train.audio[carved], train.labels[carved])
-        train = judge.LabelledClips(train.audio[kept], train.labels[kept])
+    train, validation, stopped_on = loaded["train"], loaded.get("validation"), "validation"
+    classes = set(train.labels.tolist())
+    if validation is None or len(validation) < 2 * len(classes) or not classes <= set(validation.labels.tolist()):
+        carved = _tenth_of_each_class(train.labels, seed)
+        parts = [judge.LabelledClips(train.audio[carved], train.labels[carved]), *([validation] if validation is not None else [])]
+        validation = judge.LabelledClips(np.concatenate([p.audio for p in parts]), np.concatenate([p.labels for p in parts]))
+        train = judge.LabelledClips(train.audio[~carved], train.labels[~carved])
+        stopped_on = "train" if len(parts) == 1 else "train and validation"
     started, done = time.monotonic(), 0
     with progress("Training the classifier", judge.steps_for(len(train)), "steps") as bar:
 
@@ -283,6 +291,17 @@ def _train(
         seconds=round(time.monotonic() - started, 1),
     )
     return found
+
+
+def _tenth_of_each_class(labels: np.ndarray, seed: int) -> np.ndarray:
+    """bool [clips]: a random tenth of each class, at least one of those that have three."""
+    generator = np.random.default_rng([seed, 4])
+    chosen = np.zeros(len(labels), bool)
+    for label in np.unique(labels):
+        members = np.flatnonzero(labels == label)
+        number = max(round(len(members) / _CARVE), int(len(members) >= 3))
+        chosen[generator.permutation(members)[:number]] = True
+    return chosen
 
 
 def _load(judge: Any, info: DatasetInfo, data: Path, split: str, samples: int) -> LabelledClips:

@@ -43,7 +43,7 @@ def mel_to_hz(mel: np.ndarray | float, scale: MelScale = "htk") -> np.ndarray:
 
 def mel_edges_hz(bands: int, low_hz: float, high_hz: float, scale: MelScale = "htk") -> np.ndarray:
     """[bands + 2] edges in Hz, evenly spaced in mel: band b rises from edge b to b + 1 and falls to b + 2."""
-    low, high = hz_to_mel([low_hz, high_hz], scale)
+    low, high = hz_to_mel(np.array([low_hz, high_hz]), scale)
     return mel_to_hz(np.linspace(low, high, bands + 2), scale)
 
 
