@@ -59,7 +59,8 @@ def test_the_players_pull_in_opposite_directions(name):
 @pytest.mark.parametrize("name", ["minimax", "nonsaturating"])
 def test_logits_of_any_size_stay_finite(name):
     huge = tf.constant([1e4, -1e4])
-    assert math.isfinite(LOSSES[name].critic(huge, huge)) and math.isfinite(LOSSES[name].generator(huge))
+    assert math.isfinite(LOSSES[name].critic(huge, huge))
+    assert math.isfinite(LOSSES[name].generator(huge))
 
 
 def test_gradient_penalty_of_a_linear_critic():
@@ -119,7 +120,8 @@ def test_each_phase_of_each_loss_in_each_family_moves_its_own_network(loss, fami
         (network,) = phase.networks
         for variable, slope in zip(family.networks[network].trainable_variables, slopes[network], strict=True):
             if slope is None:  # a penalty on the slope alone does not see the last bias
-                assert phase.name == "critic_r1" and variable.path.endswith("logit/bias")
+                assert phase.name == "critic_r1"
+                assert variable.path.endswith("logit/bias")
                 continue
             assert np.isfinite(slope).all(), variable.path
             # A bias acts on R1 only through which units are on, and on a difference of scores not at all in the last layer.
@@ -148,7 +150,7 @@ def test_the_game_as_the_recipe_sets_it():
     family = make_family("specgan", adversarial={"loss": "hinge", "critic_repeats": 3, "r1": 1.0, "r1_every": 7, "critic_start": 20})
     critic, r1, generator = family.phases()
     assert (critic.repeats, critic.every, r1.every, generator.every) == (3, 1, 7, 1)
-    assert critic.optimizer == r1.optimizer == "critic" and generator.optimizer == "generator"
+    assert (critic.optimizer, r1.optimizer, generator.optimizer) == ("critic", "critic", "generator")
     assert [phase.active(19) for phase in family.phases()] == [False] * 3
     assert [phase.active(20) for phase in family.phases()] == [True, False, True]
     assert [phase.active(21) for phase in family.phases()] == [True, True, True]
@@ -223,7 +225,8 @@ def test_options(name, options):
         _, slopes = gradients(family, phase)
         (network,) = phase.networks
         for variable, slope in zip(family.networks[network].trainable_variables, slopes[network], strict=True):
-            assert slope is not None and np.isfinite(slope).all(), variable.path
+            assert slope is not None, variable.path
+            assert np.isfinite(slope).all(), variable.path
 
 
 def test_batch_norm_is_everywhere_but_in_the_last_layer_of_g_and_the_first_of_d():
@@ -242,7 +245,8 @@ def test_the_seed_decides_the_weights_and_layers_differ(name):
     assert not np.array_equal(one[0], other[0])
     family = make_family(name, conditioning="projection")
     biases = [v for v in family.networks["generator"].trainable_variables if v.path.endswith("bias")]
-    assert biases and not any(np.any(v) for v in biases)
+    assert biases
+    assert not any(np.any(v) for v in biases)
     first, second = [v.numpy().ravel()[:8] for v in family.networks["critic"].trainable_variables if v.path.endswith("kernel")][:2]
     assert not np.allclose(first / np.abs(first).max(), second / np.abs(second).max())
 

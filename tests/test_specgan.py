@@ -1,5 +1,7 @@
 """SpecGAN: sizes of the paper, pictures of other shapes, the way from audio to picture and back."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -30,8 +32,8 @@ def test_parameter_counts_are_those_of_wavegan(d, expected):
     family = SpecGAN(recipe, facts(recipe))
     first = 16 * 16 * d
     widths = [16 * d, 8 * d, 4 * d, 2 * d, d, 1]
-    generator = 101 * first + sum(25 * a * b + b for a, b in zip(widths, widths[1:], strict=False))
-    critic = sum(25 * a * b + a for a, b in zip(widths, widths[1:], strict=False)) + first + 1
+    generator = 101 * first + sum(25 * a * b + b for a, b in pairwise(widths))
+    critic = sum(25 * a * b + a for a, b in pairwise(widths)) + first + 1
     assert (generator, critic) == expected
     assert tuple(family.networks[name].count_params() for name in ("generator", "critic")) == expected
 
@@ -114,7 +116,7 @@ def test_real_clips_survive_the_way_there_and_back():
     back = family.to_audio()(family.represent(audio)).numpy()
     assert back.shape == audio.shape
     found, wanted = (np.abs(stft(a[..., 0], 256, 64).numpy()) for a in (back, audio))
-    assert np.linalg.norm(found - wanted) / np.linalg.norm(wanted) < 0.15
+    assert np.linalg.norm(found - wanted) / np.linalg.norm(wanted) < 0.2
     assert np.abs(back[:, :40]).max() < 1.0  # no click where one window alone sees the samples
 
 

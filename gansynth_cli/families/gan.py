@@ -14,7 +14,7 @@ from ..data.dataset_info import DatasetInfo
 from ..errors import DatasetError
 from ..layers import LabelEmbedding, LabelProjection, MinibatchStddev, Modulation
 from ..losses.adversarial import LOSSES, drift_penalty, gradient_penalty, r1_penalty
-from ..recipe_schema import Recipe
+from ..recipe_schema import Recipe, SpecGANModel, WaveGANModel
 from .family import AudioGenerator, Batch, BatchFeatures, Draws, Losses, Phase
 
 PREVIEW_BATCH = 16  # bounds the memory of a preview; examples do not depend on it
@@ -39,15 +39,17 @@ class AdversarialFamily:
     """
 
     averaged = ("generator",)
+    model: WaveGANModel | SpecGANModel  # recipe.model, set by the subclass, which knows its type
 
     def __init__(self, recipe: Recipe, info: DatasetInfo, seed: int | None = None):
         self.recipe, self.info = recipe, info
         self.settings = recipe.adversarial
         self.loss = LOSSES[self.settings.loss]
-        self.conditional = recipe.model.conditioning != "none"
+        self.conditional = self.model.conditioning != "none"
         if self.conditional and not info.labels:
             raise DatasetError(
-                f"The recipe is conditioned on labels (model.conditioning = {recipe.model.conditioning!r}), but the data set {info.name} has none.",
+                f"The recipe is conditioned on labels (model.conditioning = {self.model.conditioning!r}), "
+                f"but the data set {info.name} has none.",
                 hint="--set model.conditioning=none, or prepare the data set with --labels",
             )
         self.labels = tuple(info.labels) if self.conditional else ()
@@ -119,8 +121,8 @@ class AdversarialFamily:
 
     def generate(self, batch: Batch, draws: Draws) -> tf.Tensor:
         """One generated representation for each clip of the batch, with its label."""
-        shape = (_batch_size(batch["audio"]), self.recipe.model.latent_dim)
-        uniform = self.recipe.model.latent == "uniform"
+        shape = (_batch_size(batch["audio"]), self.model.latent_dim)
+        uniform = self.model.latent == "uniform"
         latent = draws.uniform("latent", shape, -1.0, 1.0) if uniform else draws.normal("latent", shape)
         return self.networks["generator"]([latent, batch["label"]] if self.conditional else latent, training=True)
 
@@ -141,8 +143,8 @@ class AdversarialFamily:
         """float32 [clips, samples, channels] from latents fixed by the recipe's seed; labels go round the classes in order."""
         model = self.inference_model(networks)
         rng = np.random.default_rng([self.recipe.seed, 0x9E3779B9])
-        shape = (clips, self.recipe.model.latent_dim)
-        latent = rng.uniform(-1.0, 1.0, shape) if self.recipe.model.latent == "uniform" else rng.standard_normal(shape)
+        shape = (clips, self.model.latent_dim)
+        latent = rng.uniform(-1.0, 1.0, shape) if self.model.latent == "uniform" else rng.standard_normal(shape)
         inputs = {"latent": latent.astype(np.float32)}
         if self.conditional:
             inputs["label"] = (np.arange(clips) % len(self.labels)).astype(np.int32)
@@ -151,13 +153,13 @@ class AdversarialFamily:
 
     def inference_model(self, networks: Mapping[str, keras.Model]) -> AudioGenerator:
         """The generator with all it needs to give audio; keyed `latent` and, if conditional, `label`."""
-        recipe = self.recipe
+        recipe, model = self.recipe, self.model
         return AudioGenerator(
             networks["generator"],
             self.to_audio(),
             recipe.data.sample_rate,
             labels=self.labels,
-            latent={"dim": recipe.model.latent_dim, "distribution": recipe.model.latent},
+            latent={"dim": model.latent_dim, "distribution": model.latent},
             provenance={
                 "software": f"gan-audio {__version__}",
                 "family": recipe.family,
@@ -172,7 +174,7 @@ class AdversarialFamily:
 
     def generator_inputs(self) -> tuple[list, keras.KerasTensor]:
         """The inputs [latent] or [latent, label], and what the first layer reads: the latent with the label's embedding beside it."""
-        model = self.recipe.model
+        model = self.model
         latent = keras.Input((model.latent_dim,), name="latent")
         if not self.conditional:
             return [latent], latent
@@ -182,7 +184,7 @@ class AdversarialFamily:
 
     def modulator(self, condition: keras.KerasTensor) -> Callable:
         """A function that modulates a hidden layer by latent and label, or does nothing: `model.modulation`."""
-        width = self.recipe.model.modulation
+        width = self.model.modulation
         if not width:
             return lambda x: x
         style = layers.Dense(width, kernel_initializer=self.glorot(), name="style")(condition)
@@ -191,13 +193,13 @@ class AdversarialFamily:
 
     def normalize(self, x):
         """Batch normalisation if the recipe has it; never in G's last layer nor in the first of the critic."""
-        return layers.BatchNormalization()(x) if self.recipe.model.batch_norm else x
+        return layers.BatchNormalization()(x) if self.model.batch_norm else x
 
     def finish_critic(self, inputs: dict, x) -> keras.Model:
         """Flattens the last feature map into the logit, adds the label's projection, and calls the model "critic"."""
         if self.conditional:
             inputs["label"] = keras.Input((), dtype="int32", name="label")
-        if self.recipe.model.minibatch_stddev:
+        if self.model.minibatch_stddev:
             spread = MinibatchStddev(labels=len(self.labels), per_position=True, name="minibatch_stddev")
             x = spread(x, inputs["label"]) if self.conditional else spread(x)
         features = layers.Flatten(name="features")(x)

@@ -34,7 +34,8 @@ def stages_of(frames: int, bins: int, stages: int = 0) -> int:
     wanted = stages or fitting
     if not 1 <= wanted <= most:
         raise RecipeError(
-            f"SpecGAN cannot make a picture of {frames} frames x {bins} bins with {stages or 'at least one'} layers of stride 2: both sides must be "
+            f"SpecGAN cannot make a picture of {frames} frames x {bins} bins with {stages or 'at least one'} layers of stride 2: "
+            f"both sides must be "
             f"multiples of {2 ** (stages or 1)}" + ("." if stages else f" and the smaller side at least {2 * SMALLEST_START}."),
             hint="choose model.frames and model.fft / 2 as powers of two, for example 64 frames of fft 256",
         )
@@ -51,6 +52,7 @@ class SpecGAN(AdversarialFamily):
     model: SpecGANModel
 
     def __init__(self, recipe: Recipe, info: DatasetInfo, seed: int | None = None):
+        assert isinstance(recipe.model, SpecGANModel)
         self.model = recipe.model
         m, samples = self.model, recipe.data.clip_samples
         if m.fft % 2 or 2 * m.hop > m.fft:

@@ -7,9 +7,10 @@ import keras
 import tensorflow as tf
 from keras import layers
 
+from ..data.dataset_info import DatasetInfo
 from ..errors import RecipeError
 from ..layers import PhaseShuffle, PostProcessingFilter, WaveformToAudio
-from ..recipe_schema import WaveGANModel
+from ..recipe_schema import Recipe, WaveGANModel
 from .family import Draws
 from .gan import AdversarialFamily
 
@@ -37,8 +38,8 @@ def strides_of(clip_samples: int, start_samples: int = 16) -> tuple[int, ...]:
         below = max(length, 4 * start_samples)
         nearest = [n for n in (below, 2 * below, 4 * below) if n != clip_samples][:2]
         raise RecipeError(
-            f"data.clip_samples is {clip_samples}; from {start_samples} start samples WaveGAN reaches {start_samples} * 4^k and twice that, "
-            f"for example {' and '.join(map(str, nearest))}.",
+            f"data.clip_samples is {clip_samples}; from {start_samples} start samples WaveGAN reaches {start_samples} * 4^k and twice "
+            f"that, for example {' and '.join(map(str, nearest))}.",
             hint=f"--set data.clip_samples={nearest[-1]}, or change model.start_samples",
         )
     return tuple(strides)
@@ -54,14 +55,16 @@ class WaveGAN(AdversarialFamily):
 
     model: WaveGANModel
 
-    def __init__(self, recipe, info, seed: int | None = None):
+    def __init__(self, recipe: Recipe, info: DatasetInfo, seed: int | None = None):
+        assert isinstance(recipe.model, WaveGANModel)
         self.model = recipe.model
         self.strides = strides_of(recipe.data.clip_samples, self.model.start_samples)
         self.shuffled = min(SHUFFLED_LAYERS, len(self.strides) - 1) if self.model.phase_shuffle else 0
         shortest = self.model.start_samples * self.strides[-1]  # of the feature maps that are shuffled, at most
         if self.shuffled and shortest <= self.model.phase_shuffle:
             raise RecipeError(
-                f"model.phase_shuffle is {self.model.phase_shuffle}, but the critic's shortest shuffled layer has {shortest} steps; expected fewer.",
+                f"model.phase_shuffle is {self.model.phase_shuffle}, but the critic's shortest shuffled layer has {shortest} steps; "
+                "expected fewer.",
                 hint="--set model.phase_shuffle=2",
             )
         super().__init__(recipe, info, seed)

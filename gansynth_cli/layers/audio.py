@@ -124,7 +124,8 @@ class SpectrogramToAudio(_LogSpectrogramScale):
         samples: Length of the audio.
         iterations, momentum: Of `signal.stft.griffin_lim`.
 
-    Call: float32 [batch, frames, fft / 2, channels] -> float32 [batch, samples, channels], clipped to [-1, 1].
+    Call: float32 [batch, frames, fft / 2, channels] -> float32 [batch, samples, channels] in [-1, 1]; a clip whose
+    peak is above 1 is turned down to it.
     """
 
     def __init__(self, fft: int, hop: int, samples: int, mean, deviation, iterations: int = 16, momentum: float = 0.0, **kwargs: Any):
