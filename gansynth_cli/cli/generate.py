@@ -91,6 +91,7 @@ def command(
             f"{model} does not exist; expected a run folder or a .keras file.", hint="gan-audio train --recipe NAME --data DATA --run RUN"
         )
 
+    console.start_tensorflow()
     from ..inference import session as sessions
     from ..inference.generate import generate, inspect
 

@@ -111,7 +111,7 @@ def _columns(tiles: int, labels: int) -> int:
 
 def _header(pen: ImageDraw.ImageDraw, width: int, title: str, axes: str) -> None:
     large, small = ImageFont.load_default(17), ImageFont.load_default(12)
-    room = width - 2 * _MARGIN
+    room: float = width - 2 * _MARGIN
     axes_width = pen.textlength(axes, font=small)
     if axes_width + 160 < room:
         pen.text((width - _MARGIN, _MARGIN + 4), axes, fill=_QUIET, font=small, anchor="ra")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -19,6 +21,7 @@ from ..errors import GanAudioError, RunError
 from .clip_folder import ClipFolder, Existing, Row, Todo, is_disk_full, write_text
 from .request import Clip, Plan
 
+_SHARE = 4  # clips handed to a thread at once: handing over one by one costs as much as encoding a short clip
 _TRIM_BELOW = 10 ** (-60 / 20)  # of the clip's own peak
 _TRIM_MARGIN = 0.005  # seconds kept on either side of what is not silence
 
@@ -80,17 +83,21 @@ def generate(
     folder = ClipFolder(output)
     todo = todo or folder.todo(plan.request(), plan.wanted(), existing)
     started = time.monotonic()
+    stop = threading.Event()
     counts = {"written": 0, "clipped": 0, "silent": 0, "samples": 0}
-    pending: deque[Future[tuple[Row, bool]]] = deque()
+    pending: deque[Future[_Finished]] = deque()
 
-    def collect(future: Future[tuple[Row, bool]]) -> None:
-        row, clipped = future.result()
-        folder.add(row)
-        counts["written"] += 1
-        counts["clipped"] += clipped
-        counts["silent"] += row.peak == 0
-        counts["samples"] += row.samples
-        on_clip(row)
+    def collect(future: Future[_Finished]) -> None:
+        finished = future.result()
+        folder.add(finished.rows)
+        for row in finished.rows:
+            counts["written"] += 1
+            counts["silent"] += row.peak == 0
+            counts["samples"] += row.samples
+            on_clip(row)
+        counts["clipped"] += finished.clipped
+        if finished.error is not None:
+            raise finished.error
 
     replaced = (plan.clip(index).file for index in todo.missing)
     with folder.writing(plan.request(), replaced), ThreadPoolExecutor(_threads(), thread_name_prefix="encode") as pool:
@@ -100,20 +107,22 @@ def generate(
                 # neighbours in the same places in every request, so its samples are the same to the bit.
                 indices = range(start, start + group)
                 audio = plan.session.run(plan.latents(indices), plan.numbers(indices))
-                for index in members:
-                    pending.append(pool.submit(_finish, plan, plan.clip(index), audio[index - start], output))
-                while len(pending) > plan.options.batch:
+                for some in _shares(members):
+                    pending.append(pool.submit(_finish_some, plan, some, audio, start, output, stop))
+                while len(pending) * _SHARE > plan.options.batch:
                     collect(pending[0])
                     pending.popleft()
             while pending:
                 collect(pending[0])
                 pending.popleft()
         except BaseException as error:  # also Ctrl-C: what is being written is finished and listed, the rest is dropped
+            stop.set()
             for future in pending:
                 future.cancel()
             for future in pending:
                 if not future.cancelled() and future.exception() is None:
-                    with contextlib.suppress(OSError):  # no room for the row either: the clip is known by its mark
+                    # A second failure has nothing to add. Where there is no room for the row either, the mark tells the clip.
+                    with contextlib.suppress(OSError, GanAudioError):
                         collect(future)
             if is_disk_full(error):
                 done = todo.kept + counts["written"]
@@ -125,6 +134,35 @@ def generate(
     audio_seconds = counts.pop("samples") / plan.sample_rate
     seconds = time.monotonic() - started
     return GenerateReport(output, kept=todo.kept, skipped=todo.skipped, seconds=seconds, audio_seconds=audio_seconds, **counts)
+
+
+@dataclass(frozen=True)
+class _Finished:
+    """What a thread has written; `error` is why it went no further."""
+
+    rows: list[Row]
+    clipped: int
+    error: Exception | None
+
+
+def _shares(members: Sequence[int]) -> Iterator[Sequence[int]]:
+    return (members[at : at + _SHARE] for at in range(0, len(members), _SHARE))
+
+
+def _finish_some(plan: Plan, indices: Sequence[int], audio: np.ndarray, start: int, output: Path, stop: threading.Event) -> _Finished:
+    """Writes some clips of one group, until `stop` is set. A failure does not hide those written before it."""
+    rows: list[Row] = []
+    clipped = 0
+    for index in indices:
+        if stop.is_set():
+            break
+        try:
+            row, loud = _finish(plan, plan.clip(index), audio[index - start], output)
+        except Exception as error:
+            return _Finished(rows, clipped, error)
+        rows.append(row)
+        clipped += loud
+    return _Finished(rows, clipped, None)
 
 
 def _threads() -> int:
@@ -146,15 +184,15 @@ def _groups(missing: Sequence[int], group: int) -> Iterator[tuple[int, list[int]
 def _finish(plan: Plan, clip: Clip, audio: np.ndarray, output: Path) -> tuple[Row, bool]:
     """Processes and writes one clip: [samples, channels]. Returns its row, and whether it was louder than full scale."""
     options = plan.options
-    if not np.isfinite(audio).all():
+    if options.trim_silence:
+        audio = _trimmed(audio, plan.session.sample_rate)
+    audio = audio_file.resample(audio, plan.session.sample_rate, plan.sample_rate)
+    peak = float(np.abs(audio).max(initial=0.0))  # NaN if any sample is
+    if not math.isfinite(peak):
         raise RunError(
             f"The model gives NaN or infinite samples for clip {clip.index} of seed {clip.seed}.",
             hint="use an earlier checkpoint of the run",
         )
-    if options.trim_silence:
-        audio = _trimmed(audio, plan.session.sample_rate)
-    audio = audio_file.resample(audio, plan.session.sample_rate, plan.sample_rate)
-    peak = float(np.abs(audio).max(initial=0.0))
     if options.peak_db is not None and peak > 0:
         audio = audio * np.float32(10 ** (options.peak_db / 20) / peak)
         peak = 10 ** (options.peak_db / 20)

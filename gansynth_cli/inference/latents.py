@@ -43,8 +43,12 @@ def draw_latents(seed: int, indices: Iterable[int], dim: int, distribution: str,
     check_truncation(truncation, distribution)
     indices = list(indices)
     raw = np.empty((len(indices), dim), np.uint64)
+    stream = np.random.Philox(key=np.array([seed, 0], np.uint64))
+    start = stream.state
     for row, index in enumerate(indices):
-        raw[row] = np.random.Philox(key=np.array([seed, index], np.uint64)).random_raw(dim)
+        start["state"]["key"][1] = index  # a new Philox for each clip is the same, at ten times the cost
+        stream.state = start
+        raw[row] = stream.random_raw(dim)
     unit = ((raw >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53  # 53 bits, centred in their cells: never 0 or 1
     if distribution == "uniform":
         return ((2.0 * unit - 1.0) * (1.0 if truncation is None else truncation)).astype(np.float32)

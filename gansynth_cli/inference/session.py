@@ -130,9 +130,10 @@ def _load(path: Path) -> tuple[AudioGenerator, Recipe | None, Path]:
         recipe = run.recipe
         file = run.model_file("generator")
         if not file.is_file():
+            every = f"after {recipe.training.checkpoint_every} steps " if recipe else ""
             raise RunError(
-                f"{path} has no model yet: {file.relative_to(path)} is written with the first checkpoint, after "
-                f"{recipe.training.checkpoint_every} steps or when training is interrupted.",
+                f"{path} has no model yet: {file.relative_to(path)} is written with the first checkpoint, "
+                f"{every}or when training is interrupted.",
                 hint="wait for the first checkpoint, or resume training with the command that started it",
             )
     config = _read_config(file)
