@@ -1,0 +1,99 @@
+"""The command line as a whole: exit codes, streams apart, and that what is listed is there, documented and run."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import soundfile
+
+from gansynth_cli.cli.app import VERBS, main
+from gansynth_cli.families.registry import family_class
+from gansynth_cli.recipe import load_recipe, shipped_recipes
+from gansynth_cli.recipe_schema import FAMILIES
+
+from .conftest import write_tones
+
+ROOT = Path(__file__).parent.parent
+TINY = [name for name in shipped_recipes() if name.endswith("/tiny")]
+
+
+def test_help_imports_neither_tensorflow_nor_a_verb():
+    code = (
+        "import sys; from gansynth_cli.cli.app import main; code = main(['--help']);"
+        "print(code, [m for m in sys.modules if m.split('.')[0] in ('tensorflow', 'keras', 'numpy')"
+        " or m.startswith('gansynth_cli.cli.') and m.split('.')[-1] not in ('app', 'console')])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.splitlines()[-1] == "0 []"
+    assert all(verb in done.stdout for verb in VERBS)
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_has_help_and_is_in_the_readme(verb: str, capsys: pytest.CaptureFixture):
+    module = importlib.import_module(f"gansynth_cli.cli.{verb}")
+    assert hasattr(module, "command") or hasattr(module, "app")
+    assert main([verb, "--help"]) == 0
+    assert "Usage" in capsys.readouterr().out
+    assert f"gan-audio {verb}" in (ROOT / "README.md").read_text()
+
+
+@pytest.mark.parametrize(
+    "arguments, code",
+    [
+        (["--version"], 0),
+        (["nonsense"], 2),
+        (["prepare"], 2),
+        (["prepare", "no-such-folder", "-o", "data"], 2),
+        (["train", "--recipe", "wavgan", "--data", "data"], 2),
+        (["train", "--recipe", "wavegan/tiny", "--data", "no-such-data"], 2),
+        (["train", "--recipe", "wavegan/tiny", "--set", "model.dimm=3", "--data", "data"], 2),
+        (["generate", "no-such-run", "-n", "1", "-o", "clips"], 2),
+        (["info", "no-such-file"], 2),
+    ],
+)
+def test_exit_codes(arguments, code, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments) == code
+    streams = capsys.readouterr()
+    if code:
+        assert streams.out == ""
+        assert "rror:" in streams.err
+        assert "Traceback" not in streams.err
+        assert not list(tmp_path.iterdir())
+
+
+def test_every_family_has_its_class_and_three_recipes():
+    for family in FAMILIES:
+        assert {f"{family}/{size}" for size in ("base", "small", "tiny")} <= set(shipped_recipes())
+        assert hasattr(family_class(family), "phases")
+
+
+def test_every_tiny_recipe_is_listed_here():
+    assert {name.split("/")[0] for name in TINY} == set(FAMILIES)
+
+
+@pytest.mark.parametrize("name", TINY)
+def test_prepare_train_generate_evaluate(name: str, tmp_path: Path, monkeypatch, capsys):
+    """Each family from recordings to clips, by the commands of the README alone."""
+    monkeypatch.chdir(tmp_path)
+    write_tones(tmp_path / "recordings", takes=4)
+    recipe = load_recipe(name)
+    assert main(["prepare", "recordings", "--labels", "folder", "--recipe", name, "-o", "data"]) == 0
+    assert main(["train", "--recipe", name, "--data", "data", "--set", "training.preview_clips=2", "--steps", "2"]) == 0
+    capsys.readouterr()
+    run = f"runs/{name.replace('/', '-')}"
+    assert main(["generate", run, "-n", "3", "-o", "clips", "--contact-sheet", "--json"]) == 0
+    assert isinstance(json.loads(capsys.readouterr().out), dict)
+    clips = sorted(Path("clips").glob("*.wav"))
+    assert len(clips) == 3
+    for clip in clips:
+        sound = soundfile.info(clip)
+        assert (sound.samplerate, sound.channels, sound.frames) == (recipe.data.sample_rate, recipe.data.channels, recipe.data.clip_samples)
+    assert main(["info", run]) == 0
+    assert main(["info", str(clips[0])]) == 0
+    assert "synthetic" in capsys.readouterr().out
