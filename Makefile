@@ -42,6 +42,7 @@ test-tfio:
 	$(TFIO_VENV)/bin/python -m pip install --quiet --upgrade pip
 	$(TFIO_VENV)/bin/python -m pip install --quiet -e '.[tfio]' pytest
 	$(TFIO_VENV)/bin/python -m pytest -m tfio
+	$(TFIO_VENV)/bin/python -m pytest tests/test_cli.py tests/test_label_group.py
 
 lint: setup
 	$(BIN)/ruff check .
