@@ -53,7 +53,18 @@ def tiny_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     root = tmp_path_factory.mktemp("tiny")
     write_tones(root / "tones")
-    command = ["prepare", str(root / "tones"), "-o", str(root / "data"), "--sample-rate", "8000", "--clip-samples", "2048", "--labels", "folder"]
+    command = [
+        "prepare",
+        str(root / "tones"),
+        "-o",
+        str(root / "data"),
+        "--sample-rate",
+        "8000",
+        "--clip-samples",
+        "2048",
+        "--labels",
+        "folder",
+    ]
     assert main(command) == 0
     return root / "data"
 

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import replace
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..errors import EXIT_FAILED, EXIT_OK, UsageError
+from ..errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, UsageError
 from ..recipe_schema import Data
 from . import console
+
+if TYPE_CHECKING:
+    from ..data.dataset_info import SplitInfo
+    from ..data.prepare import PrepareReport
 
 _SOUND, _LABELS, _SPLITS = "Sound", "Labels", "Splits"
 
@@ -21,34 +26,64 @@ def command(
     output: Annotated[str, typer.Option("-o", "--output", metavar="DATA", help="The data set folder to make.")],
     recipe: Annotated[str, typer.Option(help="Take rate, channels, clip length and statistics from this recipe.")] = "",
     set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key of the recipe.")] = None,
-    sample_rate: Annotated[int, typer.Option(help="Hz.  [default: the recipe's, else 16000]", rich_help_panel=_SOUND)] = 0,
-    channels: Annotated[int, typer.Option(help="1 mixes down; 2 keeps stereo and doubles mono.  [default: the recipe's, else 1]")] = 0,
+    sample_rate: Annotated[int, typer.Option(help="Hz.", show_default="the recipe's, else 16000", rich_help_panel=_SOUND)] = 0,
+    channels: Annotated[
+        int,
+        typer.Option(help="1 mixes down; 2 keeps stereo and doubles mono.", show_default="the recipe's, else 1", rich_help_panel=_SOUND),
+    ] = 0,
     clip_samples: Annotated[
-        int, typer.Option(help="Length of a clip; 0 keeps recordings whole.  [default: the recipe's, else 16384]")
+        int,
+        typer.Option(help="Length of a clip; 0 keeps recordings whole.", show_default="the recipe's, else 16384", rich_help_panel=_SOUND),
     ] = -1,
-    clip_seconds: Annotated[float, typer.Option(help="The same in seconds.")] = 0.0,
-    hop_samples: Annotated[int, typer.Option(help="From one clip to the next.  [default: the clip length]")] = 0,
-    short: Annotated[str, typer.Option(help="What to do with short recordings and last pieces: pad, loop or drop.")] = "pad",
-    min_seconds: Annotated[float, typer.Option(help="Drop recordings shorter than this.")] = 0.02,
-    max_clips: Annotated[int, typer.Option(help="Clips of one recording at most; 0 is no limit.")] = 0,
-    trim_silence: Annotated[float, typer.Option(metavar="DB", help="Cut both ends this far below the loudest part; 0 does not.")] = 0.0,
-    level: Annotated[str, typer.Option(help="Bring each recording to one level: none, peak, rms or lufs.")] = "none",
-    level_target: Annotated[float | None, typer.Option(metavar="DB", help="[default: peak -1 dBFS, rms -20 dBFS, lufs -23 LUFS]")] = None,
-    onset_align: Annotated[bool, typer.Option("--onset-align", help="Start each recording at its first onset: for one-shots.")] = False,
-    preroll_ms: Annotated[float, typer.Option(help="Kept before that onset.")] = 2.0,
-    labels: Annotated[str, typer.Option(help="none, folder, pattern, csv or layout.  [default: what the options below imply]")] = "auto",
-    label_pattern: Annotated[str, typer.Option(metavar="REGEX", help="With the group (?P<label>...) and maybe (?P<speaker>...).")] = "",
-    label_csv: Annotated[str, typer.Option(metavar="FILE", help="Columns path,label and maybe speaker,split.")] = "",
-    layout: Annotated[str, typer.Option(help="A known corpus: folder, fsdd, sc09, nsynth or csv.")] = "",
-    label_field: Annotated[str, typer.Option(help="nsynth: pitch, instrument_family_str, ...")] = "pitch",
-    select: Annotated[str, typer.Option(metavar="REGEX", help="Only recordings whose path matches.")] = "",
-    exclude: Annotated[str, typer.Option(metavar="REGEX", help="No recordings whose path matches.")] = "",
-    split_by: Annotated[str, typer.Option(help="file or speaker.  [default: the corpus's own splits, else file]")] = "auto",
-    validation: Annotated[float, typer.Option(help="Fraction of the recordings, or speakers, for validation.")] = 0.1,
-    test: Annotated[float, typer.Option(help="Fraction for test.")] = 0.1,
-    holdout_speakers: Annotated[str, typer.Option(metavar="A,B", help="Speakers that are test alone.")] = "",
+    clip_seconds: Annotated[float, typer.Option(help="The same in seconds.", show_default=False, rich_help_panel=_SOUND)] = 0.0,
+    hop_samples: Annotated[
+        int, typer.Option(help="From one clip to the next.", show_default="the clip length", rich_help_panel=_SOUND)
+    ] = 0,
+    short: Annotated[
+        str, typer.Option(help="What to do with short recordings and last pieces: pad, loop or drop.", rich_help_panel=_SOUND)
+    ] = "pad",
+    min_seconds: Annotated[float, typer.Option(help="Drop recordings shorter than this.", rich_help_panel=_SOUND)] = 0.02,
+    max_clips: Annotated[int, typer.Option(help="Clips of one recording at most; 0 is no limit.", rich_help_panel=_SOUND)] = 0,
+    trim_silence: Annotated[
+        float, typer.Option(metavar="DB", help="Cut both ends this far below the loudest part; 0 does not.", rich_help_panel=_SOUND)
+    ] = 0.0,
+    level: Annotated[
+        str, typer.Option(help="Bring each recording to one level: none, peak, rms or lufs.", rich_help_panel=_SOUND)
+    ] = "none",
+    level_target: Annotated[
+        float | None,
+        typer.Option(
+            metavar="DB", help="What to bring it to.", show_default="peak -1 dBFS, rms -20 dBFS, lufs -23 LUFS", rich_help_panel=_SOUND
+        ),
+    ] = None,
+    onset_align: Annotated[
+        bool, typer.Option("--onset-align", help="Start each recording at its first onset: for one-shots.", rich_help_panel=_SOUND)
+    ] = False,
+    preroll_ms: Annotated[float, typer.Option(help="Kept before that onset.", rich_help_panel=_SOUND)] = 2.0,
+    labels: Annotated[
+        str,
+        typer.Option(help="none, folder, pattern, csv or layout.", show_default="what the options below imply", rich_help_panel=_LABELS),
+    ] = "auto",
+    label_pattern: Annotated[
+        str, typer.Option(metavar="REGEX", help="With the group (?P<label>...) and maybe (?P<speaker>...).", rich_help_panel=_LABELS)
+    ] = "",
+    label_csv: Annotated[
+        str, typer.Option(metavar="FILE", help="Columns path,label and maybe speaker,split.", rich_help_panel=_LABELS)
+    ] = "",
+    layout: Annotated[str, typer.Option(help="A known corpus: folder, fsdd, sc09, nsynth or csv.", rich_help_panel=_LABELS)] = "",
+    label_field: Annotated[str, typer.Option(help="nsynth: pitch, instrument_family_str, ...", rich_help_panel=_LABELS)] = "pitch",
+    select: Annotated[str, typer.Option(metavar="REGEX", help="Only recordings whose path matches.", rich_help_panel=_LABELS)] = "",
+    exclude: Annotated[str, typer.Option(metavar="REGEX", help="No recordings whose path matches.", rich_help_panel=_LABELS)] = "",
+    split_by: Annotated[
+        str, typer.Option(help="file or speaker.", show_default="the corpus's own splits, else file", rich_help_panel=_SPLITS)
+    ] = "auto",
+    validation: Annotated[
+        float, typer.Option(help="Fraction of the recordings, or speakers, for validation.", rich_help_panel=_SPLITS)
+    ] = 0.1,
+    test: Annotated[float, typer.Option(help="Fraction for test.", rich_help_panel=_SPLITS)] = 0.1,
+    holdout_speakers: Annotated[str, typer.Option(metavar="A,B", help="Speakers that are test alone.", rich_help_panel=_SPLITS)] = "",
     shards: Annotated[int, typer.Option(help="Shards of the train split; 0 chooses.")] = 0,
-    name: Annotated[str, typer.Option(help="First part of the shards' names.  [default: the output folder's]")] = "",
+    name: Annotated[str, typer.Option(help="First part of the shards' names.", show_default="the output folder's")] = "",
     jobs: Annotated[int, typer.Option("-j", "--jobs", help="Worker processes; 0 is one for each core.")] = 0,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the data set that is there.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Decode and count, write nothing.")] = False,
@@ -57,8 +92,9 @@ def command(
 ) -> int:
     """Turn folders of recordings into a data set for training.
 
-    Any format of libsndfile, any mixture of rates, channels and bit depths. The same command again goes on after an
-    interruption. Exit code 1 if a recording could not be decoded; the others are in the data set all the same.
+    Any format of libsndfile, any mixture of rates, channels and bit depths. After an interruption the same command goes on.
+
+    Exit code 1 if a recording could not be decoded; the others are in the data set all the same.
     """
     console.configure(quiet=quiet, json_output=json_output)
     from ..data.clip_cutting import CutOptions
@@ -103,7 +139,7 @@ def command(
         name=name,
         shards=shards,
     )
-    with console.progress("Preparing", None, "files") as bar:
+    with console.progress("Preparing", None, "files") as bar, _interruptions(output, dry_run):
 
         def progress(done: int, total: int, file: str) -> None:
             bar.total = total
@@ -120,19 +156,29 @@ def command(
             dry_run=dry_run,
             progress=progress,
         )
-    _show(report, replace(options, name=report.info.name))
+    _show(report)
     console.result(report.to_json())
-    return EXIT_FAILED if report.failed else EXIT_OK
+    return EXIT_FAILED if report.failed and report.status in ("written", "dry run") else EXIT_OK
 
 
-def _show(report, options) -> None:
+@contextmanager
+def _interruptions(output: str, dry_run: bool) -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        kept = "" if dry_run else f" What is done is kept in {output}.partial; run the same command again to go on."
+        console.warn(f"interrupted.{kept}")
+        raise typer.Exit(EXIT_INTERRUPTED) from None
+
+
+def _show(report: PrepareReport) -> None:
     for text in report.warnings:
         console.warn(text)
     info = report.info
     length = f"{info.clip_samples} samples ({info.clip_samples / info.sample_rate:.3g} s)" if info.clip_samples else "their own length"
     title = f"{info.name}: {info.sample_rate} Hz, {info.channels} channel{'s' * (info.channels > 1)}, clips of {length}"
-    splits = list(info.splits)
-    rows = [
+    splits = [split for split in ("train", "validation", "test") if split in info.splits]
+    rows: list[list[Any]] = [
         [label or "(all)"]
         + [_count(info.splits[split], label) for split in splits]
         + [sum(_count(info.splits[split], label) for split in splits)]
@@ -163,11 +209,11 @@ def _show(report, options) -> None:
         console.say(f"Written to {report.output}. Next: gan-audio train --recipe NAME --data {Path(report.output)}")
 
 
-def _count(split, label: str) -> int:
+def _count(split: SplitInfo, label: str) -> int:
     return split.label_counts.get(label, 0)
 
 
-def _recording_rows(report) -> list[list[object]]:
+def _recording_rows(report: PrepareReport) -> list[list[object]]:
     outcomes = report.outcomes
     rows: list[list[object]] = [["kept", sum(outcome.clips > 0 for outcome in outcomes), "gave clips"]]
     for key, what, why in (

@@ -11,7 +11,7 @@ import os
 import struct
 import uuid
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -29,6 +29,7 @@ _LOSSY = {"OGG", "MP3"}
 _COUNTS_FRAMES = {"WAV", "WAVEX", "RF64", "W64", "FLAC", "AIFF", "AU", "CAF"}  # the header says how many frames follow
 _NOT_KNOWN = 1 << 60  # libsndfile answers about 2^63 frames for a stream whose header does not say
 _BLOCK = 1 << 18  # frames; one block of one-channel float32 is 1 MiB
+_MP3_LEAD_IN = 10 * 1152  # an MP3 frame needs the bits of earlier ones: decode ten before the first that counts
 _LARGEST_BLOCK = 1 << 23  # a header that lies must not make us allocate what it claims
 _FULL_SCALE = 32768.0  # of 16-bit PCM
 
@@ -152,7 +153,7 @@ def read(
     """
     with _opened(path) as (sound, info):
         if start:
-            _seek(sound, path, start)
+            _seek(sound, path, start, lead_in=_MP3_LEAD_IN if info.container == "MP3" else 0)
         expected = frames if frames >= 0 else info.frames - start
         parts = list(_decode(sound, info, frames, block_frames=min(max(expected, _BLOCK), _LARGEST_BLOCK), start=start))
     audio = parts[0] if len(parts) == 1 else np.concatenate(parts) if parts else np.zeros((0, info.channels), np.float32)
@@ -161,6 +162,19 @@ def read(
     if sample_rate is not None and sample_rate != info.sample_rate:
         return resample(audio, info.sample_rate, sample_rate), sample_rate
     return audio, info.sample_rate
+
+
+def load(path: str | os.PathLike, *, sample_rate: int, channels: int, most_samples: int) -> tuple[AudioInfo, np.ndarray | None]:
+    """Header and sound with one opening of the file; no sound (None) where it would be more than `most_samples` in all.
+
+    Arguments, result and errors otherwise as for `read`.
+    """
+    with _opened(path) as (sound, info):
+        if info.frames < 0 or info.frames / info.sample_rate * sample_rate * channels > most_samples:
+            return info, None
+        parts = list(_decode(sound, info, -1, block_frames=max(info.frames, 1)))
+    audio = to_channels(parts[0] if len(parts) == 1 else np.concatenate(parts), channels)
+    return info, resample(audio, info.sample_rate, sample_rate)
 
 
 def blocks(
@@ -289,14 +303,15 @@ def write(
         path.parent.mkdir(parents=True, exist_ok=True)
         with soundfile.SoundFile(temporary, "w", sample_rate, audio.shape[1], subtype=subtype, format=container) as sound:
             if mark is not None:
-                sound.comment = json.dumps(mark, sort_keys=True, ensure_ascii=False)
+                sound.comment = json.dumps(mark, sort_keys=True)  # ASCII: players read these fields in several encodings
             sound.write(_as_integers(audio, subtype))
         temporary.replace(path)
     except (OSError, soundfile.SoundFileError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise AudioFileError(path, f"cannot be written: {reason}") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 def read_mark(path: str | os.PathLike) -> dict | None:
@@ -321,6 +336,13 @@ def _as_integers(audio: np.ndarray, subtype: str) -> np.ndarray:
     return audio
 
 
+class _Sound(soundfile.SoundFile):
+    """soundfile seeks to where it is after each read of a seekable file; in an MP3 that loses bits which later frames need."""
+
+    def seekable(self) -> bool:
+        return False
+
+
 @contextmanager
 def _opened(path: str | os.PathLike) -> Iterator[tuple[soundfile.SoundFile, AudioInfo]]:
     """Opens through a file descriptor, which gives the system's own reason and takes every file name."""
@@ -333,7 +355,7 @@ def _opened(path: str | os.PathLike) -> Iterator[tuple[soundfile.SoundFile, Audi
     with file:
         missing = _check_start(path, file)
         try:
-            sound = soundfile.SoundFile(file.fileno(), closefd=False)
+            sound = _Sound(file.fileno(), closefd=False)
         except soundfile.SoundFileError as error:
             raise AudioFileError(path, "not audio that libsndfile can read") from error
         with sound:
@@ -369,9 +391,11 @@ def _check_start(path: str | os.PathLike, file: BinaryIO) -> int:
     return missing
 
 
-def _seek(sound: soundfile.SoundFile, path: str | os.PathLike, start: int) -> None:
+def _seek(sound: soundfile.SoundFile, path: str | os.PathLike, start: int, lead_in: int) -> None:
     try:
-        sound.seek(start)
+        sound.seek(max(0, start - lead_in))
+        if lead_in:
+            sound.read(min(start, lead_in), dtype="float32")
     except soundfile.SoundFileError as error:
         raise AudioFileError(path, f"has no frame {start}") from error
 
@@ -380,7 +404,10 @@ def _decode(sound: soundfile.SoundFile, info: AudioInfo, frames: int, block_fram
     """Blocks of float32 [n, channels] up to `frames` (-1: the end), checked."""
     total = 0
     may_be_infinite = not info.subtype.startswith(("PCM", "DPCM", "ALAW", "ULAW"))
+    exact = frames < 0 and info.frames > 0 and info.container in _COUNTS_FRAMES
     while frames < 0 or total < frames:
+        if exact and start + total == info.frames:
+            break
         wanted = block_frames if frames < 0 else min(block_frames, frames - total)
         try:
             block = sound.read(wanted, dtype="float32", always_2d=True)
@@ -392,8 +419,7 @@ def _decode(sound: soundfile.SoundFile, info: AudioInfo, frames: int, block_fram
             raise AudioFileError(info.path, "NaN or infinite samples")
         total += len(block)
         yield block
-    at_end = frames < 0 and info.frames >= 0
-    if at_end and info.container in _COUNTS_FRAMES and start + total < info.frames:
+    if exact and start + total < info.frames:
         raise AudioFileError(info.path, f"truncated: {start + total} of {info.frames} frames")
     if frames < 0 and total == 0:
         raise AudioFileError(info.path, "zero samples")

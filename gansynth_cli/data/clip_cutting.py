@@ -120,21 +120,19 @@ class Recording:
 
     def __init__(self, path: Path, options: CutOptions):
         self.path, self.options = path, options
-        self.info = audio_file.probe(path)
-        known = self.info.frames >= 0
-        self.expected_samples = round(self.info.frames * options.sample_rate / self.info.sample_rate) if known else -1
-        self._keep = 0 <= self.expected_samples * options.channels <= KEEP_SAMPLES
-        self._kept: np.ndarray | None = None
+        self.info, self._kept = audio_file.load(path, sample_rate=options.sample_rate, channels=options.channels, most_samples=KEEP_SAMPLES)
+        if self._kept is not None:
+            self.expected_samples = len(self._kept)
+        else:
+            known = self.info.frames >= 0
+            self.expected_samples = round(self.info.seconds * options.sample_rate) if known else -1
 
     def blocks(self) -> Iterator[np.ndarray]:
         """float32 [frames, channels]."""
-        rate, channels = self.options.sample_rate, self.options.channels
-        if not self._keep:
-            yield from audio_file.blocks(self.path, sample_rate=rate, channels=channels)
-            return
-        if self._kept is None:
-            self._kept, _ = audio_file.read(self.path, sample_rate=rate, channels=channels)
-        yield self._kept
+        if self._kept is not None:
+            yield self._kept
+        else:
+            yield from audio_file.blocks(self.path, sample_rate=self.options.sample_rate, channels=self.options.channels)
 
 
 def cut(path: Path, options: CutOptions, report: CutReport) -> Iterator[Clip]:

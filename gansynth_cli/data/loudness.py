@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from functools import cache
 
 import numpy as np
 
@@ -21,10 +22,9 @@ def loudness_lufs(blocks: Iterable[np.ndarray], sample_rate: int, first: int = 0
     A recording shorter than one gating block of 400 ms, such as a drum hit, counts as a single block of its own length.
     pyloudnorm refuses those; for the others the result is the same.
     """
-    import pyloudnorm
     from scipy.signal import lfilter
 
-    filters = [(f.passband_gain * f.b, f.a) for f in pyloudnorm.Meter(sample_rate)._filters.values()]
+    filters = _k_weighting(sample_rate)
     step = round(_BLOCK_SECONDS / 4 * sample_rate)
     states: list[np.ndarray] | None = None
     rest, sums, position, total, samples = None, [], 0, 0.0, 0
@@ -55,6 +55,14 @@ def loudness_lufs(blocks: Iterable[np.ndarray], sample_rate: int, first: int = 0
         return -math.inf
     gate = _lufs(loud.mean()) + _RELATIVE_GATE
     return float(_lufs(loud[_lufs(loud) > gate].mean()))
+
+
+@cache
+def _k_weighting(sample_rate: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    """(b, a) of the high shelf and the high pass."""
+    import pyloudnorm
+
+    return [(stage.passband_gain * stage.b, stage.a) for stage in pyloudnorm.Meter(sample_rate)._filters.values()]
 
 
 def _lufs(power: np.ndarray) -> np.ndarray:

@@ -24,9 +24,10 @@ from .. import __version__
 from ..errors import DatasetError, UsageError
 from ..recipe_schema import LogSpectrogram
 from . import audio_file
+from .clip_cutting import CutOptions
 from .clip_reader import ShardClips
 from .dataset_info import DatasetInfo, SplitInfo, fingerprint_of, read_dataset_info
-from .layouts import Labelled, SourceFile, label_order, label_sources
+from .layouts import Labelled, LabelOptions, SourceFile, label_order, label_sources
 from .prepare_folder import (
     check_replaceable,
     differences,
@@ -39,11 +40,11 @@ from .prepare_folder import (
     write_text,
 )
 from .prepare_report import PrepareOptions, PrepareReport
-from .prepare_work import FileResult, Outcome, Work, run_units
+from .prepare_work import FileResult, Outcome, SplitOptions, Work, run_units
 from .shards import SPLITS, ShardSet, missing_or_resized
 from .statistics import compute, statistics_key
 
-__all__ = ["PrepareOptions", "PrepareReport", "prepare"]
+__all__ = ["CutOptions", "LabelOptions", "PrepareOptions", "PrepareReport", "SplitOptions", "prepare"]
 
 Progress = Callable[[int, int, str], None]  # files done, files in all, the last one's name
 
@@ -256,9 +257,10 @@ class _Job:
         for outcome in outcomes:
             counts[outcome.split if outcome.clips else ""] += 1
         wanted = {"validation": self.options.splits.validation, "test": self.options.splits.test}
-        warnings += [
-            f"the {split} split got no recording; with few of them that happens." for split, f in wanted.items() if f and not counts[split]
-        ]
+        official = self.options.splits.split_by == "auto" and any(source.split for source in self.sources)
+        for split, fraction in wanted.items():
+            if fraction and not counts[split] and not official:
+                warnings.append(f"the {split} split got no recording; with few of them that happens.")
         labelled = {outcome.label for outcome in outcomes if outcome.clips}
         trained = {outcome.label for outcome in outcomes if outcome.clips and outcome.split == "train"}
         for name in self.label_names:
@@ -320,7 +322,12 @@ def _finish_existing(job: _Job, info: DatasetInfo, specs: tuple[LogSpectrogram, 
     if extended.statistics.keys() != info.statistics.keys():
         status = "statistics added"
         write_text(job.output / "dataset_info.json", extended.to_json())
-    return PrepareReport(job.output, status, extended, elapsed=time.monotonic() - began)
+    outcomes = [Outcome(e["path"], e["label"], e["speaker"], e["sha256"], e["split"], e["clips"]) for e in info.sources]
+    left_out = {name for name, _ in job.labelled.left_out}
+    for entry in info.skipped:
+        if entry["path"] not in left_out:
+            outcomes.append(Outcome(entry["path"], **{"failed" if entry["failed"] else "dropped": entry["reason"]}))
+    return PrepareReport(job.output, status, extended, outcomes, job.labelled.left_out, elapsed=time.monotonic() - began)
 
 
 def _with_statistics(info: DatasetInfo, folder: Path, specs: tuple[LogSpectrogram, ...], peak_normalize: bool) -> DatasetInfo:

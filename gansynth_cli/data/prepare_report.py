@@ -51,7 +51,7 @@ class PrepareReport:
         output: The data set folder.
         status: "written", "unchanged" (it was there already), "statistics added", or "dry run".
         info: Facts of the data set; after a dry run what they would be, without shards.
-        outcomes: One entry a recording, in the order of the names; empty if unchanged.
+        outcomes: One entry a recording; if nothing was done, what the data set's own file says of it.
         left_out: (name, reason) of recordings that the options or the corpus leave out.
         warnings: Sentences for the user.
         resumed_files: Recordings that an interrupted run had done.

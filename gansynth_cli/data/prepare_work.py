@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import multiprocessing
+import os
 import signal
+import threading
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,8 @@ from .clip_cutting import CutOptions, CutReport, cut
 from .layouts import SourceFile
 from .shards import ClipRecord, encode_example, frame_record, read_records
 
-_POOL_BYTES = 4 << 20  # of recordings: less than this is done before a pool has started
+_POOL_BYTES = 16 << 20  # of recordings: less than this is done before a pool has started
+_WHOLE_BYTES = 1 << 20
 _SPILL_BYTES = 32 << 20  # records of one recording beyond this go to a file, so memory does not grow with its length
 
 
@@ -100,7 +103,7 @@ class Outcome:
     failed: str = ""  # could not be decoded
 
     def to_json(self) -> dict[str, Any]:
-        return {key: value for key, value in asdict(self).items() if value or key == "name"}
+        return {key: value for key, value in vars(self).items() if value or key == "name"}
 
 
 @dataclass
@@ -194,8 +197,13 @@ def _cut_into(result: FileResult, source: SourceFile, work: Work) -> None:
 
 def _sha256(path: Path) -> str:
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        with path.open("rb", buffering=0) as file:
+            start = file.read(_WHOLE_BYTES)
+            digest = hashlib.sha256(start)
+            if len(start) == _WHOLE_BYTES:  # `file_digest` clears a buffer of 256 KiB first, which small files feel
+                file.seek(0)
+                digest = hashlib.file_digest(file, "sha256")
+            return digest.hexdigest()
     except OSError as error:
         raise AudioFileError(path, f"cannot be opened: {(error.strerror or str(error)).lower()}") from error
 
@@ -233,8 +241,17 @@ def _pool(workers: int) -> Executor:
     context = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
     if "forkserver" in methods:
         context.set_forkserver_preload([process_unit.__module__])
-    return ProcessPoolExecutor(workers, mp_context=context, initializer=_leave_interrupts_to_the_parent)
+    return ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker)
 
 
-def _leave_interrupts_to_the_parent() -> None:
+def _start_worker() -> None:
+    """Leaves Ctrl-C to the parent, and ends with it: a pool's workers would wait for ever for one that was killed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+
+    def end_with_parent() -> None:
+        if parent is not None:
+            parent.join()
+            os._exit(1)
+
+    threading.Thread(target=end_with_parent, daemon=True).start()

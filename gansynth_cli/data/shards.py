@@ -52,7 +52,7 @@ def encode_example(clip: ClipRecord) -> bytes:
             feature = _message(3, _message(1, _varint(value & 0xFFFFFFFFFFFFFFFF)))  # packed, as protobuf writes int64s
         else:
             feature = _message(1, _message(1, value if isinstance(value, bytes) else value.encode("utf-8", "surrogateescape")))
-        features += _message(1, _message(1, name.encode()) + _message(2, feature))
+        features += _message(1, _ENCODED_NAMES[name] + _message(2, feature))
     return _message(1, bytes(features))
 
 
@@ -237,6 +237,8 @@ def _masked_crc(data: bytes) -> bytes:
 
 
 def _varint(value: int) -> bytes:
+    if value < 0x80:
+        return bytes((value,))
     out = bytearray()
     while value > 0x7F:
         out.append(value & 0x7F | 0x80)
@@ -256,7 +258,7 @@ def _read_varint(data: bytes, position: int) -> tuple[int, int]:
 
 
 def _message(number: int, content: bytes) -> bytes:
-    return bytes([number << 3 | 2]) + _varint(len(content)) + content
+    return b"".join((bytes((number << 3 | 2,)), _varint(len(content)), content))
 
 
 def _fields(data: bytes) -> dict[int, list[Any]]:
@@ -273,3 +275,6 @@ def _fields(data: bytes) -> dict[int, list[Any]]:
             value, position = _read_varint(data, position)
             found.setdefault(key >> 3, []).append(value)
     return found
+
+
+_ENCODED_NAMES = {name: _message(1, name.encode()) for name in FEATURES}

@@ -18,8 +18,8 @@ __all__ = ["ClipSource", "LogSpectrogram", "compute", "ensure_statistics", "stat
 class ClipSource(Protocol):
     """What is needed of a data set: its undisturbed clips, and whether they are scaled to a peak of 1."""
 
-    peak_normalize: bool
-
+    @property
+    def peak_normalize(self) -> bool: ...
     def clips(self, split: str, limit: int | None = None) -> Iterator[tuple[np.ndarray, str]]: ...
 
 
