@@ -196,8 +196,10 @@ def _check_keys(
         dotted = prefix + key
         if key not in hints:
             known = [prefix + name for name in hints]
-            raise RecipeError(f"{source}: there is no key {dotted!r}.{_nearest(dotted, known)}", hint="gan-audio recipes show --resolved NAME")
-        kind = (replaced or {}).get(key, hints[key])
+            raise RecipeError(
+                f"{source}: there is no key {dotted!r}.{_nearest(dotted, known)}", hint="gan-audio recipes show --resolved NAME"
+            )
+        kind: Any = (replaced or {}).get(key, hints[key])
         if dotted == "optimizers":
             _require_table(value, dotted, source)
             for name, table in value.items():
@@ -205,7 +207,7 @@ def _check_keys(
                     raise RecipeError(f"{source}: there is no optimizer {name!r}; this family has {', '.join(optimizers)}.")
                 _require_table(table, f"optimizers.{name}", source)
                 _check_keys(table, Optimizer, f"optimizers.{name}.", source)
-        elif dataclasses.is_dataclass(kind):
+        elif isinstance(kind, type) and dataclasses.is_dataclass(kind):
             _require_table(value, dotted, source)
             _check_keys(value, kind, f"{dotted}.", source)
 

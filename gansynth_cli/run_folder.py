@@ -32,7 +32,7 @@ from .recipe_schema import Recipe
 try:
     import fcntl
 except ImportError:  # not on Windows: there two processes on one run are not noticed
-    fcntl = None
+    fcntl = None  # type: ignore[assignment]
 
 _ARCHITECTURE = ("family", "data.sample_rate", "data.channels", "data.clip_samples")
 
@@ -70,8 +70,8 @@ class RunFolder:
 
     def __init__(self, path: Path):
         self.path = Path(path)
-        self.recipe: Recipe | None = None
-        self.info: DatasetInfo | None = None
+        self.recipe: Recipe  # set by `open_for_training` and `load`
+        self.info: DatasetInfo
         self.manifest: dict[str, Any] = {}
         self.resumed = False
         self.changes: dict[str, tuple[Any, Any]] = {}
@@ -273,8 +273,11 @@ class RunFolder:
     def append_metrics(self, step: int, values: Mapping[str, float]) -> None:
         """Adds a line to `metrics.jsonl`, in one write: a crash leaves whole lines but perhaps the last."""
         line = json.dumps({"step": step, **{k: _number(v) for k, v in values.items()}}) + "\n"
-        with self.metrics_file.open("a", encoding="utf-8") as file:
-            file.write(line)
+        try:
+            with self.metrics_file.open("a", encoding="utf-8") as file:
+                file.write(line)
+        except OSError as error:
+            raise RunError(f"{self.metrics_file} cannot be written: {error.strerror or error}.", hint="free some space") from error
 
     def read_metrics(self) -> list[dict[str, Any]]:
         """The lines of `metrics.jsonl`; a torn last line is left out."""

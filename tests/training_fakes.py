@@ -58,7 +58,9 @@ class FakeFamily:
     def phases(self) -> tuple[Phase, ...]:
         a = self.recipe.adversarial
         clip = a.weight_clip if a.loss == "wgan" else 0.0
-        critic = Phase("critic", ("critic",), self.critic_losses, "critic", repeats=a.critic_repeats, start=a.critic_start, weight_clip=clip)
+        critic = Phase(
+            "critic", ("critic",), self.critic_losses, "critic", repeats=a.critic_repeats, start=a.critic_start, weight_clip=clip
+        )
         r1 = Phase("critic_r1", ("critic",), self.r1_losses, "critic", every=a.r1_every, start=a.critic_start)
         return (critic, *([r1] if a.r1 else []), Phase("generator", ("generator",), self.generator_losses, "generator"))
 
@@ -175,7 +177,9 @@ def weights(learner: Learner, prefix: str = "network/") -> dict[str, np.ndarray]
     return {name: np.array(v.numpy()) for name, v in learner.state().items() if name.startswith(prefix)}
 
 
-def make_trainer(path, recipe: Recipe, *, restart: bool = False, events: list | None = None, source: FakeSource | None = None, **family) -> Trainer:
+def make_trainer(
+    path, recipe: Recipe, *, restart: bool = False, events: list | None = None, source: FakeSource | None = None, **family
+) -> Trainer:
     source = source or FakeSource()
     run = RunFolder.open_for_training(path, recipe, source.info, restart=restart, command=["gan-audio", "train"])
     listen = events.append if events is not None else None

@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+from typing import Any
 
 import typer
 from typer.core import TyperGroup
@@ -17,7 +18,7 @@ from ..errors import EXIT_FAILED, EXIT_INTERRUPTED, GanAudioError
 from . import console
 
 # typer vendors click from version 0.20 on, so its usage errors are found through the class that typer exports.
-_ClickException = typer.BadParameter.__base__.__base__
+_ClickException: Any = typer.BadParameter.__mro__[2]
 
 # Verb -> its line in --help. The module gansynth_cli.cli.<verb> has a `command` (a function) or an `app` (a typer.Typer).
 VERBS = {

@@ -11,6 +11,7 @@ from ..errors import EXIT_INTERRUPTED, EXIT_OK, UsageError
 from . import console
 
 if TYPE_CHECKING:
+    from ..inference.clip_folder import Existing
     from ..inference.generate import GenerateReport
     from ..inference.request import Plan
 
@@ -98,7 +99,7 @@ def command(
     session = sessions.open_session(model)
     console.say(f"{session.file}: {_facts(session)}, loaded in {session.load_seconds:.1f} s")
     plan = Plan(options, session)
-    existing = "overwrite" if overwrite else "skip" if skip_existing else "error"
+    existing: Existing = "overwrite" if overwrite else "skip" if skip_existing else "error"
     todo = inspect(plan, output, existing)
     if dry_run:
         example = plan.clip(todo.missing[0]).file if todo.missing else plan.clip(plan.first).file

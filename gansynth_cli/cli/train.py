@@ -60,6 +60,7 @@ def command(
     if dry_run:
         return _dry_run(chosen, data, folder)
 
+    console.start_tensorflow()
     from ..training.trainer import train
 
     with ExitStack() as stack:
@@ -103,7 +104,8 @@ class _Talk:
     """Turns the trainer's events into lines and a progress bar."""
 
     def __init__(self, stack: ExitStack):
-        self.stack, self.bar, self.shown = stack, None, 0
+        self.stack, self.shown = stack, 0
+        self.bar: console.Progress | None = None
 
     def __call__(self, event: Event) -> None:
         if event.kind == "start":
@@ -150,6 +152,7 @@ def _show(report: TrainReport) -> None:
 
 
 def _dry_run(recipe: Recipe, data: Path, folder: Path) -> int:
+    console.start_tensorflow()
     from ..training.dry_run import dry_run
 
     found = dry_run(recipe, data, on_event=lambda event: console.say(event.text))

@@ -30,8 +30,8 @@ _TEMPLATE_HINT = '--template "{index:06d}_{label}_{seed}", or "{label}/{index:06
 class Session(Protocol):
     """What is asked of a loaded generator; see `session.GeneratorSession`."""
 
-    sha256: str
-
+    @property
+    def sha256(self) -> str: ...
     @property
     def sample_rate(self) -> int: ...
     @property

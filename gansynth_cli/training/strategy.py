@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import tensorflow as tf
 
@@ -24,7 +25,7 @@ class Devices:
     def __init__(self, strategy: tf.distribute.Strategy | None = None):
         self.strategy = strategy or tf.distribute.get_strategy()
         self.replicas = self.strategy.num_replicas_in_sync
-        resolver = self.strategy.cluster_resolver if isinstance(self.strategy, tf.distribute.MultiWorkerMirroredStrategy) else None
+        resolver: Any = self.strategy.cluster_resolver if isinstance(self.strategy, tf.distribute.MultiWorkerMirroredStrategy) else None
         cluster = resolver.cluster_spec().as_dict() if resolver else {}
         self.workers = len(cluster.get("chief", [])) + len(cluster.get("worker", [])) or 1
         self.chief = not cluster or resolver.task_type == "chief" or ("chief" not in cluster and resolver.task_id == 0)
@@ -74,7 +75,8 @@ class Devices:
 
     def _sum_over_replicas(self, value: tf.Tensor) -> tf.Tensor:
         def reduce(x):
-            return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, x)
+            own = tf.identity(x)  # placed on the replica's device: the exchange refuses a tensor without one
+            return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, own)
 
         return self.strategy.experimental_local_results(self.strategy.run(reduce, args=(value,)))[0]
 
