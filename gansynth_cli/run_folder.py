@@ -139,8 +139,9 @@ class RunFolder:
                 hint="a run folder is what `gan-audio train` made, such as runs/wavegan-small",
             )
         run.recipe = recipe_from_toml(run.recipe_file)
-        if run.dataset_info_file.is_file():
-            run.info = read_dataset_info(run.dataset_info_file)
+        if not run.dataset_info_file.is_file():
+            raise RunError(f"{path} is damaged: its dataset_info.json is missing.", hint="copy the run again, or train anew with --restart")
+        run.info = read_dataset_info(run.dataset_info_file)
         run.manifest = _read_json(run.manifest_file)
         return run
 
@@ -179,10 +180,9 @@ class RunFolder:
         try:
             if restart:
                 run._clear()
+            run.recipe, run.info = recipe, info.without_sources()
             if run.recipe_file.is_file():
                 run._resume(recipe, info)
-            run.recipe = recipe
-            run.info = run.info or info.without_sources()
             run._write_start(command)
         except BaseException:
             run.close()
