@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from gansynth_cli.cli.app import main
+from gansynth_cli.data.dataset_info import DatasetInfo
 from gansynth_cli.errors import RecipeError
 from gansynth_cli.recipe import (
     diff_recipes,
@@ -219,6 +220,7 @@ def test_show_prints_the_file_or_the_resolved_recipe(capsys, tmp_path):
 
 def test_show_and_diff_read_run_folders(capsys, tmp_path):
     write(tmp_path / "run" / "recipe.toml", recipe_to_toml(load_recipe("wavegan/tiny", ["model.dim=7"])))
+    write(tmp_path / "run" / "dataset_info.json", DatasetInfo("tones", 8000, 1, 2048, [], {}).to_json())
     code, out, _ = run(capsys, "diff", "wavegan/tiny", tmp_path / "run", "--json")
     assert (code, json.loads(out)) == (0, {"model.dim": [4, 7]})
     code, out, _ = run(capsys, "show", tmp_path / "run")

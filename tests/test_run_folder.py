@@ -129,6 +129,10 @@ def test_a_file_in_its_place_and_a_missing_run(tmp_path):
         RunFolder.load(tmp_path / "nothing")
     with pytest.raises(RunError, match=r"no recipe\.toml"):
         RunFolder.load(tmp_path)
+    opened(tmp_path / "run").close()
+    (tmp_path / "run" / "dataset_info.json").unlink()
+    with pytest.raises(RunError, match=r"damaged: its dataset_info\.json is missing"):
+        RunFolder.load(tmp_path / "run")
 
 
 def test_two_processes_on_one_run_are_refused_until_the_first_dies(tmp_path):
