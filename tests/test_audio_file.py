@@ -239,8 +239,9 @@ def test_write_refuses(tmp_path: Path):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.wav", "file"]
 
 
-def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    path = tmp_path / "a.wav"
+@pytest.mark.parametrize("name", ["a.wav", "a.flac"])
+def test_a_failed_write_leaves_the_old_file(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    path = tmp_path / name
     audio_file.write(path, sound(), 8000)
     before = path.read_bytes()
 
@@ -248,7 +249,8 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(soundfile.SoundFile, "write", full)
+    monkeypatch.setattr(Path, "write_bytes", full)
     with pytest.raises(AudioFileError, match="No space left"):
         audio_file.write(path, sound() * 0.5, 8000, overwrite=True)
     assert path.read_bytes() == before
-    assert [p.name for p in tmp_path.iterdir()] == ["a.wav"]
+    assert [p.name for p in tmp_path.iterdir()] == [name]

@@ -706,10 +706,12 @@ def test_damaged_model_file(model_file, tmp_path):
 
 
 def test_run_folder_with_and_without_a_model(model_file, tmp_path, capsys):
+    from gansynth_cli.data.dataset_info import DatasetInfo
     from gansynth_cli.recipe import load_recipe, recipe_to_toml
 
     run_path = tmp_path / "run"
     run_path.mkdir()
+    (run_path / "dataset_info.json").write_text(DatasetInfo("tones", RATE, 1, 2048, [], {}).to_json())
     (run_path / "recipe.toml").write_text(recipe_to_toml(load_recipe("wavegan/tiny")))
     code, _, stderr = run([run_path, "-o", tmp_path / "out"], capsys)
     assert code == 1

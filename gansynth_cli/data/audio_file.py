@@ -31,6 +31,7 @@ _NOT_KNOWN = 1 << 60  # libsndfile answers about 2^63 frames for a stream whose 
 _BLOCK = 1 << 18  # frames; one block of one-channel float32 is 1 MiB
 _MP3_LEAD_IN = 10 * 1152  # an MP3 frame needs the bits of earlier ones: decode ten before the first that counts
 _LARGEST_BLOCK = 1 << 23  # a header that lies must not make us allocate what it claims
+_LARGEST_PLAIN_WAV = 1 << 30  # bytes of float32; the fast path for clips makes the file in memory, where libsndfile streams
 _FULL_SCALE = 32768.0  # of 16-bit PCM
 
 
@@ -255,6 +256,16 @@ def wav_bytes(pcm: np.ndarray, sample_rate: int) -> bytes:
     return header + np.ascontiguousarray(pcm, "<i2").tobytes()
 
 
+def _with_comment(wav: bytes, comment: str) -> bytes:
+    """The same WAV with a LIST chunk of type INFO after its samples, which holds the comment (ICMT)."""
+    if not comment:
+        return wav
+    text = comment.encode("ascii") + b"\0"
+    text += b"\0" * (len(text) % 2)
+    chunk = b"LIST" + struct.pack("<I", 12 + len(text)) + b"INFOICMT" + struct.pack("<I", len(text)) + text
+    return wav[:4] + struct.pack("<I", len(wav) + len(chunk) - 8) + wav[8:] + chunk
+
+
 def pcm_of_wav_bytes(content: bytes) -> np.ndarray:
     """The samples of what `wav_bytes` made: int16 [frames, channels], without a copy."""
     channels = struct.unpack_from("<H", content, 22)[0]
@@ -301,10 +312,14 @@ def write(
     temporary = path.parent / f".{uuid.uuid4().hex[:12]}.partial"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with soundfile.SoundFile(temporary, "w", sample_rate, audio.shape[1], subtype=subtype, format=container) as sound:
-            if mark is not None:
-                sound.comment = json.dumps(mark, sort_keys=True)  # ASCII: players read these fields in several encodings
-            sound.write(_as_integers(audio, subtype))
+        comment = json.dumps(mark, sort_keys=True) if mark is not None else ""  # ASCII: players read it in several encodings
+        if (container, subtype) == ("WAV", "PCM_16") and audio.nbytes < _LARGEST_PLAIN_WAV:
+            temporary.write_bytes(_with_comment(wav_bytes(to_pcm16(audio), sample_rate), comment))
+        else:
+            with soundfile.SoundFile(temporary, "w", sample_rate, audio.shape[1], subtype=subtype, format=container) as sound:
+                if comment:
+                    sound.comment = comment
+                sound.write(_as_integers(audio, subtype))
         temporary.replace(path)
     except (OSError, soundfile.SoundFileError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
