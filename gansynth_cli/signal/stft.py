@@ -30,15 +30,17 @@ def frame_count(samples: int, hop: int, front: int = 0) -> int:
     return -(-(front + samples) // hop)
 
 
-def stft(audio: tf.Tensor, fft: int, hop: int, frames: int | None = None, front: int = 0) -> tf.Tensor:
+def stft(audio: tf.Tensor, fft: int, hop: int, frames: int | None = None, front: int = 0, window: int | None = None) -> tf.Tensor:
     """Short-time Fourier transform; see the module for the framing.
 
     Args:
         audio: float32 [..., samples].
         fft: Samples of the window and of the transform.
-        hop: Samples between frames, at most fft / 2.
+        hop: Samples between frames, at most half a window.
         frames: Exactly so many frames, cutting or padding the end; every frame that touches the audio where it is None.
         front: Zeros before the audio.
+        window: Samples of a window shorter than the transform, for analysis alone (`istft` has none): frames are that long,
+            zeros fill them up to `fft`, which may then be odd. None: `fft`.
 
     Returns:
         complex64 [..., frames, fft // 2 + 1], from DC to Nyquist.
@@ -49,14 +51,19 @@ def stft(audio: tf.Tensor, fft: int, hop: int, frames: int | None = None, front:
         >>> stft(tf.zeros([2, 16384]), fft=256, hop=128).shape
         TensorShape([2, 128, 129])
     """
-    _check(fft, hop, front)
+    if window is None:
+        _check(fft, hop, front)
+        window = fft
+    elif not 0 < 2 * hop <= window <= fft or front < 0:
+        raise ValueError(f"fft {fft}, window {window}, hop {hop}, front {front}: expected 0 < hop <= window / 2, window <= fft, front >= 0")
     audio = tf.convert_to_tensor(audio)
     leading = tf.shape(audio)[:-1]
     samples = audio.shape[-1] if audio.shape[-1] is not None else tf.shape(audio)[-1]
     if frames is None:
         frames = -(-(front + samples) // hop)
     static = audio.shape[:-1]
-    spectrum = tf.signal.rfft(_frame(tf.reshape(audio, [-1, samples]), samples, fft, hop, frames, front) * hann(fft))
+    framed = _frame(tf.reshape(audio, [-1, samples]), samples, window, hop, frames, front) * hann(window)
+    spectrum = tf.signal.rfft(framed, [fft])
     spectrum = tf.reshape(spectrum, tf.concat([leading, tf.shape(spectrum)[1:]], axis=0))
     return tf.ensure_shape(spectrum, [*static, frames if isinstance(frames, int) else None, fft // 2 + 1])
 
