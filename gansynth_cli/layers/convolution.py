@@ -1,0 +1,234 @@
+"""One-dimensional convolutions as vocoders and waveform critics need them: explicit padding, groups, dilation, trained on any device.
+
+TensorFlow's own grouped convolution has no gradient on the CPU, and `tf.nn.conv1d` none with dilation there. Here groups are
+convolved apart and joined, which costs about as much as one plain convolution of the same arithmetic (`benchmarks/convolutions.py`),
+and dilation goes through `tf.nn.convolution`.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import keras
+import tensorflow as tf
+
+_register = keras.saving.register_keras_serializable(package="gan_audio")
+
+PaddingMode = Literal["zero", "reflect"]
+Initializer = Literal["fan_in", "normal"]
+
+_FEW_GROUPS = 16  # below, the overhead of one small convolution a group is not worth avoiding
+_MERGED_CHANNELS = 16  # input channels of a merged group; wider ones spend more on zeros than they save
+
+
+@_register
+class Convolution1D(keras.layers.Layer):
+    """Convolution over time with a stated number of padded samples, as the papers' code pads: the same on both sides, whatever the stride.
+
+    Args:
+        filters: Output channels.
+        kernel_size: Taps.
+        stride, dilation, groups: As usual; stride and dilation are not combined.
+        padding: Samples added at each end.
+        padding_mode: "zero", or "reflect": mirrored without the edge sample; the input must be longer than `padding`.
+        use_bias: Whether there is a bias, which starts at zero.
+        initializer: "fan_in": U(-b, b) with b = 1 / sqrt(fan in), PyTorch's default. "normal": N(0, deviation^2).
+        deviation: Of "normal".
+        seed: Of the first weights.
+
+    Call: float [batch, time, channels] -> [batch, (time + 2 padding - dilation (kernel_size - 1) - 1) // stride + 1, filters].
+    The kernel is [kernel_size, channels / groups, filters]; group g reads and writes the g-th part of the channels.
+    """
+
+    def __init__(
+        self,
+        filters: int,
+        kernel_size: int,
+        stride: int = 1,
+        dilation: int = 1,
+        groups: int = 1,
+        padding: int = 0,
+        padding_mode: PaddingMode = "zero",
+        use_bias: bool = True,
+        initializer: Initializer = "fan_in",
+        deviation: float = 0.02,
+        seed: int | None = None,
+        **kwargs: Any,
+    ):
+        super().__init__(**kwargs)
+        if stride > 1 and dilation > 1:
+            raise ValueError(f"stride {stride} with dilation {dilation}: a convolution has one of the two")
+        if filters % groups:
+            raise ValueError(f"{filters} filters are no multiple of {groups} groups")
+        if padding_mode not in ("zero", "reflect"):
+            raise ValueError(f"padding_mode is {padding_mode!r}; expected 'zero' or 'reflect'")
+        self.filters, self.kernel_size, self.stride, self.dilation, self.groups = filters, kernel_size, stride, dilation, groups
+        self.padding, self.padding_mode, self.use_bias = padding, padding_mode, use_bias
+        self.initializer, self.deviation, self.seed = initializer, deviation, seed
+
+    def build(self, inputs_shape) -> None:
+        channels = inputs_shape[-1]
+        if channels % self.groups:
+            raise ValueError(f"{channels} input channels are no multiple of {self.groups} groups")
+        shape = (self.kernel_size, channels // self.groups, self.filters)
+        self.kernel = self.add_weight(name="kernel", shape=shape, initializer=make_initializer(self.initializer, self.deviation, self.seed))
+        self.bias = self.add_weight(name="bias", shape=(self.filters,), initializer="zeros") if self.use_bias else None
+        super().build(inputs_shape)
+
+    def call(self, inputs):
+        x, kernel = pad_time(inputs, self.padding, self.padding_mode), tf.cast(self.kernel, inputs.dtype)
+        if self.groups > 1:
+            x = grouped_convolution(x, kernel, self.groups, self.stride, self.dilation)
+        else:
+            x = _convolve(x, kernel, self.stride, self.dilation)
+        return x if self.bias is None else tf.nn.bias_add(x, tf.cast(self.bias, x.dtype))
+
+    def compute_output_shape(self, inputs_shape):
+        span = self.dilation * (self.kernel_size - 1) + 1
+        steps = None if inputs_shape[1] is None else (inputs_shape[1] + 2 * self.padding - span) // self.stride + 1
+        return (inputs_shape[0], steps, self.filters)
+
+    def get_config(self) -> dict[str, Any]:
+        own = ("filters", "kernel_size", "stride", "dilation", "groups", "padding", "padding_mode", "use_bias", "initializer", "deviation")
+        return {**super().get_config(), **{name: getattr(self, name) for name in own}, "seed": self.seed}
+
+
+@_register
+class TransposedConvolution1D(keras.layers.Layer):
+    """Transposed convolution over time, cut as PyTorch's: `padding` samples off both ends, less `output_padding` off the last.
+
+    Args: as `Convolution1D`; the kernel is [kernel_size, filters, channels].
+
+    Call: float [batch, time, channels] -> [batch, (time - 1) stride + kernel_size - 2 padding + output_padding, filters].
+    """
+
+    def __init__(
+        self,
+        filters: int,
+        kernel_size: int,
+        stride: int,
+        padding: int = 0,
+        output_padding: int = 0,
+        initializer: Initializer = "fan_in",
+        deviation: float = 0.02,
+        seed: int | None = None,
+        **kwargs: Any,
+    ):
+        super().__init__(**kwargs)
+        if output_padding > padding:
+            raise ValueError(f"output_padding {output_padding} is more than padding {padding}")
+        self.filters, self.kernel_size, self.stride = filters, kernel_size, stride
+        self.padding, self.output_padding = padding, output_padding
+        self.initializer, self.deviation, self.seed = initializer, deviation, seed
+
+    def build(self, inputs_shape) -> None:
+        shape = (self.kernel_size, self.filters, inputs_shape[-1])
+        self.kernel = self.add_weight(name="kernel", shape=shape, initializer=make_initializer(self.initializer, self.deviation, self.seed))
+        self.bias = self.add_weight(name="bias", shape=(self.filters,), initializer="zeros")
+        super().build(inputs_shape)
+
+    def call(self, inputs):
+        batch, steps = _size(inputs, 0), _size(inputs, 1)
+        whole = (steps - 1) * self.stride + self.kernel_size
+        x = tf.nn.conv1d_transpose(
+            inputs, tf.cast(self.kernel, inputs.dtype), tf.stack([batch, whole, self.filters]), self.stride, padding="VALID"
+        )
+        end = whole - self.padding + self.output_padding
+        x = tf.nn.bias_add(x[:, self.padding : end], tf.cast(self.bias, x.dtype))
+        return tf.ensure_shape(x, self.compute_output_shape(inputs.shape))
+
+    def compute_output_shape(self, inputs_shape):
+        steps = inputs_shape[1]
+        if steps is not None:
+            steps = (steps - 1) * self.stride + self.kernel_size - 2 * self.padding + self.output_padding
+        return (inputs_shape[0], steps, self.filters)
+
+    def get_config(self) -> dict[str, Any]:
+        own = ("filters", "kernel_size", "stride", "padding", "output_padding", "initializer", "deviation", "seed")
+        return {**super().get_config(), **{name: getattr(self, name) for name in own}}
+
+
+@_register
+class DepthwiseConvolution1D(keras.layers.Layer):
+    """Each channel convolved with taps of its own, zeros at both ends, the length kept: shifted multiply-adds, whose gradient is sound
+    and fast on every device for the few taps that this is used with.
+
+    Args:
+        kernel_size: Taps, odd.
+        deviation: The taps start as a normal distribution cut at two of its standard deviations.
+        seed: Of the first weights.
+
+    Call: float [batch, time, channels] -> the same shape.
+    """
+
+    def __init__(self, kernel_size: int, deviation: float = 0.02, seed: int | None = None, **kwargs: Any):
+        super().__init__(**kwargs)
+        if kernel_size % 2 == 0:
+            raise ValueError(f"kernel_size is {kernel_size}; expected an odd number")
+        self.kernel_size, self.deviation, self.seed = kernel_size, deviation, seed
+
+    def build(self, inputs_shape) -> None:
+        initializer = keras.initializers.TruncatedNormal(stddev=self.deviation, seed=self.seed)
+        self.kernel = self.add_weight(name="kernel", shape=(self.kernel_size, inputs_shape[-1]), initializer=initializer)
+        self.bias = self.add_weight(name="bias", shape=(inputs_shape[-1],), initializer="zeros")
+        super().build(inputs_shape)
+
+    def call(self, inputs):
+        half, steps = self.kernel_size // 2, _size(inputs, 1)
+        padded, kernel = tf.pad(inputs, [[0, 0], [half, half], [0, 0]]), tf.cast(self.kernel, inputs.dtype)
+        return tf.add_n([padded[:, k : k + steps] * kernel[k] for k in range(self.kernel_size)]) + tf.cast(self.bias, inputs.dtype)
+
+    def compute_output_shape(self, inputs_shape):
+        return inputs_shape
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "kernel_size": self.kernel_size, "deviation": self.deviation, "seed": self.seed}
+
+
+def grouped_convolution(x: tf.Tensor, kernel: tf.Tensor, groups: int, stride: int = 1, dilation: int = 1) -> tf.Tensor:
+    """Convolution [batch, time, channels] * [taps, channels / groups, filters] in `groups` parts, without padding.
+
+    On a GPU it is cuDNN's. On the CPU each group is a convolution of its own. Where there are hundreds of groups of a few channels,
+    starting them costs more than computing them: neighbours are then merged under a block-diagonal kernel, which multiplies zeros
+    (four times the arithmetic at 4 channels a group) and still takes less time.
+    """
+    if tf.config.list_logical_devices("GPU"):
+        return _convolve(x, kernel, stride, dilation)
+    taps, inside, filters = kernel.shape
+    merged = 1
+    while groups // (2 * merged) >= _FEW_GROUPS and groups % (2 * merged) == 0 and 2 * merged * inside <= _MERGED_CHANNELS:
+        merged *= 2
+    parts = groups // merged
+    if merged > 1:
+        blocks = tf.reshape(kernel, [taps, 1, inside, parts, merged, filters // groups])
+        blocks *= tf.reshape(tf.eye(merged, dtype=kernel.dtype), [1, merged, 1, 1, merged, 1])
+        kernel = tf.reshape(blocks, [taps, merged * inside, filters])
+    pairs = zip(tf.split(x, parts, axis=2), tf.split(kernel, parts, axis=2), strict=True)
+    return tf.concat([_convolve(a, b, stride, dilation) for a, b in pairs], axis=2)
+
+
+def pad_time(x: tf.Tensor, padding: int, mode: PaddingMode = "zero") -> tf.Tensor:
+    """[batch, time, ...] with `padding` steps more at each end of the time axis."""
+    if not padding:
+        return x
+    widths = [[0, 0], [padding, padding]] + [[0, 0]] * (len(x.shape) - 2)
+    return tf.pad(x, widths, "REFLECT" if mode == "reflect" else "CONSTANT")
+
+
+def make_initializer(name: Initializer, deviation: float, seed: int | None) -> keras.initializers.Initializer:
+    """ "fan_in": uniform within 1 / sqrt(fan in). "normal": N(0, deviation^2)."""
+    if name == "normal":
+        return keras.initializers.RandomNormal(stddev=deviation, seed=seed)
+    if name == "fan_in":
+        return keras.initializers.VarianceScaling(1 / 3, "fan_in", "uniform", seed=seed)
+    raise ValueError(f"initializer is {name!r}; expected 'fan_in' or 'normal'")
+
+
+def _convolve(x: tf.Tensor, kernel: tf.Tensor, stride: int, dilation: int) -> tf.Tensor:
+    if dilation > 1:
+        return tf.nn.convolution(x, kernel, padding="VALID", dilations=[dilation])
+    return tf.nn.conv1d(x, kernel, stride, "VALID")
+
+
+def _size(x: tf.Tensor, axis: int) -> Any:
+    return x.shape[axis] if x.shape[axis] is not None else tf.shape(x)[axis]

@@ -1,0 +1,140 @@
+"""Kernels that are functions of other weights: weight and spectral normalisation as wrappers of any layer that has a `kernel`.
+
+Both are for training. `fold_normalization` computes the kernels once and for all and gives the same network without wrappers.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+_register = keras.saving.register_keras_serializable(package="gan_audio")
+
+
+class _ReparametrizedKernel(keras.layers.Wrapper):
+    """Calls the wrapped layer with `effective_kernel` in place of its kernel."""
+
+    def build(self, inputs_shape) -> None:
+        if not self.layer.built:
+            self.layer.build(inputs_shape)
+        if getattr(self.layer, "kernel", None) is None:
+            raise ValueError(f"{type(self.layer).__name__} has no kernel to normalise")
+        super().build(inputs_shape)
+
+    def effective_kernel(self, training: bool = False) -> tf.Tensor:
+        raise NotImplementedError
+
+    def call(self, inputs, training: bool = False):
+        kernel = self.effective_kernel(training)
+        # Keras's own way of lending a layer other values for its variables; the gradient flows through `kernel`.
+        with keras.StatelessScope(state_mapping=[(self.layer.kernel, kernel)]):
+            return self.layer.call(inputs)
+
+    def compute_output_shape(self, inputs_shape):
+        return self.layer.compute_output_shape(inputs_shape)
+
+
+@_register
+class WeightNormalization(_ReparametrizedKernel):
+    """kernel = scale * direction / |direction|, one scale for each slice along the last axis (Salimans and Kingma 2016, eq. 2).
+
+    The last axis is that of the filters of a convolution or dense layer, and that of the input channels of a transposed convolution:
+    the axis that PyTorch's `weight_norm` takes in either. The wrapped layer's kernel holds the direction; the scale starts at
+    its norm, so wrapping changes nothing.
+
+    Args:
+        layer: The layer to wrap.
+    """
+
+    def build(self, inputs_shape) -> None:
+        super().build(inputs_shape)
+        if hasattr(self, "scale"):
+            return
+        kernel = self.layer.kernel
+        start = lambda shape, dtype=None: tf.cast(tf.sqrt(_energy(tf.convert_to_tensor(kernel))), dtype or "float32")
+        self.scale = self.add_weight(name="scale", shape=(kernel.shape[-1],), initializer=start)
+
+    def effective_kernel(self, training: bool = False) -> tf.Tensor:
+        direction = tf.cast(self.layer.kernel, tf.float32)
+        return direction * (tf.cast(self.scale, tf.float32) * tf.math.rsqrt(_energy(direction) + 1e-24))
+
+
+@_register
+class SpectralNormalization(_ReparametrizedKernel):
+    """kernel / sigma, its largest singular value as a matrix of [everything else, filters] (Miyato et al. 2018, eq. 8).
+
+    One step of the power method at each call in training, as PyTorch's `spectral_norm`; the gradient flows through sigma, which
+    `keras.layers.SpectralNormalization` leaves out.
+
+    Args:
+        layer: The layer to wrap.
+        seed: Of the first singular vector.
+    """
+
+    def __init__(self, layer: keras.layers.Layer, seed: int | None = None, **kwargs: Any):
+        super().__init__(layer, **kwargs)
+        self.seed = seed
+
+    def build(self, inputs_shape) -> None:
+        super().build(inputs_shape)
+        if hasattr(self, "vector"):
+            return
+        # The value depends on the weights alone, so all replicas compute the same.
+        self.vector = self.add_weight(
+            name="vector",
+            shape=(self.layer.kernel.shape[-1],),
+            initializer=keras.initializers.RandomNormal(stddev=1.0, seed=self.seed),
+            trainable=False,
+            aggregation="only_first_replica",
+        )
+
+    def effective_kernel(self, training: bool = False) -> tf.Tensor:
+        kernel = tf.cast(self.layer.kernel, tf.float32)
+        matrix = tf.reshape(kernel, [-1, kernel.shape[-1]])
+        fixed, right = tf.stop_gradient(matrix), tf.convert_to_tensor(self.vector)
+        left = _unit(tf.linalg.matvec(fixed, right))
+        if training:
+            right = _unit(tf.linalg.matvec(fixed, left, transpose_a=True))
+            self.vector.assign(right)
+        else:
+            right = _unit(right)
+        return kernel / (tf.tensordot(left, tf.linalg.matvec(matrix, right), 1) + 1e-12)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "seed": self.seed}
+
+
+def fold_normalization(model: keras.Model) -> keras.Model:
+    """A functional model with the same weights and results in which no layer is normalised any more.
+
+    Args:
+        model: A functional model, built. Wrappers inside of layers of one's own are not found.
+
+    Returns:
+        A new model of its own weights; `model` is left alone.
+    """
+
+    def clone(layer: keras.layers.Layer) -> keras.layers.Layer:
+        inner = layer.layer if isinstance(layer, _ReparametrizedKernel) else layer
+        config = inner.get_config()
+        return type(inner).from_config({**config, "name": layer.name})
+
+    folded = keras.models.clone_model(model, clone_function=clone)
+    for source, target in zip(model.layers, folded.layers, strict=True):
+        if isinstance(source, _ReparametrizedKernel):
+            kernel, effective = source.layer.kernel, source.effective_kernel()
+            target.set_weights([effective if weight is kernel else weight for weight in source.layer.weights])
+        else:
+            target.set_weights(source.get_weights())
+    return folded
+
+
+def _energy(kernel: tf.Tensor) -> tf.Tensor:
+    """[last axis]: the squared norm of each slice."""
+    return tf.reduce_sum(tf.square(kernel), axis=list(range(len(kernel.shape) - 1)))
+
+
+def _unit(vector: tf.Tensor) -> tf.Tensor:
+    return vector * tf.math.rsqrt(tf.reduce_sum(tf.square(vector)) + 1e-12)
