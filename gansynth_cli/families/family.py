@@ -5,7 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import keras
 import numpy as np
@@ -13,6 +13,9 @@ import tensorflow as tf
 
 from ..data.dataset_info import DatasetInfo
 from ..recipe_schema import Recipe
+
+if TYPE_CHECKING:
+    from ..data.pipeline import Source
 
 Batch = Mapping[str, tf.Tensor]
 Losses = dict[str, tf.Tensor]
@@ -81,6 +84,7 @@ class Phase:
         every: It runs on every n-th step.
         repeats: Updates in one step, each on a fresh batch (n_critic).
         start: Its first step.
+        stop: The first step at which it runs no more; None: it runs to the end.
         weight_clip: After each update, clip the weights to [-c, c]; 0 does not (WGAN).
     """
 
@@ -91,18 +95,20 @@ class Phase:
     every: int = 1
     repeats: int = 1
     start: int = 0
+    stop: int | None = None
     weight_clip: float = 0.0
 
     def active(self, step: int) -> bool:
         """Whether it runs at this step (counted from 0). Decided on the host: a Python number inside a graph freezes."""
-        return step >= self.start and step % self.every == 0
+        return step >= self.start and step % self.every == 0 and (self.stop is None or step < self.stop)
 
 
 @dataclass(frozen=True)
 class BatchFeatures:
     """What a family needs each batch to hold; checked against the data set before training.
 
-    A batch is a dict: `audio` float32 [batch, clip_samples, channels] in [-1, 1], and `label` int32 [batch] if `labels`.
+    A batch is a dict: `audio` float32 [batch, clip_samples, channels] in [-1, 1], and `label` int32 [batch] if `labels`. With `pairs`
+    it also has `clean` (which is `audio`) and `noisy`, of that shape.
     """
 
     sample_rate: int
@@ -110,6 +116,8 @@ class BatchFeatures:
     clip_samples: int
     labels: bool = False
     statistics: tuple[str, ...] = ()
+    pairs: bool = False
+    pairs: bool = False
 
 
 class Family(Protocol):
@@ -132,6 +140,26 @@ class Family(Protocol):
 
     def inference_model(self, networks: Mapping[str, keras.Model]) -> keras.Model:
         """The self-contained model that is saved as `model/<name>.keras` and used by the verb, statistics included."""
+        ...
+
+
+@runtime_checkable
+class BeginsWithData(Protocol):
+    """A family that takes something of the data itself: a reference batch, fixed mixtures for its previews."""
+
+    def begin(self, source: Source) -> None:
+        """Called at every start of a training, before a resumed run's weights are restored: what it sets in a network is a
+        first value. It reads the same of the same data, on every machine."""
+        ...
+
+
+@runtime_checkable
+class ComparedPreviews(Protocol):
+    """A family whose previews are heard beside what they were made from."""
+
+    def preview_companions(self, clips: int) -> Mapping[str, np.ndarray]:
+        """Name -> float32 [n, samples, channels], n <= clips: clip i belongs to clip i of `preview(networks, clips)`. "clean" is what
+        it should be, "noisy" what it was."""
         ...
 
 

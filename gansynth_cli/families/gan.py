@@ -1,4 +1,5 @@
-"""The adversarial game that waveform and spectrogram GANs share: phases, penalties, latents, previews, the shipped model."""
+"""The adversarial game that all families share: phases and penalties; and what waveform and spectrogram GANs share besides:
+latents, labels, previews, the shipped model."""
 
 from __future__ import annotations
 
@@ -13,14 +14,95 @@ from .. import __version__
 from ..data.dataset_info import DatasetInfo
 from ..errors import DatasetError
 from ..layers import LabelEmbedding, LabelProjection, MinibatchStddev, Modulation
-from ..losses.adversarial import LOSSES, drift_penalty, gradient_penalty, r1_penalty
-from ..recipe_schema import Recipe, SpecGANModel, WaveGANModel
+from ..losses.adversarial import LOSSES, AdversarialLoss, drift_penalty, gradient_penalty, r1_penalty
+from ..recipe_schema import Adversarial, Recipe, SpecGANModel, WaveGANModel
 from .family import AudioGenerator, Batch, BatchFeatures, Draws, Losses, Phase
 
 PREVIEW_BATCH = 16  # bounds the memory of a preview; examples do not depend on it
 
 
-class AdversarialFamily:
+class AdversarialGame:
+    """The two sides of `[adversarial]`, for any family with a network "generator" and one "critic".
+
+    A subclass sets `settings` and `loss`, and says how examples are made (`generate`), what of the data they are like (`represent`) and
+    how the critic scores them (`judge`); what a generator is to do besides goes into `reconstruction_losses`.
+    """
+
+    settings: Adversarial
+    loss: AdversarialLoss
+
+    def represent(self, audio: tf.Tensor) -> tf.Tensor:
+        """float32 [batch, samples, channels] -> what the critic looks at."""
+        return audio
+
+    def generate(self, batch: Batch, draws: Draws) -> tf.Tensor:
+        """One generated representation for each clip of the batch."""
+        raise NotImplementedError
+
+    def judge(self, examples: tf.Tensor, batch: Batch, draws: Draws, name: str) -> tf.Tensor:
+        """float32 [batch, ...]: the critic's logits, drawing what it needs under `name` ("real", "fake", "between")."""
+        raise NotImplementedError
+
+    def judge_both(self, real: tf.Tensor, fake: tf.Tensor, batch: Batch, draws: Draws) -> tuple[tf.Tensor, tf.Tensor]:
+        """The logits of both; to be overridden where one call is cheaper than two."""
+        return self.judge(real, batch, draws, "real"), self.judge(fake, batch, draws, "fake")
+
+    def reconstruction_losses(self, made: tf.Tensor, batch: Batch) -> Losses:
+        """Weighted losses of the generator beside the adversarial one; `made` is what `generate` gave for the batch."""
+        return {}
+
+    reconstructs = False  # whether `reconstruction_losses` gives any: they train the generator before `critic_start` too
+
+    def phases(self) -> tuple[Phase, ...]:
+        """critic (n times), critic_r1 if `r1` is set (every r1_every-th step), generator. All wait for `critic_start`; before, a
+        generator that reconstructs is trained on that alone (generator_alone)."""
+        s = self.settings
+        clip = s.weight_clip if self.loss.weight_clip else 0.0
+        phases = []
+        if s.critic_start and self.reconstructs:
+            phases.append(Phase("generator_alone", ("generator",), self.reconstruct, "generator", stop=s.critic_start))
+        phases.append(
+            Phase("critic", ("critic",), self.critic_losses, "critic", repeats=s.critic_repeats, start=s.critic_start, weight_clip=clip)
+        )
+        if s.r1:
+            phases.append(
+                Phase("critic_r1", ("critic",), self.r1_losses, "critic", every=s.r1_every, start=s.critic_start, weight_clip=clip)
+            )
+        phases.append(Phase("generator", ("generator",), self.generator_losses, "generator", start=s.critic_start))
+        return tuple(phases)
+
+    def critic_losses(self, batch: Batch, draws: Draws) -> Losses:
+        """The critic's side on one batch. Generated examples take the labels of the batch: classes as frequent as in the data."""
+        real = self.represent(batch["audio"])
+        fake = tf.stop_gradient(self.generate(batch, draws))
+        real_logits, fake_logits = self.judge_both(real, fake, batch, draws)
+        losses = {"adversarial": self.loss.critic(real_logits, fake_logits)}
+        if self.loss.gradient_penalty:
+            alpha = draws.uniform("alpha", (batch_size(real),))
+            slope = gradient_penalty(lambda x: self.judge(x, batch, draws, "between"), real, fake, alpha)
+            losses["gradient_penalty"] = self.settings.gradient_penalty * slope
+        if self.settings.drift:
+            losses["drift"] = self.settings.drift * drift_penalty(real_logits)
+        return losses
+
+    def r1_losses(self, batch: Batch, draws: Draws) -> Losses:
+        """gamma / 2 E[|grad D(real)|^2], times the number of steps it stands for (Karras et al. 2020, appendix B)."""
+        real = self.represent(batch["audio"])
+        weight = 0.5 * self.settings.r1 * self.settings.r1_every
+        return {"r1": weight * r1_penalty(lambda x: self.judge(x, batch, draws, "real"), real)}
+
+    def generator_losses(self, batch: Batch, draws: Draws) -> Losses:
+        """The generator's side on fresh latents and the labels of the batch."""
+        made = self.generate(batch, draws)
+        adversarial = self.loss.generator(self.judge(made, batch, draws, "fake"))
+        return {"adversarial": adversarial, **self.reconstruction_losses(made, batch)}
+
+    def reconstruct(self, batch: Batch, draws: Draws) -> Losses:
+        """The generator's losses without a critic."""
+        return self.reconstruction_losses(self.generate(batch, draws), batch)
+
+
+class AdversarialFamily(AdversarialGame):
     """A generator and a critic. A family of this kind says how both are built and what the critic looks at.
 
     Networks:
@@ -53,7 +135,7 @@ class AdversarialFamily:
                 hint="--set model.conditioning=none, or prepare the data set with --labels",
             )
         self.labels = tuple(info.labels) if self.conditional else ()
-        self.seeds = _seeds(recipe.seed if seed is None else seed)
+        self.seeds = layer_seeds(recipe.seed if seed is None else seed)
         self.networks: dict[str, keras.Model] = {"generator": self.build_generator(), "critic": self.build_critic()}
 
     # What a family of this kind says of itself.
@@ -63,10 +145,6 @@ class AdversarialFamily:
 
     def build_critic(self) -> keras.Model:
         raise NotImplementedError
-
-    def represent(self, audio: tf.Tensor) -> tf.Tensor:
-        """float32 [batch, samples, channels] -> what the critic looks at."""
-        return audio
 
     def critic_extras(self, draws: Draws, name: str) -> dict[str, tf.Tensor]:
         """Further inputs of one call of the critic, drawn under `name` ("real", "fake", "between")."""
@@ -78,50 +156,9 @@ class AdversarialFamily:
 
     # The game.
 
-    def phases(self) -> tuple[Phase, ...]:
-        """critic (n times), critic_r1 if `r1` is set (every r1_every-th step), generator. All wait for `critic_start`.
-
-        A family whose generator has losses besides the adversarial one adds phases of its own for the steps before.
-        """
-        s = self.settings
-        clip = s.weight_clip if self.loss.weight_clip else 0.0
-        phases = [
-            Phase("critic", ("critic",), self.critic_losses, "critic", repeats=s.critic_repeats, start=s.critic_start, weight_clip=clip)
-        ]
-        if s.r1:
-            phases.append(
-                Phase("critic_r1", ("critic",), self.r1_losses, "critic", every=s.r1_every, start=s.critic_start, weight_clip=clip)
-            )
-        phases.append(Phase("generator", ("generator",), self.generator_losses, "generator", start=s.critic_start))
-        return tuple(phases)
-
-    def critic_losses(self, batch: Batch, draws: Draws) -> Losses:
-        """The critic's side on one batch. Generated examples take the labels of the batch: classes as frequent as in the data."""
-        real = self.represent(batch["audio"])
-        fake = tf.stop_gradient(self.generate(batch, draws))
-        real_logits = self.judge(real, batch, draws, "real")
-        losses = {"adversarial": self.loss.critic(real_logits, self.judge(fake, batch, draws, "fake"))}
-        if self.loss.gradient_penalty:
-            alpha = draws.uniform("alpha", (_batch_size(real),))
-            slope = gradient_penalty(lambda x: self.judge(x, batch, draws, "between"), real, fake, alpha)
-            losses["gradient_penalty"] = self.settings.gradient_penalty * slope
-        if self.settings.drift:
-            losses["drift"] = self.settings.drift * drift_penalty(real_logits)
-        return losses
-
-    def r1_losses(self, batch: Batch, draws: Draws) -> Losses:
-        """gamma / 2 E[|grad D(real)|^2], times the number of steps it stands for (Karras et al. 2020, appendix B)."""
-        real = self.represent(batch["audio"])
-        weight = 0.5 * self.settings.r1 * self.settings.r1_every
-        return {"r1": weight * r1_penalty(lambda x: self.judge(x, batch, draws, "real"), real)}
-
-    def generator_losses(self, batch: Batch, draws: Draws) -> Losses:
-        """The generator's side on fresh latents and the labels of the batch."""
-        return {"adversarial": self.loss.generator(self.judge(self.generate(batch, draws), batch, draws, "fake"))}
-
     def generate(self, batch: Batch, draws: Draws) -> tf.Tensor:
         """One generated representation for each clip of the batch, with its label."""
-        shape = (_batch_size(batch["audio"]), self.model.latent_dim)
+        shape = (batch_size(batch["audio"]), self.model.latent_dim)
         uniform = self.model.latent == "uniform"
         latent = draws.uniform("latent", shape, -1.0, 1.0) if uniform else draws.normal("latent", shape)
         return self.networks["generator"]([latent, batch["label"]] if self.conditional else latent, training=True)
@@ -214,11 +251,12 @@ class AdversarialFamily:
         return keras.initializers.GlorotUniform(seed=next(self.seeds))
 
 
-def _batch_size(examples: tf.Tensor) -> int | tf.Tensor:
+def batch_size(examples: tf.Tensor) -> int | tf.Tensor:
+    """Clips of a batch: a number where the graph knows it."""
     return examples.shape[0] if examples.shape[0] is not None else tf.shape(examples)[0]
 
 
-def _seeds(seed: int) -> Iterator[int]:
+def layer_seeds(seed: int) -> Iterator[int]:
     """Endless distinct seeds, one for each layer. Layers that share a seed would start with the same weights."""
     rng = np.random.default_rng([seed, 0x5EED])
     while True:

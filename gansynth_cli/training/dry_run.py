@@ -10,6 +10,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
+from ..families.family import BeginsWithData
 from ..families.registry import family_class
 from ..recipe_schema import Recipe
 from .learner import Learner
@@ -55,6 +56,8 @@ def dry_run(recipe: Recipe, data_path: Path, on_event: OnEvent | None = None) ->
     source, info = open_data(recipe, data_path, on_event)
     learner = Learner(recipe, lambda: family_class(recipe.family)(recipe, info, seed=recipe.seed), devices, recipe.training.steps or None)
     source.check(learner.family.batch_features())
+    if isinstance(learner.family, BeginsWithData):
+        learner.family.begin(source)
     total = budget_in_steps(recipe, learner, source.clips_per_epoch("train"))
     learner.total_steps = total
 

@@ -84,7 +84,10 @@ class Learner:
         total, block = 0, 1 << 16
         for begin in range(0, step, block):
             steps = np.arange(begin, min(begin + block, step))
-            taken = [np.where((steps >= p.start) & (steps % p.every == 0), p.repeats, 0) for p in self.phases]
+            taken = [
+                np.where((steps >= p.start) & (steps < (step if p.stop is None else p.stop)) & (steps % p.every == 0), p.repeats, 0)
+                for p in self.phases
+            ]
             total += int(np.max(taken, axis=0).sum())
         return total
 
@@ -133,8 +136,8 @@ class Learner:
                     average.assign(variable)
 
     def parameter_counts(self) -> dict[str, int]:
-        """Network name -> number of weights."""
-        return {name: int(network.count_params()) for name, network in self.family.networks.items()}
+        """Network name -> number of weights that are learnt: no moving statistics, no reference batch."""
+        return {name: sum(int(np.prod(v.shape)) for v in network.trainable_weights) for name, network in self.family.networks.items()}
 
     def state(self) -> dict[str, keras.Variable | tf.Variable]:
         """Every variable that a resumed run needs, by a name that stays. Network variables include the seeds of Dropout.

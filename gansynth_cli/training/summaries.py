@@ -78,6 +78,26 @@ def collapse_reason(figures: Mapping[str, float]) -> str | None:
     return None
 
 
+def compared_figures(clips: np.ndarray, companions: Mapping[str, np.ndarray]) -> dict[str, float]:
+    """`preview/si_sdr` (dB, means not removed) of clips [n, samples, channels] against the companion "clean", and `preview/si_sdr_gain`
+    over that of "noisy": medians over the clips whose clean side is not silent. Nothing without these companions."""
+    if not {"clean", "noisy"} <= set(companions):
+        return {}
+    clean = np.asarray(companions["clean"], np.float64).reshape(len(clips), -1)
+    heard = np.square(clean).mean(axis=1) > SILENCE**2
+    if not heard.any():
+        return {}
+
+    def ratio(estimates: np.ndarray) -> np.ndarray:
+        e, t = np.asarray(estimates, np.float64).reshape(len(clips), -1)[heard], clean[heard]
+        projected = t * np.sum(e * t, axis=1, keepdims=True) / np.sum(t * t, axis=1, keepdims=True)
+        tiny = 1e-12 * np.sum(t * t, axis=1)
+        return 10 * np.log10((np.square(projected).sum(axis=1) + tiny) / (np.square(e - projected).sum(axis=1) + tiny))
+
+    after, before = ratio(clips), ratio(companions["noisy"])
+    return {"preview/si_sdr": float(np.median(after)), "preview/si_sdr_gain": float(np.median(after - before))}
+
+
 @dataclass
 class Summaries:
     """Writes the logs of one run. Made by the process that writes."""
@@ -96,8 +116,11 @@ class Summaries:
                 tf.summary.scalar(name, value)
         self._writer.flush()
 
-    def previews(self, step: int, clips: np.ndarray) -> None:
-        """Clips [n, samples, channels] to samples/<step>/ as marked WAV files, and sound and spectrograms to TensorBoard."""
+    def previews(self, step: int, clips: np.ndarray, companions: Mapping[str, np.ndarray] | None = None) -> None:
+        """Clips [n, samples, channels] to samples/<step>/ as marked WAV files, and sound and spectrograms to TensorBoard.
+
+        `companions` are recordings to hear them beside, as many by name: `00-noisy.wav` beside `00.wav`, not marked.
+        """
         rate = self.recipe.data.sample_rate
         mark = {
             "synthetic": True,
@@ -109,6 +132,8 @@ class Summaries:
         folder = self.run.samples_dir(step)
         for index, clip in enumerate(clips):
             audio_file.write(folder / f"{index:02d}.wav", clip, rate, mark={**mark, "preview": index}, overwrite=True)
+            for name, beside in (companions or {}).items():
+                audio_file.write(folder / f"{index:02d}-{name}.wav", beside[index], rate, overwrite=True)
         with self._writer.as_default(step):
             shown = np.clip(clips[:_SHOWN_CLIPS], -1, 1)
             if shown.shape[2] <= 2:  # what TensorBoard plays

@@ -18,7 +18,7 @@ import tensorflow as tf
 
 from ..data.dataset_info import DatasetInfo
 from ..errors import EXIT_INTERRUPTED, DatasetError, RunError, TrainingStopped
-from ..families.family import BatchFeatures
+from ..families.family import BatchFeatures, BeginsWithData, ComparedPreviews
 from ..families.registry import family_class
 from ..recipe_schema import Recipe
 from ..run_folder import RunFolder, now, replacing
@@ -26,7 +26,7 @@ from .checkpoint import Checkpoints, initialize_from, restore
 from .learner import Learner, StepResult
 from .model_card import model_card, versions
 from .strategy import Devices, find_devices
-from .summaries import METRIC_CLIPS, Interval, PreviewJudge, Summaries, collapse_reason
+from .summaries import METRIC_CLIPS, Interval, PreviewJudge, Summaries, collapse_reason, compared_figures
 
 _MOST_PENDING = 256  # steps whose values may wait on the device to be looked at
 
@@ -194,6 +194,8 @@ class Trainer:
     def train(self, init_from: Path | None = None) -> TrainReport:
         """Resumes or begins, trains until a budget is spent, and leaves the folder complete."""
         self._started = time.monotonic()
+        if isinstance(self.learner.family, BeginsWithData):
+            self.learner.family.begin(self.source)
         self._restore(init_from)
         self._first_step = self.step
         if self.devices.chief:
@@ -355,8 +357,10 @@ class Trainer:
             clips = np.asarray(self.learner.family.preview(self._shown_networks(), count), np.float32)
             if not np.isfinite(clips).all():
                 self._stop_for(f"a preview at step {self.step} holds samples that are not numbers")
-            figures = self.judge.measure(clips)
-            self.summaries.previews(self.step, clips[: self.settings.preview_clips])
+            family, shown = self.learner.family, self.settings.preview_clips
+            companions = family.preview_companions(count) if isinstance(family, ComparedPreviews) else {}
+            figures = self.judge.measure(clips) | compared_figures(clips, companions)
+            self.summaries.previews(self.step, clips[:shown], {name: beside[:shown] for name, beside in companions.items()})
             self.summaries.scalars(self.step, figures)
             self.metrics |= figures
             collapse = collapse_reason(figures)
