@@ -18,6 +18,7 @@ Positive = Annotated[int, Meta(ge=1)]
 Weight = Annotated[float, Meta(ge=0)]
 Rate = Annotated[float, Meta(gt=0)]
 Fraction = Annotated[float, Meta(ge=0, le=1)]
+Range = tuple[float, float]  # a number is drawn uniformly from [low, high]
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,87 @@ class Augment:
     gain_db: Weight = 0.0  # gain drawn uniformly from [-gain_db, 0] dB
     polarity: Fraction = 0.0  # probability of flipping the sign
     shift_samples: Count = 0  # shift drawn from [-n, n] samples; the gap is filled with zeros
+
+
+@dataclass(frozen=True)
+class Mixing:
+    """`[data.mixing]`: noisy recordings made of clean speech and of noise while training, anew in every epoch.
+
+    Values are drawn for each clip by itself. A fraction is the probability that the thing happens to a clip. The data set
+    needs noise splits (`prepare --noise`) unless `recorded` is 0.
+
+    The target is the speech as the recording device would have caught it in a quiet room: with the filter and the band limit
+    of the noisy clip, at its level, with the first reflections of its room; without noise, late reverberation, clipping and
+    quantisation.
+    """
+
+    enabled: bool = False
+    # The speech.
+    join: Fraction = 0.5  # other clips of the split follow, after a pause each, until the clip is full
+    pause: Fraction = 0.3  # silence before or after the speech
+    pause_seconds: Range = (0.05, 1.0)  # also between joined clips
+    rate_change: Fraction = 0.5
+    rate: Range = (0.85, 1.15)  # tempo, pitch and formants are multiplied by it: few speakers become many
+    speech_filter: Fraction = 0.7  # a smooth random equaliser, in the target too
+    speech_filter_db: Weight = 6.0  # its gains are drawn from [-x, x] dB at eight frequencies from 60 Hz to 8 kHz
+    # The noise.
+    most_noises: Annotated[int, Meta(ge=1, le=3)] = 3  # 1 to this many at once
+    recorded: Weight = 0.65  # weights of the kinds of noise: recordings of the noise split,
+    babble: Weight = 0.1  # 3 to 6 other voices of the split at once,
+    coloured: Weight = 0.1  # noise that falls by 0 to 12 dB or rises by 3 dB an octave,
+    hum: Weight = 0.04  # a tone of 45 to 400 Hz with its harmonics,
+    fan: Weight = 0.06  # coloured noise that swells 2 to 30 times a second, with a tone,
+    clicks: Weight = 0.05  # 2 to 24 short damped beats
+    second_noise_db: Range = (-12.0, 0.0)  # level of a second and a third noise against the first
+    intermittent: Fraction = 0.15  # a noise is there for a part of the clip only
+    noise_rate_change: Fraction = 0.3
+    noise_rate: Range = (0.7, 1.4)
+    noise_filter: Fraction = 0.7
+    noise_filter_db: Weight = 10.0
+    noise_low_pass: Fraction = 0.1  # a noise alone ends at a frequency drawn from low_pass_hz
+    # Both.
+    snr_db: Range = (-5.0, 20.0)  # target to noise, over the 20 ms frames where each is active (within 35 dB of its loudest)
+    high_snr: Fraction = 0.1  # the ratio is drawn from high_snr_db instead
+    high_snr_db: Range = (30.0, 40.0)
+    clean: Fraction = 0.05  # no noise
+    noise_only: Fraction = 0.05  # no speech: the target is zero
+    level_dbfs: Range = (-40.0, -10.0)  # of the noisy clip's active frames; held down where the peak would pass full scale
+    room: Fraction = 0.5  # speech and noises come from places of one simulated room
+    rt60_seconds: Range = (0.15, 1.0)  # reverberation time from 500 to 1500 Hz
+    early_ms: Weight = 50.0  # the target keeps the reflections up to here after the direct sound
+    rooms: Positive = 200  # different rooms; those of another split are others
+    low_pass: Fraction = 0.2  # the recording ends at a frequency drawn from low_pass_hz, and so does the target
+    low_pass_hz: Range = (3000.0, 8000.0)
+    high_pass: Fraction = 0.1  # the recording begins at a frequency drawn from high_pass_hz, and so does the target
+    high_pass_hz: Range = (50.0, 300.0)
+    clipping: Fraction = 0.1  # the noisy clip is cut off below its peak
+    clipping_db: Range = (3.0, 12.0)  # how far below
+    quantization: Fraction = 0.1  # the noisy clip has few steps from zero to its peak
+    quantization_bits: Range = (6.0, 12.0)  # 2^(bits - 1) of them
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if isinstance(value, tuple) and not value[0] <= value[1]:
+                raise ValueError(f"{name} is {list(value)}; expected [low, high]")
+        for name in (
+            "pause_seconds",
+            "rate",
+            "noise_rate",
+            "rt60_seconds",
+            "low_pass_hz",
+            "high_pass_hz",
+            "clipping_db",
+            "quantization_bits",
+        ):
+            least = 0.1 if name in ("rate", "noise_rate", "rt60_seconds") else 2 if name == "quantization_bits" else 0
+            if getattr(self, name)[0] < least:
+                raise ValueError(f"{name} is {list(getattr(self, name))}; expected at least {least}")
+        if self.level_dbfs[1] > 0:
+            raise ValueError(f"level_dbfs is {list(self.level_dbfs)}; expected 0 or less (full scale is 0 dBFS)")
+        if self.clean + self.noise_only > 1:
+            raise ValueError("clean and noise_only are more than 1 together")
+        if not self.recorded + self.babble + self.coloured + self.hum + self.fan + self.clicks > 0:
+            raise ValueError("all kinds of noise have the weight 0; noise can be left out with clean = 1")
 
 
 @dataclass(frozen=True)
@@ -44,6 +126,7 @@ class Data:
     deterministic: bool = True  # the same seed gives the same batches; false lets shards overtake each other
     peak_normalize: bool = False  # scale each clip to a peak of 1 after cropping
     augment: Augment = field(default_factory=Augment)
+    mixing: Mixing = field(default_factory=Mixing)
 
 
 @dataclass(frozen=True)

@@ -18,12 +18,32 @@ if TYPE_CHECKING:
     from ..data.dataset_info import SplitInfo
     from ..data.prepare import PrepareReport
 
-_SOUND, _LABELS, _SPLITS = "Sound", "Labels", "Splits"
+_SOUND, _LABELS, _SPLITS, _NOISE = "Sound", "Labels", "Splits", "Noise, for training enhancement"
 
 
 def command(
     inputs: Annotated[list[str], typer.Argument(metavar="INPUT...", help="Folders (searched to any depth) and files.")],
     output: Annotated[str, typer.Option("-o", "--output", metavar="DATA", help="The data set folder to make.")],
+    noise: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NOISE",
+            help="Folders and files of noise that training mixes with the clips of INPUT. Repeatable.",
+            rich_help_panel=_NOISE,
+        ),
+    ] = None,
+    noise_hop_samples: Annotated[
+        int, typer.Option(help="From one clip of noise to the next.", show_default="the clip length", rich_help_panel=_NOISE)
+    ] = 0,
+    noise_short: Annotated[str, typer.Option(help="Noise shorter than a clip: loop, pad or drop.", rich_help_panel=_NOISE)] = "loop",
+    min_clean_db: Annotated[
+        float,
+        typer.Option(
+            metavar="DB",
+            help="Drop recordings of INPUT whose pauses are less than this below their loudest parts; 0 keeps all. 40 is a good choice.",
+            rich_help_panel=_NOISE,
+        ),
+    ] = 0.0,
     recipe: Annotated[str, typer.Option(help="Take rate, channels, clip length and statistics from this recipe.")] = "",
     set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key of the recipe.")] = None,
     sample_rate: Annotated[int, typer.Option(help="Hz.", show_default="the recipe's, else 16000", rich_help_panel=_SOUND)] = 0,
@@ -70,7 +90,7 @@ def command(
     label_csv: Annotated[
         str, typer.Option(metavar="FILE", help="Columns path,label and maybe speaker,split.", rich_help_panel=_LABELS)
     ] = "",
-    layout: Annotated[str, typer.Option(help="A known corpus: folder, fsdd, sc09, nsynth or csv.", rich_help_panel=_LABELS)] = "",
+    layout: Annotated[str, typer.Option(help="A known corpus: folder, fsdd, sc09, nsynth, pairs or csv.", rich_help_panel=_LABELS)] = "",
     label_field: Annotated[str, typer.Option(help="nsynth: pitch, instrument_family_str, ...", rich_help_panel=_LABELS)] = "pitch",
     select: Annotated[str, typer.Option(metavar="REGEX", help="Only recordings whose path matches.", rich_help_panel=_LABELS)] = "",
     exclude: Annotated[str, typer.Option(metavar="REGEX", help="No recordings whose path matches.", rich_help_panel=_LABELS)] = "",
@@ -133,11 +153,14 @@ def command(
             level_target=level_target,
             onset_align=onset_align,
             preroll_ms=preroll_ms,
+            min_clean_db=min_clean_db,
         ),
         labels=LabelOptions(labels, label_pattern, label_csv, layout, label_field, select, exclude),
         splits=SplitOptions(split_by, validation, test, tuple(filter(None, (part.strip() for part in holdout_speakers.split(","))))),
         name=name,
         shards=shards,
+        noise_hop_samples=noise_hop_samples,
+        noise_short=noise_short,
     )
     with console.progress("Preparing", None, "files") as bar, _interruptions(output, dry_run):
 
@@ -149,6 +172,7 @@ def command(
             inputs,
             output,
             options,
+            noise=noise or (),
             specs=getattr(loaded.model, "statistics", ()) if loaded else (),
             peak_normalize=wanted.peak_normalize,
             jobs=jobs,
@@ -177,7 +201,7 @@ def _show(report: PrepareReport) -> None:
     info = report.info
     length = f"{info.clip_samples} samples ({info.clip_samples / info.sample_rate:.3g} s)" if info.clip_samples else "their own length"
     title = f"{info.name}: {info.sample_rate} Hz, {info.channels} channel{'s' * (info.channels > 1)}, clips of {length}"
-    splits = [split for split in ("train", "validation", "test") if split in info.splits]
+    splits = [role + split for role in ("", "noise-") for split in ("train", "validation", "test") if role + split in info.splits]
     rows: list[list[Any]] = [
         [label or "(all)"]
         + [_count(info.splits[split], label) for split in splits]

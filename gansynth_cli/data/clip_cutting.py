@@ -12,13 +12,14 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import UsageError
+from ..errors import AudioFileError, UsageError
 from . import audio_file
 
 KEEP_SAMPLES = 1 << 22  # recordings up to this many samples (16 MiB) stay decoded between passes
 LEVELS = {"none": 0.0, "peak": -1.0, "rms": -20.0, "lufs": -23.0}  # and the default target: dBFS, dBFS, LUFS (EBU R 128)
 SHORT = ("pad", "loop", "drop")
 _FRAME_SECONDS = 0.01  # resolution of --trim-silence
+_QUIET, _JUDGED_SECONDS = 0.05, 0.5  # --min-clean-db: share of the frames; recordings as short as that may have no pause
 _ONSET = 10 ** (-20 / 20)  # an onset is the first sample at a tenth of the recording's peak
 
 
@@ -41,6 +42,8 @@ class CutOptions:
         level_target: dBFS or LUFS; None is the default of `LEVELS`.
         onset_align: Start at the first onset: for one-shots.
         preroll_ms: Milliseconds kept before that onset; zeros where the recording has none, so every onset is at one place.
+        min_clean_db: Drop recordings whose quietest 5 % of 10 ms frames are less than this far below their loudest 5 %: there
+            is noise in their pauses. Digital silence counts as clean. 0 keeps all.
     """
 
     sample_rate: int = 16000
@@ -55,6 +58,7 @@ class CutOptions:
     level_target: float | None = None
     onset_align: bool = False
     preroll_ms: float = 2.0
+    min_clean_db: float = 0.0
 
     def check(self) -> None:
         """Raises UsageError where a value is out of range."""
@@ -67,6 +71,7 @@ class CutOptions:
             ("--max-clips", self.max_clips, 0),
             ("--trim-silence", self.trim_silence, 0),
             ("--preroll-ms", self.preroll_ms, 0),
+            ("--min-clean-db", self.min_clean_db, 0),
         ):
             if not value >= least:
                 raise UsageError(f"{option} is {value}; expected at least {least}.")
@@ -80,7 +85,7 @@ class CutOptions:
     @property
     def measures(self) -> bool:
         """Whether a recording has to be measured before it can be cut."""
-        return bool(self.trim_silence or self.onset_align or self.level != "none")
+        return bool(self.trim_silence or self.onset_align or self.level != "none" or self.min_clean_db)
 
 
 @dataclass(frozen=True)
@@ -108,19 +113,35 @@ class CutReport:
 class _Measures:
     samples: int = 0
     peaks: list[np.ndarray] = field(default_factory=list)  # of frames
-    powers: list[np.ndarray] = field(default_factory=list)  # mean square of frames over samples and channels
+    powers: list[np.ndarray] = field(default_factory=list)  # mean square of frames over samples and (clean) channels
 
 
 class Recording:
     """A recording at the data set's rate and channels, decoded block by block as often as asked.
 
+    Args:
+        path: The recording.
+        options: The rate and the channels.
+        noisy: Its noisy partner: its channels follow those of the recording.
+
     Raises:
-        AudioFileError: From the constructor and while iterating.
+        AudioFileError: From the constructor and while iterating; also a partner of another rate or length.
     """
 
-    def __init__(self, path: Path, options: CutOptions):
-        self.path, self.options = path, options
-        self.info, self._kept = audio_file.load(path, sample_rate=options.sample_rate, channels=options.channels, most_samples=KEEP_SAMPLES)
+    def __init__(self, path: Path, options: CutOptions, noisy: Path | None = None):
+        self.path, self.options, self.noisy = path, options, noisy
+        self.channels = options.channels * (1 if noisy is None else 2)
+        conform = {"sample_rate": options.sample_rate, "channels": options.channels, "most_samples": KEEP_SAMPLES}
+        self.info, self._kept = audio_file.load(path, **conform)
+        if noisy is not None:
+            other, partner = audio_file.load(noisy, **conform)
+            for what, mine, its in (("Hz", self.info.sample_rate, other.sample_rate), ("samples", self.info.frames, other.frames)):
+                if mine != its and min(mine, its) >= 0:  # -1: the header does not say, `_side_by_side` counts
+                    raise AudioFileError(path, f"not a pair: {mine} {what}, its noisy partner {its}")
+            if self._kept is not None and partner is not None:
+                self._kept = next(_side_by_side(path, iter([self._kept]), iter([partner])))
+            else:
+                self._kept = None
         if self._kept is not None:
             self.expected_samples = len(self._kept)
         else:
@@ -129,25 +150,41 @@ class Recording:
 
     def blocks(self) -> Iterator[np.ndarray]:
         """float32 [frames, channels]."""
+        conform = {"sample_rate": self.options.sample_rate, "channels": self.options.channels}
         if self._kept is not None:
             yield self._kept
+        elif self.noisy is None:
+            yield from audio_file.blocks(self.path, **conform)
         else:
-            yield from audio_file.blocks(self.path, sample_rate=self.options.sample_rate, channels=self.options.channels)
+            yield from _side_by_side(self.path, audio_file.blocks(self.path, **conform), audio_file.blocks(self.noisy, **conform))
+
+    def clean_blocks(self) -> Iterator[np.ndarray]:
+        """The same without the channels of a noisy partner."""
+        for block in self.blocks():
+            yield block[:, : self.options.channels]
 
 
-def cut(path: Path, options: CutOptions, report: CutReport) -> Iterator[Clip]:
+def cut(path: Path, options: CutOptions, report: CutReport, noisy: Path | None = None) -> Iterator[Clip]:
     """The clips of one recording, in order; `report` is filled on the way.
+
+    With its noisy partner each clip holds the channels of both. What is measured is the clean recording, but for the peak.
 
     Raises:
         AudioFileError: The recording cannot be decoded. Clips that came before are not to be kept.
     """
-    recording = Recording(path, options)
+    recording = Recording(path, options, noisy)
     first, last, gain = 0, None, 1.0
     if options.measures:
         measures = _measure(recording)
         peak = max((float(p.max()) for p in measures.peaks), default=0.0)
         if peak == 0:
             report.dropped = "silent"
+            return
+        if options.min_clean_db and _clean_db(measures) < options.min_clean_db:
+            if measures.samples < _JUDGED_SECONDS * options.sample_rate:
+                report.dropped = f"too short to tell whether it is clean (below {_JUDGED_SECONDS:g} s)"
+            else:
+                report.dropped = f"not clean: its pauses are less than {options.min_clean_db:g} dB below its loudest parts"
             return
         last = measures.samples
         if options.trim_silence:
@@ -165,7 +202,7 @@ def cut(path: Path, options: CutOptions, report: CutReport) -> Iterator[Clip]:
     hop = options.hop_samples or size
     blocks = recording.blocks()
     given, covered = 0, first
-    for start, piece in _windows(blocks, first, last, size, hop, options.channels):
+    for start, piece in _windows(blocks, first, last, size, hop, recording.channels):
         length, filled = len(piece), ""
         if length < size:
             is_whole = start == first
@@ -243,11 +280,11 @@ def _measure(recording: Recording) -> _Measures:
     """Peak and power of each 10 ms frame; 100 numbers for a second, so an hour takes some MB."""
     size = max(1, round(_FRAME_SECONDS * recording.options.sample_rate))
     measures = _Measures()
-    rest = np.zeros((0, recording.options.channels), np.float32)
+    rest = np.zeros((0, recording.channels), np.float32)
 
     def add(frames: np.ndarray) -> None:  # [frames, samples, channels]
         measures.peaks.append(np.abs(frames).max(axis=(1, 2)))
-        measures.powers.append(np.square(frames, dtype=np.float64).mean(axis=(1, 2)))
+        measures.powers.append(np.square(frames[..., : recording.options.channels], dtype=np.float64).mean(axis=(1, 2)))
 
     for block in recording.blocks():
         measures.samples += len(block)
@@ -259,6 +296,34 @@ def _measure(recording: Recording) -> _Measures:
     if len(rest):
         add(rest[None])
     return measures
+
+
+def _clean_db(measures: _Measures) -> float:
+    """Mean power of the loudest 5 % of the frames over that of the quietest 5 %, dB."""
+    powers = np.sort(np.concatenate(measures.powers))
+    count = max(1, round(_QUIET * len(powers)))
+    quiet, loud = powers[:count].mean(), powers[-count:].mean()
+    return 10 * float(np.log10(loud / quiet)) if quiet > 0 else np.inf
+
+
+def _side_by_side(path: Path, clean: Iterator[np.ndarray], noisy: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
+    """[frames, c] and [frames, c], however they are cut into blocks -> [frames, 2 c]."""
+    ended = False
+    rests: list[np.ndarray] = []
+    while not ended:
+        parts = [next(clean, None), next(noisy, None)]
+        ended = parts[0] is None and parts[1] is None
+        for index, part in enumerate(parts):
+            if part is not None:
+                if len(rests) < 2:
+                    rests = [np.zeros((0, part.shape[1]), np.float32)] * 2
+                rests[index] = np.concatenate([rests[index], part]) if len(rests[index]) else part
+        common = min(map(len, rests), default=0)
+        if common:
+            yield np.concatenate([rest[:common] for rest in rests], axis=1)
+            rests = [rest[common:] for rest in rests]
+    if any(map(len, rests)):
+        raise AudioFileError(path, "not a pair: its noisy partner has another length")
 
 
 def _loud_region(measures: _Measures, options: CutOptions) -> tuple[int, int]:
@@ -293,7 +358,7 @@ def _gain(recording: Recording, measures: _Measures, first: int, last: int, opti
     else:
         from .loudness import loudness_lufs  # scipy takes a second to load
 
-        have = loudness_lufs(recording.blocks(), options.sample_rate, max(first, 0), last)
+        have = loudness_lufs(recording.clean_blocks(), options.sample_rate, max(first, 0), last)
         if not np.isfinite(have):
             return 1.0, False
     wanted = 10 ** ((target - have) / 20)

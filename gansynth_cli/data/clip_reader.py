@@ -17,6 +17,8 @@ from .dataset_info import DatasetInfo
 class ShardClips:
     """The clips of a prepared data set as training sees them, but for the augmentation and the random place of the crop.
 
+    Of a pair it is the clean recording.
+
     Attributes:
         info: Facts of the data set.
         folder: Where its shards lie.
@@ -41,7 +43,7 @@ class ShardClips:
         for index, clip in enumerate(self.records(split)):
             if limit is not None and index >= limit:
                 return
-            audio = audio_file.pcm_of_wav_bytes(clip.audio).astype(np.float32) / np.float32(32768)
+            audio = audio_file.pcm_of_wav_bytes(clip.audio)[:, : self.info.channels].astype(np.float32) / np.float32(32768)
             yield conform_clip(audio, self.clip_samples, self.crop, self.peak_normalize), labels[clip.label] if labels else ""
 
     def records(self, split: str) -> Iterator[shards.ClipRecord]:

@@ -42,17 +42,18 @@ class DatasetInfo:
     Attributes:
         name: Its name; shards are `<name>-<split>.tfrecord-00000-of-00016`.
         sample_rate: Hz.
-        channels: Channels of every clip.
+        channels: Channels of every clip. A data set of pairs holds twice as many: the clean ones, then the noisy ones.
         clip_samples: Samples of every clip (shorter sources padded, looped or dropped as `prepare` was told); 0 when clips
             keep their own lengths.
         labels: Label names in the order of their numbers; empty when there are none.
-        splits: "train", "validation", "test" -> facts.
+        splits: "train", "validation", "test", and where there is noise to mix in "noise-train", ... -> facts.
         split_by: "file" or "speaker".
         statistics: Name -> {"mean": [...], "deviation": [...]}, one float a frequency bin; names as `statistics_key` gives them.
         prepared_with: The options of `prepare`.
         sources: One entry a source file: path, SHA-256, split, clips, label, speaker.
         skipped: One entry a file that gave no clip: path, reason.
         fingerprint: SHA-256 over the shards' SHA-256: what a manifest records as the data.
+        pairs: Whether each clip is a clean recording and its noisy partner.
     """
 
     name: str
@@ -67,6 +68,7 @@ class DatasetInfo:
     sources: list[dict[str, Any]] = field(default_factory=list)
     skipped: list[dict[str, Any]] = field(default_factory=list)
     fingerprint: str = ""
+    pairs: bool = False
     format_version: int = FORMAT_VERSION
 
     def without_sources(self) -> DatasetInfo:

@@ -16,12 +16,14 @@ from typing import Literal
 
 from ..errors import DatasetError, UsageError
 
-Layout = Literal["", "folder", "fsdd", "sc09", "nsynth", "csv"]
+Layout = Literal["", "folder", "fsdd", "sc09", "nsynth", "pairs", "csv"]
 LABEL_MODES = ("auto", "none", "folder", "pattern", "csv", "layout")
-LAYOUTS = ("folder", "fsdd", "sc09", "nsynth", "csv")
+LAYOUTS = ("folder", "fsdd", "sc09", "nsynth", "pairs", "csv")
 SC09_WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 _FSDD = re.compile(r"(?P<label>\d+)_(?P<speaker>[^_]+)_(?P<take>\d+)")
 _SPEECH_COMMANDS = re.compile(r"(?P<speaker>[^_]+)_nohash_(?P<take>\d+)")
+_PAIR_FOLDER = re.compile(r"(clean|noisy)(?![a-z])(.*)", re.IGNORECASE)
+_VCTK = re.compile(r"(?P<speaker>[ps]\d+)_\d+")
 _SPLIT_NAMES = {
     "train": "train",
     "training": "train",
@@ -42,7 +44,10 @@ class SourceFile:
         name: Its path below its root with forward slashes; unique in the data set, the same wherever the root lies.
         label: Label name, or "".
         speaker: Speaker, instrument or other group that must not be in two splits, or "".
-        split: The split that its corpus or CSV file gives it, or "" for the hash to decide.
+        split: The split that its corpus or CSV file gives it, or "" for the hash to decide. "not test" where the hash decides
+            between train and validation alone.
+        role: "noise" of a recording that is mixed with the others, else "".
+        noisy: The noisy partner of a clean recording.
     """
 
     path: Path
@@ -50,6 +55,8 @@ class SourceFile:
     label: str = ""
     speaker: str = ""
     split: str = ""
+    role: str = ""
+    noisy: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -112,19 +119,31 @@ class Labelled:
     warnings: list[str] = field(default_factory=list)
 
 
-def label_sources(found: Iterable[tuple[Path, Path]], options: LabelOptions) -> Labelled:
+def label_sources(found: Iterable[tuple[Path, Path]], options: LabelOptions, noise: Iterable[tuple[Path, Path]] = ()) -> Labelled:
     """Names, chooses and labels recordings.
 
     Args:
         found: (root, path) pairs of `audio_file.find_audio`.
+        noise: The same of recordings with the role of noise, which have no label. What is in both is noise.
 
     Raises:
         UsageError: Options that contradict each other, or a pattern that is not a regular expression.
         DatasetError: Nothing is left, or the label file is missing, malformed or names none of the recordings.
     """
     mode = options.mode()
-    found = list(found)
-    sources, left_out = _choose(_named(found), options)
+    noise = list(noise)
+    is_noise = {path for _, path in noise}
+    found = [(root, path) for root, path in found if path not in is_noise]
+    chosen, left_out = _choose(_named([*found, *noise]), options)
+    noises = [replace(source, role="noise") for source in chosen if source.path in is_noise]
+    sources = [source for source in chosen if source.path not in is_noise]
+    if noise and not noises:
+        raise DatasetError(
+            f"None of the {len(noise)} recordings of --noise is left after --select {options.select!r} and --exclude {options.exclude!r}.",
+            hint="the patterns choose among noise too",
+        )
+    if not found:
+        raise DatasetError("All recordings of the inputs are recordings of --noise too: there is nothing to mix them with.")
     if not sources:
         raise DatasetError(
             f"None of the {len(left_out)} recordings is left after --select {options.select!r} and --exclude {options.exclude!r}.",
@@ -139,7 +158,7 @@ def label_sources(found: Iterable[tuple[Path, Path]], options: LabelOptions) -> 
     elif mode == "csv":
         labelled = _by_csv(sources, roots, Path(options.csv), left_out, warnings)
     else:
-        readers = {"fsdd": _fsdd, "sc09": _sc09, "nsynth": _nsynth}
+        readers = {"fsdd": _fsdd, "sc09": _sc09, "nsynth": _nsynth, "pairs": _pairs}
         reader = readers.get(options.layout)
         labelled = reader(sources, roots, options, left_out, warnings) if reader else sources
         if mode == "none":  # the corpus still says who speaks and which split is official
@@ -150,7 +169,7 @@ def label_sources(found: Iterable[tuple[Path, Path]], options: LabelOptions) -> 
             f"The labels name none of the recordings: {reasons}.",
             hint="check --layout, --label-pattern or --label-csv, or use --labels none",
         )
-    return Labelled(labelled, left_out, warnings)
+    return Labelled([*labelled, *noises], left_out, warnings)
 
 
 def label_order(labels: Iterable[str]) -> list[str]:
@@ -368,6 +387,44 @@ def _nsynth(sources, roots, options, left_out, warnings) -> list[SourceFile]:
             f"examples.json: {len(missing)} entries name no recording: {', '.join(missing[:5])}{', ...' if len(missing) > 5 else ''}."
         )
     return labelled
+
+
+def _pairs(sources, roots, options, left_out, warnings) -> list[SourceFile]:
+    """Clean and noisy recordings in two folders, file by file of one name (VoiceBank+DEMAND, Valentini-Botinhao 2017).
+
+    The folders are called clean... and noisy..., with the same rest: clean_trainset_28spk_wav, clean_testset_wav, or just clean.
+    """
+    sides: dict[str, dict[str, SourceFile]] = {"clean": {}, "noisy": {}}
+    for source in sources:
+        parts = source.name.split("/")
+        matches = [_PAIR_FOLDER.fullmatch(part) for part in parts[:-1]]
+        side = next((match[1].lower() for match in matches if match), "")
+        if not side:
+            left_out.append((source.name, "neither below a folder clean... nor below one noisy..."))
+            continue
+        key = "/".join([*(f"*{match[2]}" if match else part for match, part in zip(matches, parts, strict=False)), source.path.stem])
+        if key in sides[side]:
+            left_out.append((source.name, f"a second {side} recording of this name, beside {sides[side][key].path.name}"))
+            continue
+        sides[side][key] = source
+    clean, noisy = sides["clean"], sides["noisy"]
+    for mine, other, missing in ((clean, noisy, "noisy"), (noisy, clean, "clean")):
+        alone = [source.name for key, source in sorted(mine.items()) if key not in other]
+        left_out += [(name, f"no {missing} recording of this name") for name in alone]
+        if alone:
+            some = ", ".join(alone[:5]) + (", ..." if len(alone) > 5 else "")
+            warnings.append(f"{len(alone)} recordings have no {missing} partner and are left out: {some}.")
+    pairs = []
+    for key in sorted(clean.keys() & noisy.keys()):
+        folders = key.lower().split("/")[:-1]
+        split = next((name for name in ("test", "validation", "train") if any(name[:5] in part for part in folders)), "")
+        speaker = _VCTK.fullmatch(clean[key].path.stem)
+        pairs.append(replace(clean[key], speaker=speaker["speaker"] if speaker else "", split=split, noisy=noisy[key].path))
+    if any(pair.split == "test" for pair in pairs):
+        pairs = [replace(pair, split=pair.split if pair.split in ("test", "validation") else "not test") for pair in pairs]
+    else:
+        pairs = [replace(pair, split=pair.split if pair.split == "validation" else "") for pair in pairs]
+    return sorted(pairs, key=lambda pair: pair.name)
 
 
 def _examples(table: Path) -> dict:

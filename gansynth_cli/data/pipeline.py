@@ -3,12 +3,16 @@
 The stream of clips is a pure function of (seed, position). Epoch e is shuffled with a seed folded from (seed, e); the crop and
 the augmentation of the clip at a position are stateless draws from (seed, position). A resumed run therefore gives
 `first_clip` instead of restoring an iterator: the records before it are skipped while they are still bytes.
+
+With `[data.mixing]` two streams run beside that of the clips, each with its own order and its own epochs: other clips of the
+split, and the clips of the noise split of its name. Each position takes a fixed number of both.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,7 +29,9 @@ from .dataset_info import DatasetInfo, read_dataset_info
 if TYPE_CHECKING:
     from ..families.family import BatchFeatures
 
-_SHUFFLE, _DRAWS = 0x5AFF1E, 0xA06  # the two families of random numbers
+_SHUFFLE, _DRAWS, _MIXING = 0x5AFF1E, 0xA06, 0xA07  # the families of random numbers
+_OTHERS, _NOISES = 0x07E5, 0x0152  # the orders of the streams that are mixed in
+_MIXED_SHUFFLE = 512  # their buffers: shards in another order and this suffice, as their clips meet others each time
 _GRAPH_SEED = 87654321  # TensorFlow's own default; a fixed one keeps tf.random.set_seed from changing the stream
 _READERS = 16  # shards read in turn
 
@@ -58,6 +64,8 @@ class Source(ABC):
         """
         self._require(split)
         settings, counts = self.recipe.data, self._label_counts(split)
+        if split in shards.NOISE_SPLITS:
+            return self.info.splits[split].clips
         if settings.balance == "class" and self.info.labels:
             counts = np.where(counts > 0, counts.max(), 0)
         elif settings.label_group == 1 or not self.info.labels:
@@ -68,7 +76,8 @@ class Source(ABC):
         """Whether a family finds here what it needs.
 
         Raises:
-            DatasetError: Another rate, number of channels or clip length; no labels; no train split; damaged shards.
+            DatasetError: Another rate, number of channels or clip length; no labels; no train split; damaged shards; no noise
+                to mix in, or clean recordings alone where pairs are needed.
         """
         info, name = self.info, self.recipe.name or self.recipe.family
         wrong = []
@@ -91,6 +100,18 @@ class Source(ABC):
                 f"{self.path} has no labels; the recipe {name} is conditional.", hint=f"{prepare}, or --set model.conditioning=none"
             )
         self._require("train")
+        if features.pairs and not (info.pairs or self.recipe.data.mixing.enabled):
+            raise DatasetError(
+                f"{self.path} holds clean recordings alone; the recipe {name} is trained on pairs of clean and noisy ones.",
+                hint="--set data.mixing.enabled=true to mix noise in, or prepare pairs with --layout pairs",
+            )
+        if self._mixes:
+            self._require_noise("train")
+
+    @property
+    def _mixes(self) -> bool:
+        """Whether clips are mixed while training. A data set of pairs is noisy already."""
+        return self.recipe.data.mixing.enabled and not self.info.pairs
 
     def batches(
         self,
@@ -107,6 +128,8 @@ class Source(ABC):
     ) -> tf.data.Dataset:
         """Batches {"audio": float32 [batch, clip_samples, channels], "label": int32 [batch] if there are labels}.
 
+        With `data.mixing.enabled`, and of a data set of pairs, there are also "clean" (the same as "audio") and "noisy".
+
         Args:
             recipe: Its `[data]` says length, crop, shuffling, balance and augmentation.
             split: Name of the split.
@@ -116,11 +139,12 @@ class Source(ABC):
             shard_index, shard_count: Worker w of W takes the clips (with `label_group` the groups) w, w + W, ... of the stream.
             repeat: Endless, epochs joined before batching, so no clip is dropped and every batch is full. False is one pass
                 whose last batch may be smaller.
-            augment: False also crops without chance (at the start, or the centre if the recipe says so).
+            augment: False also crops without chance (at the start, or the centre if the recipe says so). Mixing is no
+                augmentation: it takes place in any case, and its chances follow from the seed alone.
 
         Raises:
-            DatasetError: No such split, or fewer clips than workers.
-            RecipeError: A batch that is not a multiple of `label_group`.
+            DatasetError: No such split, fewer clips than workers, or no noise to mix in.
+            RecipeError: A batch that is not a multiple of `label_group`, or mixing with other than one channel.
         """
         self._require(split)
         settings = recipe.data
@@ -134,6 +158,9 @@ class Source(ABC):
                 f"data.label_group is {group}, but a worker's batch of {size} clips is not a multiple of it.",
                 hint=f"--set data.batch_size={-(-settings.batch_size // group) * group}",
             )
+        mixing = settings.mixing.enabled and not self.info.pairs
+        if mixing:
+            self._check_mixing(settings, split)
         first_epoch, skipped = divmod(first_clip, per_epoch)
         epochs = tf.data.Dataset.range(first_epoch, np.iinfo(np.int64).max if repeat else first_epoch + 1)
 
@@ -146,21 +173,29 @@ class Source(ABC):
 
         def clip(position: tf.Tensor, record: tf.Tensor) -> dict[str, tf.Tensor]:
             audio, label = self._decode(record)
-            uniform = tf.random.stateless_uniform([4], tf.stack([tf.cast((seed << 12 | _DRAWS) & (2**63 - 1), tf.int64), position]))
+            uniform = tf.random.stateless_uniform([4], _place_seed(seed, _DRAWS, position))
             audio = _crop(audio, settings, uniform[0] if augment and settings.crop == "random" else None)
             if settings.peak_normalize:
                 audio = tf.math.divide_no_nan(audio, tf.reduce_max(tf.abs(audio)))
             if augment:
                 audio = _augmented(audio, settings.augment, uniform[1:])
-            audio = tf.ensure_shape(audio, [settings.clip_samples, settings.channels])
-            return {"audio": audio, "label": label} if self.info.labels else {"audio": audio}
+            channels = settings.channels
+            if self.info.pairs:
+                audio = tf.ensure_shape(audio, [settings.clip_samples, 2 * channels])
+                made = {"audio": audio[:, :channels], "clean": audio[:, :channels], "noisy": audio[:, channels:]}
+            else:
+                made = {"audio": tf.ensure_shape(audio, [settings.clip_samples, channels])}
+            return made | ({"label": label} if self.info.labels else {})
 
         stream = epochs.flat_map(epoch).skip(skipped // group)
+        make = clip
+        if mixing:
+            stream, make = self._mixed(stream, settings, split, seed, first_clip, augment)
         if shard_count > 1:
             stream = stream.shard(shard_count, shard_index)
         if group > 1:
             stream = stream.flat_map(lambda number, records: tf.data.Dataset.from_tensor_slices(records).enumerate(number * group))
-        batches = stream.map(clip, num_parallel_calls=tf.data.AUTOTUNE).batch(size, drop_remainder=repeat)
+        batches = stream.map(make, num_parallel_calls=tf.data.AUTOTUNE).batch(size, drop_remainder=repeat)
         if group > 1:
             batches = batches.map(lambda batch: {name: _interleave_groups(value, group) for name, value in batch.items()})
         batches = batches.prefetch(tf.data.AUTOTUNE)
@@ -168,6 +203,65 @@ class Source(ABC):
         options.deterministic = settings.deterministic
         options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF  # done above
         return batches.with_options(options)
+
+    def _mixed(self, stream: tf.data.Dataset, settings: Data, split: str, seed: int, first_clip: int, augment: bool):
+        """The stream of clips with what is mixed in beside it, and the function that mixes."""
+        from .mixing_stream import NOISE_RECORDS, SPEECH_RECORDS, Mixer
+
+        mixer = Mixer(settings.mixing, settings.clip_samples, settings.sample_rate, split, self._decode)
+        others = self._endless(split, settings, seed, _OTHERS, first_clip * SPEECH_RECORDS).batch(SPEECH_RECORDS, drop_remainder=True)
+        if settings.mixing.recorded:
+            noises = self._endless(f"noise-{split}", settings, seed, _NOISES, first_clip * NOISE_RECORDS)
+            noises = noises.batch(NOISE_RECORDS, drop_remainder=True)
+        else:
+            noises = tf.data.Dataset.from_tensors(tf.fill([NOISE_RECORDS], "")).repeat()
+
+        def make(numbered: tuple[tf.Tensor, tf.Tensor], others: tf.Tensor, noises: tf.Tensor) -> dict[str, tf.Tensor]:
+            position, record = numbered
+            uniform = tf.random.stateless_uniform([4], _place_seed(seed, _DRAWS, position))
+
+            def prepared(audio: tf.Tensor) -> tf.Tensor:
+                return _augmented(audio, settings.augment, uniform[1:]) if augment else audio
+
+            made, label = mixer(record, others, noises, _place_seed(seed, _MIXING, position), prepared)
+            made = {name: audio[:, None] for name, audio in made.items()}
+            return made | {"audio": made["clean"]} | ({"label": label} if self.info.labels else {})
+
+        return tf.data.Dataset.zip(stream, others, noises), make
+
+    def _endless(self, split: str, settings: Data, seed: int, family: int, first: int) -> tf.data.Dataset:
+        """The records of a split from item `first` on, epoch after epoch in another order."""
+        settings = replace(settings, balance="none", label_group=1, shuffle_clips=min(settings.shuffle_clips, _MIXED_SHUFFLE))
+        first_epoch, skipped = divmod(first, self.info.splits[split].clips)
+
+        def epoch(number: tf.Tensor) -> tf.data.Dataset:
+            tf.compat.v1.get_default_graph().seed = _GRAPH_SEED
+            return self._epoch(split, settings, _fold(seed, family, number), number)
+
+        return tf.data.Dataset.range(first_epoch, np.iinfo(np.int64).max).flat_map(epoch).skip(skipped)
+
+    def _check_mixing(self, settings: Data, split: str) -> None:
+        if settings.channels != 1:
+            raise RecipeError(
+                f"data.mixing makes clips of one channel; data.channels is {settings.channels}.", hint="--set data.channels=1"
+            )
+        if settings.label_group != 1 and self.info.labels:
+            raise RecipeError("data.mixing and data.label_group exclude each other.", hint="--set data.label_group=1")
+        if settings.peak_normalize:
+            raise RecipeError(
+                "data.mixing sets the level of each clip (level_dbfs); data.peak_normalize would undo it.",
+                hint="--set data.peak_normalize=false",
+            )
+        self._require_noise(split)
+
+    def _require_noise(self, split: str) -> None:
+        name = f"noise-{split}"
+        if not self.recipe.data.mixing.recorded or (name in self.info.splits and self.info.splits[name].clips):
+            return
+        raise DatasetError(
+            f"{self.path} has no noise to mix with its {split} split: there is no split {name!r}.",
+            hint="gan-audio prepare SPEECH... --noise NOISE... -o DATA, or --set data.mixing.recorded=0 for synthetic noise alone",
+        )
 
     def diagnose(self, error: Exception) -> GanAudioError | None:
         """The foreseen failure behind an error that iterating over batches raised, or None. A training loop raises it instead."""
@@ -240,7 +334,8 @@ class ShardSource(Source):
         )
         if settings.balance == "class" and self.info.labels:
             records = _repeat_rare(records, self._label_counts(split), number)
-        buffer = min(settings.shuffle_clips, self.clips_per_epoch(split))
+        balanced = settings.balance == "class" and self.info.labels
+        buffer = min(settings.shuffle_clips, self.clips_per_epoch(split) if balanced else self.info.splits[split].clips)
         if buffer > 1:
             records = records.shuffle(buffer, seed=tf.cast(seed[1], tf.int64), reshuffle_each_iteration=False)
         return records
@@ -249,7 +344,8 @@ class ShardSource(Source):
         features = {"audio": tf.io.FixedLenFeature([], tf.string), "label": tf.io.FixedLenFeature([], tf.int64)}
         example = tf.io.parse_single_example(record, features)
         audio, _ = tf.audio.decode_wav(example["audio"])
-        audio = tf.ensure_shape(audio, [self.info.clip_samples or None, self.info.channels])
+        channels = self.info.channels * (2 if self.info.pairs else 1)
+        audio = tf.ensure_shape(audio, [self.info.clip_samples or None, channels])
         return audio, tf.cast(example["label"], tf.int32)
 
     def _label(self, record: tf.Tensor) -> tf.Tensor:
@@ -313,6 +409,11 @@ def _interleave_groups(values: tf.Tensor, group: int) -> tf.Tensor:
     grouped = tf.reshape(values, tf.concat([[-1, group], rest], 0))
     order = [1, 0, *range(2, len(values.shape) + 1)]
     return tf.ensure_shape(tf.reshape(tf.transpose(grouped, order), tf.concat([[-1], rest], 0)), values.shape)
+
+
+def _place_seed(seed: int, family: int, position: tf.Tensor) -> tf.Tensor:
+    """int64 [2]: what all draws for the clip at a position follow from."""
+    return tf.stack([tf.cast((seed << 12 | family) & (2**63 - 1), tf.int64), position])
 
 
 def _fold(seed: int, family: int, number: tf.Tensor) -> tf.Tensor:

@@ -41,7 +41,7 @@ from .prepare_folder import (
 )
 from .prepare_report import PrepareOptions, PrepareReport
 from .prepare_work import FileResult, Outcome, SplitOptions, Work, run_units
-from .shards import SPLITS, ShardSet, missing_or_resized
+from .shards import NOISE_SPLITS, SPLITS, ShardSet, missing_or_resized
 from .statistics import compute, statistics_key
 
 __all__ = ["CutOptions", "LabelOptions", "PrepareOptions", "PrepareReport", "SplitOptions", "prepare"]
@@ -58,6 +58,7 @@ def prepare(
     output: str | os.PathLike,
     options: PrepareOptions,
     *,
+    noise: Iterable[str | os.PathLike] = (),
     specs: Iterable[LogSpectrogram] = (),
     peak_normalize: bool = False,
     jobs: int = 0,
@@ -71,6 +72,7 @@ def prepare(
         inputs: Folders (searched to any depth) and files.
         output: The data set folder. While it grows it is called `<output>.partial`; the same call again goes on with that.
         options: All that decides its bytes.
+        noise: Folders and files that are to be mixed with the clips of `inputs`: they make the splits noise-train, ...
         specs: Statistics to compute over the train split (a recipe's `model.statistics`).
         peak_normalize: Whether training scales each clip to a peak of 1, which changes those statistics.
         jobs: Worker processes; 0 is one for each core.
@@ -88,7 +90,11 @@ def prepare(
     specs = tuple(specs)
     options = replace(options, name=options.name or re.sub(r"[^\w.-]+", "_", output.resolve().name))
     found = audio_file.find_audio(inputs)
-    labelled = label_sources(found, options.labels)
+    labelled = label_sources(found, options.labels, audio_file.find_audio(noise))
+    if options.pairs and any(source.role == "noise" for source in labelled.sources):
+        raise UsageError(
+            "--layout pairs holds recordings that are noisy already; --noise is for clean ones.", hint="leave one of the two out"
+        )
     job = _Job(output, options, labelled)
     finished = None if dry_run else job.finished(overwrite)
     if finished is not None:
@@ -122,16 +128,17 @@ class _Job:
     def __init__(self, output: Path, options: PrepareOptions, labelled: Labelled):
         self.output, self.options, self.labelled = output, options, labelled
         self.sources = sorted(labelled.sources, key=lambda source: _hash_of_name(source.name))
+        self.has_noise = any(source.role == "noise" for source in self.sources)
         self.label_names = label_order(source.label for source in self.sources)
-        self.sizes = {source.name: _size(source.path) for source in self.sources}
+        self.sizes = {source.name: _size(source.path) + (_size(source.noisy) if source.noisy else 0) for source in self.sources}
         self.warnings = list(labelled.warnings)
-        speakers = {source.speaker for source in self.sources}
+        speakers = {source.speaker for source in self.sources if source.role != "noise"}
         unknown = sorted(set(options.splits.holdout_speakers) - speakers)
         if unknown:
             known = ", ".join(sorted(speakers - {""})[:20]) or "none: give --layout or a --label-pattern with (?P<speaker>...)"
             raise UsageError(f"--holdout-speakers names {', '.join(unknown)}, which no recording has. Speakers: {known}.")
         if options.splits.split_by == "speaker" and "" in speakers:
-            nameless = [source.name for source in self.sources if not source.speaker]
+            nameless = [source.name for source in self.sources if not source.speaker and source.role != "noise"]
             raise UsageError(
                 f"--split-by speaker: {len(nameless)} recordings have no speaker, such as {nameless[0]}.",
                 hint="give --layout, a --label-pattern with the group (?P<speaker>...), or a --label-csv with a column speaker",
@@ -142,11 +149,15 @@ class _Job:
         options: dict[str, Any] = {"shards": self.options.shards, "name": self.options.name}
         for part in (self.options.cut, self.options.labels, self.options.splits):
             options |= asdict(part)
+        if not options["min_clean_db"]:  # data sets of earlier versions do not have it
+            del options["min_clean_db"]
+        if self.has_noise:
+            options |= {"noise_hop_samples": self.options.noise_hop_samples, "noise_short": self.options.noise_short}
         options["holdout_speakers"] = sorted(self.options.splits.holdout_speakers)
         options["labels"] = self.options.labels.mode()
         if self.options.labels.csv:
             options["csv"] = Path(self.options.labels.csv).name
-        lines = [[s.name, s.label, s.speaker, s.split, self.sizes[s.name]] for s in self.sources]
+        lines = [[s.name, s.label, s.speaker, s.split, self.sizes[s.name]] + ([s.role] if s.role else []) for s in self.sources]
         options["sources_sha256"] = hashlib.sha256(json.dumps(lines).encode()).hexdigest()
         return options
 
@@ -197,14 +208,18 @@ class _Job:
         return units
 
     def shard_counts(self) -> dict[str, int]:
-        train = self.options.shards or max(1, min(_MOST_SHARDS, -(-sum(self.sizes.values()) // _SHARD_BYTES)))
         fractions = {"train": 1.0, "validation": self.options.splits.validation, "test": self.options.splits.test}
-        return {split: max(1, round(train * fractions[split])) for split in SPLITS}
+        counts = {}
+        for role, prefix in (("", ""), ("noise", "noise-"))[: 1 + self.has_noise]:
+            size = sum(self.sizes[source.name] for source in self.sources if source.role == role)
+            train = self.options.shards or max(1, min(_MOST_SHARDS, -(-size // _SHARD_BYTES)))
+            counts |= {prefix + split: max(1, round(train * fractions[split])) for split in SPLITS}
+        return counts
 
     def results(self, workers: int, folder: Path | None, first_unit: int, progress: Progress | None) -> Iterator[list[FileResult]]:
         """The results of the units from `first_unit` on, in order."""
         numbers = {name: index for index, name in enumerate(self.label_names)}
-        work = Work(self.options.cut, self.options.splits, numbers, str(folder) if folder else None)
+        work = Work(self.options.cut, self.options.noise_cut, self.options.splits, numbers, str(folder) if folder else None)
         units = self.units()
         done = sum(len(unit) for unit in units[:first_unit])
         left = units[first_unit:]
@@ -217,7 +232,7 @@ class _Job:
     def info(self, outcomes: list[Outcome], shards: ShardSet | None) -> DatasetInfo:
         kept = sorted((outcome for outcome in outcomes if outcome.clips), key=lambda outcome: outcome.name)
         splits = {}
-        for split in SPLITS:
+        for split in SPLITS + NOISE_SPLITS:
             mine = [outcome for outcome in kept if outcome.split == split]
             if not mine:
                 continue
@@ -248,6 +263,7 @@ class _Job:
             ],
             skipped=sorted(skipped, key=lambda entry: entry["path"]),
             fingerprint=fingerprint_of(splits) if shards else "",
+            pairs=self.options.pairs,
         )
 
     def lists(self, outcomes: list[Outcome]) -> tuple[list[Outcome], list[tuple[str, str]], list[str]]:
@@ -261,6 +277,10 @@ class _Job:
         for split, fraction in wanted.items():
             if fraction and not counts[split] and not official:
                 warnings.append(f"the {split} split got no recording; with few of them that happens.")
+            if self.has_noise and fraction and not counts[f"noise-{split}"]:
+                warnings.append(f"the noise-{split} split got no recording; with few of them that happens.")
+        if self.has_noise and not counts["noise-train"]:
+            warnings.append("the noise-train split got no recording: training has only synthetic noise to mix in.")
         labelled = {outcome.label for outcome in outcomes if outcome.clips}
         trained = {outcome.label for outcome in outcomes if outcome.clips and outcome.split == "train"}
         for name in self.label_names:

@@ -110,11 +110,12 @@ def explained(output: Path, folder: Path) -> Iterator[None]:
 def features_json(info: DatasetInfo) -> str:
     """The features of a record in the manner of TFDS."""
     prefix = "tensorflow_datasets.core.features"
+    channels = info.channels * (2 if info.pairs else 1)
     kinds: dict[str, dict[str, Any]] = {
         "audio": {
             "pythonClassName": f"{prefix}.audio_feature.Audio",
             "audio": {
-                "shape": {"dimensions": [str(info.clip_samples or -1)] + ([str(info.channels)] if info.channels > 1 else [])},
+                "shape": {"dimensions": [str(info.clip_samples or -1)] + ([str(channels)] if channels > 1 else [])},
                 "dtype": "int16",
                 "fileFormat": "wav",
                 "sampleRate": str(info.sample_rate),
@@ -136,8 +137,9 @@ def features_json(info: DatasetInfo) -> str:
 
 def differences(before: dict[str, Any], now: dict[str, Any]) -> dict[str, str]:
     """Option -> "was x, is y" in words."""
-    before = {key: before.get(key) for key in now}
-    return {key: f"{key} was {_shown(before[key])}, is now {_shown(now[key])}" for key in now if before[key] != now[key]}
+    keys = [*now, *(key for key in before if key not in now and key != "version")]
+    pairs = {key: (before.get(key), now.get(key)) for key in keys}
+    return {key: f"{key} was {_shown(was)}, is now {_shown(is_now)}" for key, (was, is_now) in pairs.items() if was != is_now}
 
 
 def _shown(value: Any) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UsageError
-from .clip_cutting import CutOptions
+from .clip_cutting import SHORT, CutOptions
 from .dataset_info import DatasetInfo
 from .layouts import LabelOptions
 from .prepare_work import Outcome, SplitOptions
@@ -20,6 +20,8 @@ class PrepareOptions:
 
     Attributes:
         cut: What is done to the sound.
+        noise_hop_samples: For recordings of noise: samples from one clip's start to the next; 0 is the clip length.
+        noise_short: For recordings of noise shorter than a clip: "loop", "pad" or "drop".
         labels: How labels, speakers and official splits are found.
         splits: How recordings are shared among the splits.
         name: First part of the shards' names; "" takes the output folder's.
@@ -31,10 +33,33 @@ class PrepareOptions:
     splits: SplitOptions = field(default_factory=SplitOptions)
     name: str = ""
     shards: int = 0
+    noise_hop_samples: int = 0
+    noise_short: str = "loop"
+
+    @property
+    def pairs(self) -> bool:
+        """Whether the recordings are clean ones with their noisy partners."""
+        return self.labels.mode() == "layout" and self.labels.layout == "pairs"
+
+    @property
+    def noise_cut(self) -> CutOptions:
+        """What is done to the sound of noise: cut, nothing else. Where a noise begins and how loud it is, mixing decides."""
+        return CutOptions(
+            sample_rate=self.cut.sample_rate,
+            channels=self.cut.channels,
+            clip_samples=self.cut.clip_samples,
+            hop_samples=self.noise_hop_samples,
+            short=self.noise_short,
+            min_seconds=self.cut.min_seconds,
+        )
 
     def check(self) -> None:
         """Raises UsageError where options are out of range or contradict each other."""
         self.cut.check()
+        if self.noise_hop_samples < 0:
+            raise UsageError(f"--noise-hop-samples is {self.noise_hop_samples}; expected at least 0.")
+        if self.noise_short not in SHORT:
+            raise UsageError(f"--noise-short is {self.noise_short!r}; expected one of {', '.join(SHORT)}.")
         self.labels.mode()
         self.splits.check()
         if not 0 <= self.shards <= 99999:
@@ -102,6 +127,7 @@ class PrepareReport:
             "sample_rate": self.info.sample_rate,
             "channels": self.info.channels,
             "clip_samples": self.info.clip_samples,
+            "pairs": self.info.pairs,
             "fingerprint": self.info.fingerprint,
             "warnings": self.warnings,
             "resumed_files": self.resumed_files,

@@ -55,13 +55,21 @@ class SplitOptions:
 
     def split_of(self, source: SourceFile, sha256: str) -> str:
         """The split of a recording with this content."""
+        if source.role == "noise":
+            return f"noise-{self._share(sha256)}"
+        if source.noisy is not None and source.split:  # the official test set of pairs stays apart whatever the option says
+            key = hashlib.sha256(source.speaker.encode()).hexdigest() if self.split_by == "speaker" else sha256
+            return source.split if source.split != "not test" else "validation" if _place(key) < self.validation else "train"
         if source.speaker and source.speaker in self.holdout_speakers:
             return "test"
         if self.split_by == "auto" and source.split:
             return source.split
         if self.split_by == "speaker":
             sha256 = hashlib.sha256(source.speaker.encode()).hexdigest()
-        place = int(sha256[:16], 16) / 2**64
+        return self._share(sha256)
+
+    def _share(self, sha256: str) -> str:
+        place = _place(sha256)
         return "test" if place < self.test else "validation" if place < self.test + self.validation else "train"
 
 
@@ -71,12 +79,14 @@ class Work:
 
     Attributes:
         cut: What is done to the sound.
+        noise_cut: What is done to the sound of noise.
         splits: How recordings are shared among the splits.
         labels: Label name -> number.
         folder: For the records of long recordings; None makes no records (a dry run).
     """
 
     cut: CutOptions
+    noise_cut: CutOptions
     splits: SplitOptions
     labels: dict[str, int]
     folder: str | None
@@ -156,10 +166,11 @@ def _process(source: SourceFile, work: Work) -> FileResult:
 
 def _cut_into(result: FileResult, source: SourceFile, work: Work) -> None:
     outcome, report = result.outcome, CutReport()
+    options = work.noise_cut if source.role == "noise" else work.cut
     size = 0
     spill = None
     try:
-        for clip in cut(source.path, work.cut, report):
+        for clip in cut(source.path, options, report, source.noisy):
             outcome.clips += 1
             outcome.padded += clip.filled == "pad"
             outcome.looped += clip.filled == "loop"
@@ -193,6 +204,11 @@ def _cut_into(result: FileResult, source: SourceFile, work: Work) -> None:
             spill.close()
     outcome.dropped, outcome.limited = report.dropped, report.limited
     outcome.short_pieces, outcome.silent_clips = report.short_pieces, report.silent_clips
+
+
+def _place(sha256: str) -> float:
+    """In [0, 1)."""
+    return int(sha256[:16], 16) / 2**64
 
 
 def _sha256(path: Path) -> str:

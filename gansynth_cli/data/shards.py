@@ -23,6 +23,7 @@ from ..errors import DatasetError
 from .dataset_info import DatasetInfo, SplitInfo
 
 SPLITS = ("train", "validation", "test")
+NOISE_SPLITS = tuple(f"noise-{split}" for split in SPLITS)  # what is mixed with the clips of the split of that name
 FEATURES = {"audio": "bytes", "label": "int64", "speaker": "bytes", "source": "bytes", "start": "int64", "id": "bytes"}
 
 
