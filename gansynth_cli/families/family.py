@@ -117,7 +117,6 @@ class BatchFeatures:
     labels: bool = False
     statistics: tuple[str, ...] = ()
     pairs: bool = False
-    pairs: bool = False
 
 
 class Family(Protocol):
