@@ -25,6 +25,7 @@ VERBS = {
     "prepare": "Turn folders of recordings into a data set for training.",
     "train": "Train a model from a recipe, or resume a run.",
     "generate": "Write new clips with a trained model.",
+    "enhance": "Clean recordings: less noise, everything else the same.",
     "evaluate": "Measure a set of generated clips against real recordings.",
     "recipes": "List, show, compare, check and copy recipes.",
     "info": "Say what a run, a data set, a model or an audio file is.",

@@ -1,4 +1,4 @@
-"""Reading and writing recordings: the only code that decodes or encodes audio.
+"""Reading and writing recordings: with `audio_stream`, its streaming half, the only code that decodes or encodes audio.
 
 libsndfile does the decoding (WAV, FLAC, OGG, MP3, AIFF, CAF, AU, W64 and the rest of what it knows; the content counts,
 not the suffix) and soxr the resampling. Audio is float32 [frames, channels], full scale is [-1, 1].
@@ -24,13 +24,13 @@ from ..errors import AudioFileError, DatasetError, UsageError
 
 _NAMES = ".wav .wave .flac .ogg .oga .opus .mp3 .aif .aiff .aifc .au .snd .caf .w64 .rf64 .voc .sph .nist .paf .ircam .sf"
 SUFFIXES = frozenset(_NAMES.split(" "))
-_CONTAINERS = {".wav": "WAV", ".flac": "FLAC", ".ogg": "OGG", ".mp3": "MP3"}
-_LOSSY = {"OGG", "MP3"}
+CONTAINERS = {".wav": "WAV", ".flac": "FLAC", ".ogg": "OGG", ".mp3": "MP3"}
+LOSSY = {"OGG", "MP3"}
 _COUNTS_FRAMES = {"WAV", "WAVEX", "RF64", "W64", "FLAC", "AIFF", "AU", "CAF"}  # the header says how many frames follow
 _NOT_KNOWN = 1 << 60  # libsndfile answers about 2^63 frames for a stream whose header does not say
-_BLOCK = 1 << 18  # frames; one block of one-channel float32 is 1 MiB
+BLOCK = 1 << 18  # frames; one block of one-channel float32 is 1 MiB
 _MP3_LEAD_IN = 10 * 1152  # an MP3 frame needs the bits of earlier ones: decode ten before the first that counts
-_LARGEST_BLOCK = 1 << 23  # a header that lies must not make us allocate what it claims
+_LARGESTBLOCK = 1 << 23  # a header that lies must not make us allocate what it claims
 _LARGEST_PLAIN_WAV = 1 << 30  # bytes of float32; the fast path for clips makes the file in memory, where libsndfile streams
 _FULL_SCALE = 32768.0  # of 16-bit PCM
 
@@ -124,7 +124,7 @@ def probe(path: str | os.PathLike) -> AudioInfo:
     Raises:
         AudioFileError: Missing, not readable, not audio, zero samples, or shorter than its header says.
     """
-    with _opened(path) as (sound, info):
+    with opened(path) as (sound, info):
         del sound
         return info
 
@@ -152,11 +152,11 @@ def read(
     Raises:
         AudioFileError: As for `probe`; also damaged data, and samples that are NaN or infinite.
     """
-    with _opened(path) as (sound, info):
+    with opened(path) as (sound, info):
         if start:
             _seek(sound, path, start, lead_in=_MP3_LEAD_IN if info.container == "MP3" else 0)
         expected = frames if frames >= 0 else info.frames - start
-        parts = list(_decode(sound, info, frames, block_frames=min(max(expected, _BLOCK), _LARGEST_BLOCK), start=start))
+        parts = list(decode(sound, info, frames, block_frames=min(max(expected, BLOCK), _LARGESTBLOCK), start=start))
     audio = parts[0] if len(parts) == 1 else np.concatenate(parts) if parts else np.zeros((0, info.channels), np.float32)
     if channels is not None:
         audio = to_channels(audio, channels)
@@ -170,17 +170,17 @@ def load(path: str | os.PathLike, *, sample_rate: int, channels: int, most_sampl
 
     Arguments, result and errors otherwise as for `read`.
     """
-    with _opened(path) as (sound, info):
+    with opened(path) as (sound, info):
         if info.frames < 0 or info.frames / info.sample_rate * sample_rate * channels > most_samples:
             return info, None
-        parts = list(_decode(sound, info, -1, block_frames=max(info.frames, 1)))
+        parts = list(decode(sound, info, -1, block_frames=max(info.frames, 1)))
     audio = to_channels(parts[0] if len(parts) == 1 else np.concatenate(parts), channels)
     return info, resample(audio, info.sample_rate, sample_rate)
 
 
 def blocks(
     path: str | os.PathLike,
-    block_frames: int = _BLOCK,
+    block_frames: int = BLOCK,
     *,
     sample_rate: int | None = None,
     channels: int | None = None,
@@ -197,9 +197,9 @@ def blocks(
     Yields:
         float32 [frames, channels]; pieces differ in length.
     """
-    with _opened(path) as (sound, info):
+    with opened(path) as (sound, info):
         stream = None
-        for block in _decode(sound, info, -1, block_frames):
+        for block in decode(sound, info, -1, block_frames):
             if channels is not None:
                 block = to_channels(block, channels)
             if sample_rate is None or sample_rate == info.sample_rate:
@@ -296,9 +296,9 @@ def write(
         UsageError: A suffix or a subtype that cannot be written.
     """
     path = Path(path)
-    container = _CONTAINERS.get(path.suffix.lower())
+    container = CONTAINERS.get(path.suffix.lower())
     if container is None:
-        raise UsageError(f"{path}: cannot write the format {path.suffix or '(no suffix)'}; expected one of {', '.join(_CONTAINERS)}.")
+        raise UsageError(f"{path}: cannot write the format {path.suffix or '(no suffix)'}; expected one of {', '.join(CONTAINERS)}.")
     subtype = {"OGG": "VORBIS", "MP3": "MPEG_LAYER_III"}.get(container, subtype)
     if not soundfile.check_format(container, subtype):
         allowed = ", ".join(sorted(soundfile.available_subtypes(container)))
@@ -319,7 +319,7 @@ def write(
             with soundfile.SoundFile(temporary, "w", sample_rate, audio.shape[1], subtype=subtype, format=container) as sound:
                 if comment:
                     sound.comment = comment
-                sound.write(_as_integers(audio, subtype))
+                sound.write(as_integers(audio, subtype))
         temporary.replace(path)
     except (OSError, soundfile.SoundFileError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
@@ -331,7 +331,7 @@ def write(
 
 def read_mark(path: str | os.PathLike) -> dict | None:
     """The provenance that `write` put into the comment field; None if there is none."""
-    with _opened(path) as (sound, _):
+    with opened(path) as (sound, _):
         comment = sound.comment
     try:
         mark = json.loads(comment) if comment else None
@@ -340,15 +340,19 @@ def read_mark(path: str | os.PathLike) -> dict | None:
     return mark if isinstance(mark, dict) else None
 
 
-def _as_integers(audio: np.ndarray, subtype: str) -> np.ndarray:
-    if subtype == "PCM_16":
-        return to_pcm16(audio)
-    audio = np.clip(audio, -1.0, 1.0) if subtype.startswith("PCM") or subtype in ("VORBIS", "MPEG_LAYER_III") else audio
+def as_integers(audio: np.ndarray, subtype: str) -> np.ndarray:
+    """In the type that libsndfile stores without scaling: its own scaling multiplies by 2^n - 1 where its reading divides by 2^n."""
+    if subtype in ("FLOAT", "DOUBLE"):
+        return np.ascontiguousarray(audio, np.float32 if subtype == "FLOAT" else np.float64)
+    if subtype in ("VORBIS", "OPUS", "MPEG_LAYER_III"):
+        return np.clip(audio, -1.0, 1.0).astype(np.float32)
+    if subtype in ("PCM_S8", "PCM_U8"):
+        return (np.clip(np.rint(audio * 128.0), -128, 127) * 256).astype(np.int16)
     if subtype in ("PCM_24", "PCM_32"):  # int32 whose top bits count
         step = 2.0 ** (23 if subtype == "PCM_24" else 31)
         whole = np.clip(np.rint(audio.astype(np.float64) * step), -step, step - 1).astype(np.int64)
         return (whole << (8 if subtype == "PCM_24" else 0)).astype(np.int32)
-    return audio
+    return to_pcm16(audio)
 
 
 class _Sound(soundfile.SoundFile):
@@ -359,7 +363,7 @@ class _Sound(soundfile.SoundFile):
 
 
 @contextmanager
-def _opened(path: str | os.PathLike) -> Iterator[tuple[soundfile.SoundFile, AudioInfo]]:
+def opened(path: str | os.PathLike) -> Iterator[tuple[soundfile.SoundFile, AudioInfo]]:
     """Opens through a file descriptor, which gives the system's own reason and takes every file name."""
     try:
         file = Path(path).open("rb", buffering=0)  # noqa: SIM115 (unbuffered: libsndfile goes on with the descriptor)
@@ -415,8 +419,10 @@ def _seek(sound: soundfile.SoundFile, path: str | os.PathLike, start: int, lead_
         raise AudioFileError(path, f"has no frame {start}") from error
 
 
-def _decode(sound: soundfile.SoundFile, info: AudioInfo, frames: int, block_frames: int, start: int = 0) -> Iterator[np.ndarray]:
-    """Blocks of float32 [n, channels] up to `frames` (-1: the end), checked."""
+def decode(
+    sound: soundfile.SoundFile, info: AudioInfo, frames: int, block_frames: int, start: int = 0, dtype: str = "float32"
+) -> Iterator[np.ndarray]:
+    """Blocks of [n, channels] up to `frames` (-1: the end), checked."""
     total = 0
     may_be_infinite = not info.subtype.startswith(("PCM", "DPCM", "ALAW", "ULAW"))
     exact = frames < 0 and info.frames > 0 and info.container in _COUNTS_FRAMES
@@ -425,7 +431,7 @@ def _decode(sound: soundfile.SoundFile, info: AudioInfo, frames: int, block_fram
             break
         wanted = block_frames if frames < 0 else min(block_frames, frames - total)
         try:
-            block = sound.read(wanted, dtype="float32", always_2d=True)
+            block = sound.read(wanted, dtype=dtype, always_2d=True)
         except soundfile.SoundFileError as error:
             raise AudioFileError(info.path, f"damaged or truncated after {total} of {info.frames} frames") from error
         if not len(block):

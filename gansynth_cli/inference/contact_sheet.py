@@ -72,7 +72,7 @@ def draw(tiles: Sequence[Tile], sample_rate: int, title: str, columns: int | Non
     longest = max(1, *(len(tile.audio) for tile in tiles))
     loudest = max(1e-9, *(float(np.abs(tile.audio).max(initial=0.0)) for tile in tiles))
     _header(pen, size[0], title, f"{longest / sample_rate:.2f} s across, 0 to {sample_rate / 2000:g} kHz mel, {_RANGE_DB:.0f} dB")
-    weights = _mel_weights(_window(sample_rate), sample_rate)
+    weights = mel_weights(window_length(sample_rate), sample_rate)
     small = ImageFont.load_default(12)
     for position, tile in enumerate(tiles):
         left = _MARGIN + position % columns * (_TILE + _GAP)
@@ -146,15 +146,15 @@ def _waveform(audio: np.ndarray, width: int, colour: tuple[int, int, int]) -> np
     return picture
 
 
-def _window(sample_rate: int) -> int:
+def window_length(sample_rate: int) -> int:
     """Length of the analysis window, a power of two near 32 ms."""
     return max(16, 2 ** round(math.log2(_WINDOW_SECONDS * sample_rate)))
 
 
-def _mel_weights(fft: int, sample_rate: int) -> np.ndarray:
-    """[_SPECTROGRAM, fft / 2 + 1]: for each row of pixels, top first, the share of each bin; rows sum to 1."""
+def mel_weights(fft: int, sample_rate: int, rows: int = _SPECTROGRAM) -> np.ndarray:
+    """[rows, fft / 2 + 1]: for each row of pixels, top first, the share of each bin; rows sum to 1."""
     top = 2595 * math.log10(1 + sample_rate / 2 / 700)
-    centres = 700 * (10 ** (np.linspace(0, top, _SPECTROGRAM) / 2595) - 1) / sample_rate * fft
+    centres = 700 * (10 ** (np.linspace(0, top, rows) / 2595) - 1) / sample_rate * fft
     reach = np.maximum(np.gradient(centres), 1.0)  # at least one bin wide: low rows interpolate, high rows average
     weights = np.maximum(0.0, 1 - np.abs(np.arange(fft // 2 + 1) - centres[:, None]) / reach[:, None])
     return (weights / weights.sum(axis=1, keepdims=True))[::-1]
@@ -167,11 +167,15 @@ def _spectrogram(audio: np.ndarray, width: int, weights: np.ndarray) -> np.ndarr
     starts = np.minimum(((np.arange(width) + 0.5) / width * len(audio)).astype(int), max(len(audio) - 1, 0))
     frames = mono[starts[:, None] + np.arange(fft)] * np.hanning(fft + 1)[:-1]
     power = weights @ (np.abs(np.fft.rfft(frames)) ** 2).T
-    peak = power.max(initial=0.0)
-    if peak <= 0:
+    return heat(power, power.max(initial=0.0))
+
+
+def heat(power: np.ndarray, reference: float) -> np.ndarray:
+    """uint8 [rows, columns, 3]: the colours of a power spectrogram, from `reference` down to 80 dB below it."""
+    if reference <= 0:
         level = np.zeros_like(power)
     else:
-        level = np.clip(1 + 10 * np.log10(np.maximum(power / peak, 1e-30)) / _RANGE_DB, 0, 1)
+        level = np.clip(1 + 10 * np.log10(np.maximum(power / reference, 1e-30)) / _RANGE_DB, 0, 1)
     place = level * (len(_HEAT) - 1)
     below = np.minimum(place.astype(int), len(_HEAT) - 2)
     share = (place - below)[..., None]

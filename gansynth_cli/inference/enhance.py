@@ -1,0 +1,396 @@
+"""One recording, cleaned: read, enhanced and written piece by piece, beside what was removed and a picture if wanted."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import numpy as np
+
+from .. import __version__
+from ..data import audio_stream, pcm_stream
+from ..data.audio_file import AudioInfo
+from ..errors import AudioFileError, GanAudioError, UsageError
+from . import before_after, contact_sheet
+from .enhancers import STRENGTH_DB, Enhancer
+
+BLOCK_SECONDS = 4.0  # read, enhanced and written at a time
+MOST_STRENGTH_DB = 100.0
+
+Status = Literal["done", "silent", "skipped", "failed"]
+
+
+@dataclass(frozen=True)
+class Options:
+    """What is done to the sound, and what is written.
+
+    Attributes:
+        strength_db: Nothing is turned down by more than this, dB.
+        mix: From 0, the recording as it was, to 1, enhanced.
+        per_channel: Each channel gets a mask of its own; else all share one.
+        keep_noise: Write what was removed beside the output, so that both add up to the input.
+        before_after: Draw the spectrograms of input and output into a picture beside the output.
+        overwrite: Replace outputs that exist.
+    """
+
+    strength_db: float = STRENGTH_DB
+    mix: float = 1.0
+    per_channel: bool = False
+    keep_noise: bool = False
+    before_after: bool = False
+    overwrite: bool = False
+
+    def check(self) -> None:
+        """Raises UsageError where a value is out of range."""
+        if not 0 <= self.strength_db <= MOST_STRENGTH_DB:
+            raise UsageError(
+                f"--strength is {self.strength_db:g}; expected dB from 0 (nothing is removed) to {MOST_STRENGTH_DB:g}.",
+                hint="--strength 12 is gentle, 20 the default, 40 takes nearly all",
+            )
+        if not 0 <= self.mix <= 1:
+            raise UsageError(f"--mix is {self.mix:g}; expected 0 (the recording as it was) to 1 (enhanced).")
+
+
+@dataclass(frozen=True)
+class Job:
+    """One recording to be cleaned.
+
+    Attributes:
+        name: Its path below its input folder, with slashes: what messages call it.
+        source: The recording.
+        target: Where the output goes.
+        container: libsndfile's format of the output.
+        subtype: libsndfile's encoding of it.
+        seconds: Its length according to its header; 0 where that does not say.
+        note: What the user should know of the output's format.
+    """
+
+    name: str
+    source: Path
+    target: Path
+    container: str
+    subtype: str
+    seconds: float = 0.0
+    note: str = ""
+
+    @property
+    def noise(self) -> Path:
+        """Where what was removed goes."""
+        return self.target.with_name(f"{self.target.stem}.noise{self.target.suffix}")
+
+    @property
+    def picture(self) -> Path:
+        return self.target.with_name(f"{self.target.stem}.before-after.png")
+
+    def outputs(self, options: Options) -> list[Path]:
+        """The files that are written, the most important last."""
+        return [*([self.noise] if options.keep_noise else []), *([self.picture] if options.before_after else []), self.target]
+
+
+@dataclass
+class Outcome:
+    """What became of one recording.
+
+    Attributes:
+        name: As in its job.
+        status: "done"; "silent": written, but every sample is 0; "skipped": the output exists; "failed".
+        reason: Why it failed.
+        hint: What helps.
+        output: The file written.
+        audio_seconds: Length of the recording.
+        seconds: Time it took, reading and writing included.
+        clipped: Samples of the output beyond full scale, which the encoding cannot hold.
+        note: What else the user should know.
+    """
+
+    name: str
+    status: Status = "done"
+    reason: str = ""
+    hint: str = ""
+    output: Path | None = None
+    audio_seconds: float = 0.0
+    seconds: float = 0.0
+    clipped: int = 0
+    note: str = ""
+
+    @property
+    def rtf(self) -> float | None:
+        """Real-time factor: seconds of work for a second of sound."""
+        return self.seconds / self.audio_seconds if self.audio_seconds and self.seconds else None
+
+    def to_json(self) -> dict[str, Any]:
+        facts = {**vars(self), "seconds": round(self.seconds, 4), "audio_seconds": round(self.audio_seconds, 6)}
+        rtf = self.rtf
+        return {key: value for key, value in facts.items() if value not in ("", None)} | ({"rtf": round(rtf, 5)} if rtf else {})
+
+
+class Stopped(Exception):
+    """The user wants no more."""
+
+
+class Sink(Protocol):
+    """Where samples go: a `Writer`, or a pipe."""
+
+    clipped: int
+
+    def write(self, audio: np.ndarray) -> None: ...
+
+
+@dataclass
+class PipeSink:
+    """Writes samples as bytes; `send` takes them."""
+
+    layout: pcm_stream.PcmFormat
+    send: Callable[[bytes], None]
+    clipped: int = 0
+    frames: int = field(default=0)
+
+    def write(self, audio: np.ndarray) -> None:
+        if not self.layout.encoding.startswith("f"):
+            self.clipped += int(np.count_nonzero(np.abs(audio) > 1.0))
+        self.frames += len(audio)
+        if len(audio):
+            self.send(self.layout.encode(audio))
+
+
+@dataclass
+class Passed:
+    """What went through: frames, and the largest magnitude of the input."""
+
+    frames: int = 0
+    peak: float = 0.0
+
+
+def enhance_blocks(
+    blocks: Iterable[np.ndarray],
+    channels: int,
+    sample_rate: int,
+    enhancer: Enhancer,
+    options: Options,
+    give: Callable[[np.ndarray, np.ndarray], None],
+    *,
+    live: bool = False,
+    each: Callable[[int], None] = lambda frames: None,
+) -> Passed:
+    """Runs sound through an enhancer.
+
+    Args:
+        blocks: float [frames, channels], of any lengths.
+        channels, sample_rate: Of the sound.
+        enhancer: The model.
+        options: `strength_db`, `mix` and `per_channel` count.
+        give: Called with the sound as it was and what is to be taken away from it, both [channels, n], as they are known.
+        live: As for `Enhancer.stream`.
+        each: Called with the length of every block after it is done.
+    """
+    stream = enhancer.stream(
+        channels,
+        sample_rate=sample_rate,
+        shared=not options.per_channel,
+        strength_db=options.strength_db,
+        mix=options.mix,
+        live=live,
+    )
+    passed = Passed()
+    for block in blocks:
+        passed.frames += len(block)
+        passed.peak = max(passed.peak, float(np.abs(block).max(initial=0.0)))
+        give(*stream.split(np.ascontiguousarray(block.T)))
+        each(len(block))
+    give(*stream.finish_split())
+    return passed
+
+
+def enhance_file(
+    job: Job,
+    enhancer: Enhancer,
+    options: Options,
+    *,
+    on_audio: Callable[[float], None] = lambda seconds: None,
+    stop: Callable[[], bool] = lambda: False,
+) -> Outcome:
+    """Cleans one recording. Its outputs appear under their names only when they are whole.
+
+    Args:
+        job: What is read and written.
+        enhancer: The model.
+        options: What is done.
+        on_audio: Called with the seconds of sound that are done since the last call.
+        stop: Asked after each block.
+
+    Returns:
+        What became of it; foreseen failures (a damaged file, a full disk) are told there, not raised.
+
+    Raises:
+        Stopped: `stop` said so. Nothing is left behind.
+    """
+    outcome = Outcome(job.name, output=job.target, note=job.note)
+    started = time.perf_counter()
+    try:
+        if not _must_do(job, options):
+            return Outcome(job.name, "skipped", output=job.target, audio_seconds=job.seconds)
+        with audio_stream.open_reader(job.source) as reader:
+            passed, outcome.clipped = _enhance_reader(reader, job, enhancer, options, on_audio, stop)
+        outcome.audio_seconds = passed.frames / reader.info.sample_rate
+        if passed.peak == 0:
+            outcome.status, outcome.reason = "silent", "every sample is 0: nothing to enhance, the output is silent too"
+    except AudioFileError as error:
+        about = error.reason if Path(str(error.path)) == job.source else error.message
+        outcome = Outcome(job.name, "failed", about, error.hint or "")
+    except GanAudioError as error:
+        outcome = Outcome(job.name, "failed", error.message, error.hint or "")
+    except OSError as error:
+        outcome = Outcome(job.name, "failed", f"{error.filename or job.target}: {(error.strerror or str(error)).lower()}")
+    outcome.seconds = time.perf_counter() - started
+    return outcome
+
+
+def _must_do(job: Job, options: Options) -> bool:
+    """Whether there is something to write; outputs that exist are all there, or this is said."""
+    if options.overwrite:
+        return True
+    there = [path for path in job.outputs(options) if path.exists()]
+    if not job.target.exists():
+        for path in there:
+            # Left by a run that was killed between its files: they become visible one by one, the target last.
+            if path != job.picture and not is_ours(path):
+                raise AudioFileError(path, "exists already and was not written by gan-audio enhance", hint="--overwrite replaces it")
+        return True
+    missing = [path.name for path in job.outputs(options) if path not in there]
+    if missing:
+        raise AudioFileError(
+            job.target,
+            f"exists already, but {', '.join(missing)} does not",
+            hint="--overwrite makes all of them, with one another's options",
+        )
+    return False
+
+
+def _enhance_reader(
+    reader: audio_stream.Reader,
+    job: Job,
+    enhancer: Enhancer,
+    options: Options,
+    on_audio: Callable[[float], None],
+    stop: Callable[[], bool],
+) -> tuple[Passed, int]:
+    info = reader.info
+    with ExitStack() as files:
+        sink = files.enter_context(_writer(job.target, job, reader, enhancer, options, options.overwrite))
+        noise = files.enter_context(_writer(job.noise, job, reader, enhancer, options, True)) if options.keep_noise else None
+        strips = _strips(info) if options.before_after else None
+        exact = audio_stream.is_stepped(job.subtype)
+
+        def give(dry: np.ndarray, removed: np.ndarray) -> None:
+            enhanced = dry - removed
+            if noise is not None:
+                if exact:  # then output and noise add up to the input to the last bit
+                    removed = dry - audio_stream.as_written(enhanced, job.subtype)
+                noise.write(removed.T)
+            sink.write(enhanced.T)
+            if strips:
+                strips[0].add(dry)
+                strips[1].add(enhanced)
+
+        def each(frames: int) -> None:
+            on_audio(frames / info.sample_rate)
+            if stop():
+                raise Stopped
+
+        blocks = reader.blocks(block_frames(info.sample_rate))
+        passed = enhance_blocks(blocks, info.channels, info.sample_rate, enhancer, options, give, each=each)
+        for writer in (noise, sink):
+            if writer is not None:
+                writer.finish()
+        reader.check_unchanged()
+        if strips:
+            _draw(strips, job, options)
+    return passed, sink.clipped
+
+
+def block_frames(sample_rate: int) -> int:
+    return max(1, round(BLOCK_SECONDS * sample_rate))
+
+
+def _writer(
+    path: Path, job: Job, reader: audio_stream.Reader, enhancer: Enhancer, options: Options, overwrite: bool
+) -> audio_stream.Writer:
+    info = reader.info
+    role = "removed" if path == job.noise else "enhanced"
+    lossy = info.container == job.container == "MP3" and info.frames > 0
+    return audio_stream.Writer(
+        path,
+        info.sample_rate,
+        info.channels,
+        subtype=job.subtype,
+        container=job.container,
+        tags=tags(reader.tags, enhancer, options, role),
+        frames=info.frames,
+        bitrate=reader.bytes * 8 / info.seconds / 1000 if lossy else None,
+        overwrite=overwrite,
+    )
+
+
+def tags(before: dict[str, str], enhancer: Enhancer, options: Options, role: str = "enhanced") -> dict[str, str]:
+    """The tags of an output: those of its input, and in the comment what was done to it.
+
+    Enhanced sound is no synthetic sound, so it is not marked as such; but a synthetic clip's mark stays when the clip is enhanced.
+    """
+    mark = {f"{role}_by": f"gan-audio {__version__}", "enhancer": enhancer.sha256, "strength_db": options.strength_db, "mix": options.mix}
+    comment = before.get("comment", "")
+    try:
+        known = json.loads(comment) if comment else {}
+    except ValueError:
+        known = None
+    if isinstance(known, dict):
+        comment = json.dumps({**known, **mark}, sort_keys=True)
+    else:
+        comment = f"{comment}; {role} by gan-audio {__version__}, model {enhancer.sha256[:12]}, {options.strength_db:g} dB"
+    return {**before, "comment": comment}
+
+
+def is_ours(path: Path) -> bool:
+    """Whether `enhance` has written this recording."""
+    try:
+        with audio_stream.open_reader(path) as reader:
+            comment = reader.tags.get("comment", "")
+    except AudioFileError:
+        return False
+    return any(word in comment for word in ('d_by": "gan-audio', "d by gan-audio"))
+
+
+def _strips(info: AudioInfo) -> tuple[before_after.Strip, before_after.Strip]:
+    if info.frames < 0:
+        raise AudioFileError(info.path, "no picture can be drawn: its header does not say how long it is", hint="leave out --before-after")
+    return before_after.Strip(info.frames, info.sample_rate), before_after.Strip(info.frames, info.sample_rate)
+
+
+def _draw(strips: tuple[before_after.Strip, before_after.Strip], job: Job, options: Options) -> None:
+    for strip in strips:
+        strip.finish()
+    mixed = f", mix {options.mix:g}" if options.mix != 1 else ""
+    page = before_after.draw([("before", strips[0]), (f"after (at most {options.strength_db:g} dB less{mixed})", strips[1])], job.name)
+    try:
+        contact_sheet.save(page, job.picture)
+    except OSError as error:
+        raise AudioFileError(job.picture, f"cannot be written: {(error.strerror or str(error)).lower()}") from error
+
+
+@contextmanager
+def from_file(path: Path) -> Iterator[tuple[pcm_stream.PcmFormat, int, Iterator[np.ndarray]]]:
+    """A recording as if it came from a pipe: the layout for its samples, the number of frames (-1: unknown), and its blocks."""
+    with audio_stream.open_reader(path) as reader:
+        info = reader.info
+        layout = pcm_stream.format_of(info.sample_rate, info.channels, info.subtype)
+        yield layout, info.frames, reader.blocks(block_frames(info.sample_rate))
+
+
+def decibels(peak: float) -> float:
+    """dB of full scale; -inf for silence."""
+    return 20 * math.log10(peak) if peak > 0 else -math.inf
