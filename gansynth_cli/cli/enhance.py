@@ -145,7 +145,7 @@ def _files(inputs: list[Path], output: Path, model: Path | None, options: Option
             workers = jobs or (1 if not enhancer.masks else _cores())
             ordered = enhance_jobs(made.jobs, enhancer, options, workers=workers, on_audio=bar.advance, on_outcome=report)
     except KeyboardInterrupt:
-        done = sum(outcome.status in ("done", "silent") for outcome in outcomes)
+        done = len([outcome for outcome in outcomes if outcome.status in ("done", "silent")])
         console.warn(f"interrupted: {done} of {len(made.jobs)} recordings are in {output}. To go on, run the same command again.")
         return EXIT_INTERRUPTED
     return _finish(made.failed + ordered, output, enhancer, time.monotonic() - started)
@@ -184,7 +184,7 @@ def _speed(rtf: float | None) -> str:
 
 
 def _finish(outcomes: list[Outcome], output: Path, enhancer: Enhancer, seconds: float) -> int:
-    count = {status: sum(o.status == status for o in outcomes) for status in ("done", "skipped", "silent", "failed")}
+    count = {status: len([o for o in outcomes if o.status == status]) for status in ("done", "skipped", "silent", "failed")}
     audio = sum(o.audio_seconds for o in outcomes if o.status in ("done", "silent"))
     rtf = seconds / audio if audio else None
     clipped = [o for o in outcomes if o.clipped]

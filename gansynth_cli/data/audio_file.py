@@ -30,7 +30,7 @@ _COUNTS_FRAMES = {"WAV", "WAVEX", "RF64", "W64", "FLAC", "AIFF", "AU", "CAF"}  #
 _NOT_KNOWN = 1 << 60  # libsndfile answers about 2^63 frames for a stream whose header does not say
 BLOCK = 1 << 18  # frames; one block of one-channel float32 is 1 MiB
 _MP3_LEAD_IN = 10 * 1152  # an MP3 frame needs the bits of earlier ones: decode ten before the first that counts
-_LARGESTBLOCK = 1 << 23  # a header that lies must not make us allocate what it claims
+_LARGEST_BLOCK = 1 << 23  # a header that lies must not make us allocate what it claims
 _LARGEST_PLAIN_WAV = 1 << 30  # bytes of float32; the fast path for clips makes the file in memory, where libsndfile streams
 _FULL_SCALE = 32768.0  # of 16-bit PCM
 
@@ -156,7 +156,7 @@ def read(
         if start:
             _seek(sound, path, start, lead_in=_MP3_LEAD_IN if info.container == "MP3" else 0)
         expected = frames if frames >= 0 else info.frames - start
-        parts = list(decode(sound, info, frames, block_frames=min(max(expected, BLOCK), _LARGESTBLOCK), start=start))
+        parts = list(decode(sound, info, frames, block_frames=min(max(expected, BLOCK), _LARGEST_BLOCK), start=start))
     audio = parts[0] if len(parts) == 1 else np.concatenate(parts) if parts else np.zeros((0, info.channels), np.float32)
     if channels is not None:
         audio = to_channels(audio, channels)

@@ -17,7 +17,7 @@ from ..errors import AudioFileError, UsageError
 from .audio_file import BLOCK, CONTAINERS, LOSSY, AudioInfo, as_integers, decode, opened, probe
 
 _LARGEST_WAV = (1 << 32) - (1 << 16)  # bytes of samples: the sizes in a WAV's header have 32 bits. Beyond that it becomes an RF64
-_STEPS = {"PCM_S8": 2.0**7, "PCM_U8": 2.0**7, "PCM_16": 2.0**15, "PCM_24": 2.0**23, "PCM_32": 2.0**31}  # from 0 to full scale
+_STEPPED = frozenset({"PCM_S8", "PCM_U8", "PCM_16", "PCM_24", "PCM_32"})
 _ENCODER_OPTIONS = "bitrate_mode" in inspect.signature(soundfile.SoundFile.__init__).parameters  # soundfile 0.13
 _MPEG_BITRATES = {True: (32.0, 320.0), False: (8.0, 160.0)}  # kbit/s of layer III at 32 kHz and above, and below
 
@@ -253,16 +253,13 @@ def format_for(path: Path, subtype: str) -> tuple[str, str]:
 
 def is_stepped(subtype: str) -> bool:
     """Whether an encoding holds whole steps, so that `as_written` knows what comes back."""
-    return subtype in _STEPS
+    return subtype in _STEPPED
 
 
 def as_written(audio: np.ndarray, subtype: str) -> np.ndarray:
-    """What a reader of the written file gets: `audio` on the steps of an integer encoding, clipped. A lossy one is not foreseen."""
-    step = _STEPS.get(subtype)
-    if step is None:
-        return audio
-    scaled = np.rint(np.multiply(audio, step, dtype=np.float64))
-    return (np.clip(scaled, -step, step - 1) / step).astype(audio.dtype)
+    """What a reader of the written file gets: `audio` on the steps of an encoding that `is_stepped`, clipped."""
+    whole = as_integers(audio, subtype)
+    return (whole / float(1 << 8 * whole.itemsize - 1)).astype(audio.dtype)
 
 
 def _sample_bytes(subtype: str) -> int:
