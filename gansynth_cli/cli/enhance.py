@@ -157,8 +157,10 @@ def _show(made: Plan, output: Path, options: Options) -> int:
     for job in made.jobs:
         there = job.target.exists() and not options.overwrite
         rows.append([job.name, job.target, "exists: skipped" if there else f"{job.container} {job.subtype}", round(job.seconds, 2)])
-    rows += [[outcome.name, "-", f"fails: {outcome.reason}", 0.0] for outcome in made.failed]
+    rows += [[outcome.name, "-", "fails", 0.0] for outcome in made.failed]
     console.table("", ["recording", "output", "what", "seconds"], rows)
+    for outcome in made.failed:
+        console.warn(f"{outcome.name}: {outcome.reason}")
     write = [row for row in rows if not str(row[2]).startswith(("exists", "fails"))]
     console.say(f"{len(write)} of {len(rows)} recordings to enhance, {sum(row[3] for row in write) / 60:.1f} minutes; nothing is written")
     console.result(
