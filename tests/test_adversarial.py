@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from gansynth_cli.errors import DatasetError, RecipeError
 from gansynth_cli.families.family import Draws
+from gansynth_cli.families.gan import AdversarialFamily
 from gansynth_cli.families.registry import family_class
 from gansynth_cli.losses.adversarial import LOSSES, drift_penalty, gradient_penalty, r1_penalty
 from gansynth_cli.recipe_schema import FAMILIES, Adversarial
@@ -32,8 +33,8 @@ def test_the_recipe_names_exactly_the_losses_there_are():
     assert set(get_args(get_type_hints(Adversarial)["loss"])) == set(LOSSES) == set(BY_HAND)
 
 
-def test_every_family_is_tried():
-    assert set(SMALL) == set(FAMILIES)
+def test_every_family_that_generates_from_latents_is_tried():
+    assert set(SMALL) == {name for name in FAMILIES if issubclass(family_class(name), AdversarialFamily)}
 
 
 @pytest.mark.parametrize("name", LOSSES)
@@ -103,7 +104,7 @@ def test_drift():
     assert float(drift_penalty(tf.constant([1.0, -3.0]))) == 5.0
 
 
-@pytest.mark.parametrize("family_name", FAMILIES)
+@pytest.mark.parametrize("family_name", SMALL)
 @pytest.mark.parametrize("loss", LOSSES)
 def test_each_phase_of_each_loss_in_each_family_moves_its_own_network(loss, family_name):
     """Finite gradients, none of them zero as a whole, and nothing else's gradient is used."""
@@ -157,7 +158,7 @@ def test_the_game_as_the_recipe_sets_it():
     assert [phase.name for phase in make_family("specgan").phases()] == ["critic", "generator"]
 
 
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("name", SMALL)
 def test_tiny_overfit(name):
     """Twenty critic steps against a frozen generator: it learns to tell the four clips from the generated ones."""
     import keras
@@ -182,7 +183,7 @@ def test_tiny_overfit(name):
     assert all(np.array_equal(a, b) for a, b in zip(before, family.networks["generator"].weights, strict=True))
 
 
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("name", SMALL)
 def test_without_labels(name):
     family = make_family(name, labels=[])
     assert not family.batch_features().labels
@@ -193,7 +194,7 @@ def test_without_labels(name):
         make_family(name, labels=[], conditioning="projection")
 
 
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("name", SMALL)
 def test_labels_change_what_is_made_and_how_it_is_judged(name):
     family = make_family(name, conditioning="projection")
     disturb(family)
@@ -205,7 +206,7 @@ def test_labels_change_what_is_made_and_how_it_is_judged(name):
     assert np.abs(family.judge(made, batch, draws, "fake") - family.judge(made, other, draws, "fake")).min() > 1e-5
 
 
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("name", SMALL)
 @pytest.mark.parametrize(
     "options",
     [
@@ -230,7 +231,7 @@ def test_options(name, options):
 
 
 def test_batch_norm_is_everywhere_but_in_the_last_layer_of_g_and_the_first_of_d():
-    for name in FAMILIES:
+    for name in SMALL:
         family = make_family(name, batch_norm=True)
         convolutions = {"wavegan": len(getattr(family, "strides", ())), "specgan": getattr(family, "stages", 0)}[name]
         for network, expected in (("generator", convolutions), ("critic", convolutions - 1)):  # G: the dense layer and all but the last
@@ -238,7 +239,7 @@ def test_batch_norm_is_everywhere_but_in_the_last_layer_of_g_and_the_first_of_d(
             assert len(found) == expected
 
 
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("name", SMALL)
 def test_the_seed_decides_the_weights_and_layers_differ(name):
     one, same, other = (make_family(name, seed=seed).networks["critic"].get_weights() for seed in (1, 1, 2))
     assert all(np.array_equal(a, b) for a, b in zip(one, same, strict=True))
@@ -251,7 +252,7 @@ def test_the_seed_decides_the_weights_and_layers_differ(name):
     assert not np.allclose(first / np.abs(first).max(), second / np.abs(second).max())
 
 
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("name", SMALL)
 @pytest.mark.parametrize("channels", [1, 2])
 def test_preview_and_the_saved_model(name, channels, tmp_path):
     import keras

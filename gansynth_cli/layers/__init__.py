@@ -1,9 +1,12 @@
 """Registered Keras layers. Importing the package registers them all, so that any saved model loads."""
 
 from .audio import NormalizedLogSpectrogram, PostProcessingFilter, SpectrogramToAudio, WaveformToAudio
+from .channel_scale import ChannelScale
 from .gan import LabelEmbedding, LabelProjection, MinibatchStddev, Modulation, PhaseShuffle, PixelNorm
+from .virtual_norm import ReferenceBatch, VirtualBatchNormalization, WithoutReference
 
 __all__ = [
+    "ChannelScale",
     "LabelEmbedding",
     "LabelProjection",
     "MinibatchStddev",
@@ -12,6 +15,9 @@ __all__ = [
     "PhaseShuffle",
     "PixelNorm",
     "PostProcessingFilter",
+    "ReferenceBatch",
     "SpectrogramToAudio",
+    "VirtualBatchNormalization",
     "WaveformToAudio",
+    "WithoutReference",
 ]
