@@ -63,6 +63,8 @@ class Mixing:
     intermittent: Fraction = 0.15  # a noise is there for a part of the clip only
     noise_rate_change: Fraction = 0.3
     noise_rate: Range = (0.7, 1.4)
+    noise_gap: Fraction = 0.5  # a noise shorter than the clip comes again after a gap, not at once
+    noise_gap_seconds: Range = (0.05, 1.0)
     noise_filter: Fraction = 0.7
     noise_filter_db: Weight = 10.0
     noise_low_pass: Fraction = 0.1  # a noise alone ends at a frequency drawn from low_pass_hz
@@ -92,6 +94,7 @@ class Mixing:
                 raise ValueError(f"{name} is {list(value)}; expected [low, high]")
         for name in (
             "pause_seconds",
+            "noise_gap_seconds",
             "rate",
             "noise_rate",
             "rt60_seconds",

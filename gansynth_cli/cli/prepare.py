@@ -35,7 +35,12 @@ def command(
     noise_hop_samples: Annotated[
         int, typer.Option(help="From one clip of noise to the next.", show_default="the clip length", rich_help_panel=_NOISE)
     ] = 0,
-    noise_short: Annotated[str, typer.Option(help="Noise shorter than a clip: loop, pad or drop.", rich_help_panel=_NOISE)] = "loop",
+    noise_max_clips: Annotated[
+        int, typer.Option(help="Clips of one recording of noise at most; 0 is no limit.", rich_help_panel=_NOISE)
+    ] = 0,
+    noise_short: Annotated[
+        str, typer.Option(help="Noise shorter than a clip: pad (mixing repeats it), loop or drop.", rich_help_panel=_NOISE)
+    ] = "pad",
     min_clean_db: Annotated[
         float,
         typer.Option(
@@ -161,6 +166,7 @@ def command(
         shards=shards,
         noise_hop_samples=noise_hop_samples,
         noise_short=noise_short,
+        noise_max_clips=noise_max_clips,
     )
     with console.progress("Preparing", None, "files") as bar, _interruptions(output, dry_run):
 

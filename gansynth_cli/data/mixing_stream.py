@@ -177,20 +177,24 @@ class Mixer:
         return audio * level * tf.sqrt(tf.math.divide_no_nan(1.0, active_power(audio, rate)))
 
     def _recorded(self, record: tf.Tensor, own: tf.Tensor, special: tf.Tensor) -> tf.Tensor:
-        """A recording from a random place, over and over where it is shorter than the clip, maybe at another rate.
+        """A recording from a random place, over and over where it is shorter than the clip, maybe at another rate or with gaps.
 
         Between two samples it is read on a straight line, which takes some treble: no loss in a noise.
         """
-        audio = self.decode(record)[0][:, 0]
-        most = int(np.ceil(self.samples * max(1.0, self.settings.noise_rate[1]))) + 1
+        settings = self.settings
+        audio = _without_padding(self.decode(record)[0][:, 0])
+        most = int(np.ceil(self.samples * max(1.0, settings.noise_rate[1]))) + 1
         start = index_below(special[0], tf.maximum(tf.shape(audio)[0] - most, 0) + 1)
         audio = self._faded(audio[start : start + most])
+        gap = tf.cast(between(special[5], *settings.noise_gap_seconds) * self.rate, tf.int32)
+        gap = tf.where((special[4] < settings.noise_gap) & (tf.shape(audio)[0] < self.samples), gap, 0)
+        audio = tf.concat([audio, tf.zeros([gap])], 0)
         length = tf.shape(audio)[0]
         first = index_below(special[1], length)
-        changed = special[2] < self.settings.noise_rate_change
+        changed = special[2] < settings.noise_rate_change
 
         def at_another_rate() -> tf.Tensor:
-            place = tf.range(self.samples, dtype=tf.float32) * between(special[3], *self.settings.noise_rate)
+            place = tf.range(self.samples, dtype=tf.float32) * between(special[3], *settings.noise_rate)
             below = tf.cast(place, tf.int32)
             part = place - tf.cast(below, tf.float32)
             return tf.gather(audio, (first + below) % length) * (1.0 - part) + tf.gather(audio, (first + below + 1) % length) * part

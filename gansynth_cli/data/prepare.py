@@ -152,7 +152,8 @@ class _Job:
         if not options["min_clean_db"]:  # data sets of earlier versions do not have it
             del options["min_clean_db"]
         if self.has_noise:
-            options |= {"noise_hop_samples": self.options.noise_hop_samples, "noise_short": self.options.noise_short}
+            for name in ("noise_hop_samples", "noise_short", "noise_max_clips"):
+                options[name] = getattr(self.options, name)
         options["holdout_speakers"] = sorted(self.options.splits.holdout_speakers)
         options["labels"] = self.options.labels.mode()
         if self.options.labels.csv:

@@ -21,7 +21,9 @@ class PrepareOptions:
     Attributes:
         cut: What is done to the sound.
         noise_hop_samples: For recordings of noise: samples from one clip's start to the next; 0 is the clip length.
-        noise_short: For recordings of noise shorter than a clip: "loop", "pad" or "drop".
+        noise_short: For recordings of noise shorter than a clip: "loop", "pad" or "drop". Mixing repeats
+            what is padded, with gaps of its own choice.
+        noise_max_clips: Clips of one recording of noise at most; 0 is no limit.
         labels: How labels, speakers and official splits are found.
         splits: How recordings are shared among the splits.
         name: First part of the shards' names; "" takes the output folder's.
@@ -34,7 +36,8 @@ class PrepareOptions:
     name: str = ""
     shards: int = 0
     noise_hop_samples: int = 0
-    noise_short: str = "loop"
+    noise_short: str = "pad"
+    noise_max_clips: int = 0
 
     @property
     def pairs(self) -> bool:
@@ -51,13 +54,15 @@ class PrepareOptions:
             hop_samples=self.noise_hop_samples,
             short=self.noise_short,
             min_seconds=self.cut.min_seconds,
+            max_clips=self.noise_max_clips,
         )
 
     def check(self) -> None:
         """Raises UsageError where options are out of range or contradict each other."""
         self.cut.check()
-        if self.noise_hop_samples < 0:
-            raise UsageError(f"--noise-hop-samples is {self.noise_hop_samples}; expected at least 0.")
+        for option, value in (("--noise-hop-samples", self.noise_hop_samples), ("--noise-max-clips", self.noise_max_clips)):
+            if value < 0:
+                raise UsageError(f"{option} is {value}; expected at least 0.")
         if self.noise_short not in SHORT:
             raise UsageError(f"--noise-short is {self.noise_short!r}; expected one of {', '.join(SHORT)}.")
         self.labels.mode()
