@@ -1,4 +1,4 @@
-"""`gan-audio evaluate`: measures sets of generated clips against real recordings."""
+"""`gan-audio evaluate`: measures generated clips against a data set, or recordings against their references."""
 
 from __future__ import annotations
 
@@ -9,39 +9,101 @@ from typing import Any
 
 import typer
 
-from ..errors import GanAudioError, UsageError
+from ..errors import EXIT_FAILED, EXIT_OK, GanAudioError, UsageError
 from . import console
+
+_CLIPS = "Generated clips (with --data)"
+_PAIRS = "Recordings that have a reference (with --reference)"
+_OUTPUT = "Report"
+_CLIPS_ONLY = ("labels_from", "label_pattern", "limit", "splits", "bins", "closest", "seed", "pitch_labels", "retrain", "cache")
+_PAIRS_ONLY = ("noisy", "metrics", "align", "snr_bins", "snr_pattern", "jobs")
+_MOST_LISTED = 10
 
 
 def command(
+    context: typer.Context,
     clips: list[Path] = typer.Argument(
-        None, metavar="[CLIPS]...", help="Folders of clips; each is one column. Without any: the real clips alone."
+        None,
+        metavar="[FOLDER]...",
+        help="Folders to measure: each is one column (--data) or one row (--reference). With --data, none measures the real clips alone.",
     ),
-    data: Path = typer.Option(..., "--data", help="The prepared data set to compare with."),
-    output: Path | None = typer.Option(None, "-o", "--output", help="Write the whole report there, as JSON."),
+    data: Path | None = typer.Option(None, "--data", help="The prepared data set to compare generated clips with.", rich_help_panel=_CLIPS),
     labels_from: str = typer.Option(
-        "auto", "--labels-from", metavar="auto|manifest|folder|pattern|none", help="What says which class a clip should be."
+        "auto",
+        "--labels-from",
+        metavar="auto|manifest|folder|pattern|none",
+        help="What says which class a clip should be.",
+        rich_help_panel=_CLIPS,
     ),
-    label_pattern: str = typer.Option("", "--label-pattern", help="Regular expression with the group label, e.g. '(?P<label>[a-z]+)_'."),
-    limit: int = typer.Option(0, "--clips", min=0, help="Take at most so many clips of each folder, at random. [default: all]"),
-    splits: int = typer.Option(1, "--splits", min=1, help="Average the Inception Score over so many random parts."),
-    bins: int = typer.Option(50, "--bins", min=2, help="Cells of NDB; fewer where the train split is small."),
-    closest: int = typer.Option(10, "--closest", min=0, help="How many of the clips nearest to a training clip the report lists."),
-    seed: int = typer.Option(0, "--seed", min=0, help="Of the classifier, the cells, the noise and the choice of clips."),
+    label_pattern: str = typer.Option(
+        "", "--label-pattern", help="Regular expression with the group label, e.g. '(?P<label>\\w+?)_'.", rich_help_panel=_CLIPS
+    ),
+    limit: int = typer.Option(
+        0, "--clips", min=0, help="Take at most so many clips of each folder, at random. [default: all]", rich_help_panel=_CLIPS
+    ),
+    splits: int = typer.Option(1, "--splits", min=1, help="Average the Inception Score over so many random parts.", rich_help_panel=_CLIPS),
+    bins: int = typer.Option(50, "--bins", min=2, help="Cells of NDB; fewer where the train split is small.", rich_help_panel=_CLIPS),
+    closest: int = typer.Option(
+        10, "--closest", min=0, help="How many of the clips nearest to a training clip the report lists.", rich_help_panel=_CLIPS
+    ),
+    seed: int = typer.Option(
+        0, "--seed", min=0, help="Of the classifier, the cells, the noise and the choice of clips.", rich_help_panel=_CLIPS
+    ),
     pitch_labels: bool = typer.Option(
-        False, "--pitch-labels", help="The labels are pitches: train the classifier without changes of speed."
+        False, "--pitch-labels", help="The labels are pitches: train the classifier without changes of speed.", rich_help_panel=_CLIPS
     ),
-    retrain: bool = typer.Option(False, "--retrain", help="Train the classifier again though it is cached."),
-    cache: Path | None = typer.Option(None, "--cache", help="Folder that keeps the classifier. [default: below the data set]"),
-    overwrite: bool = typer.Option(False, "--overwrite", help="Replace an existing report."),
-    json_output: bool = typer.Option(False, "--json", help="Print the report as JSON on stdout, not as a table."),
-    quiet: bool = typer.Option(False, "--quiet", "-q", help="Say nothing but warnings and errors."),
-) -> None:
-    """Measure sets of generated clips against real recordings. docs/evaluate.md defines every figure."""
+    retrain: bool = typer.Option(False, "--retrain", help="Train the classifier again though it is cached.", rich_help_panel=_CLIPS),
+    cache: Path | None = typer.Option(
+        None, "--cache", help="Folder that keeps the classifier. [default: below the data set]", rich_help_panel=_CLIPS
+    ),
+    reference: Path | None = typer.Option(
+        None,
+        "--reference",
+        help="What the recordings should be: clean speech, or what was re-synthesised. Matched by path, whatever the suffix.",
+        rich_help_panel=_PAIRS,
+    ),
+    noisy: Path | None = typer.Option(
+        None, "--noisy", help="The noisy inputs: measured as the first row, and figures are given by SNR.", rich_help_panel=_PAIRS
+    ),
+    metrics: str = typer.Option(
+        "",
+        "--metrics",
+        metavar="NAME,...",
+        help="E.g. pesq,stoi,si_sdr,composite,dnsmos; or all. [default: what suits enhancement with --noisy, copy synthesis without]",
+        rich_help_panel=_PAIRS,
+    ),
+    align: bool = typer.Option(
+        False, "--align", help="Shift each recording by its own delay first, in whole samples, up to 0.1 s.", rich_help_panel=_PAIRS
+    ),
+    snr_bins: str = typer.Option(
+        "", "--snr-bins", metavar="DB,...", help="File inputs under the nearest of these. [default: multiples of 5]", rich_help_panel=_PAIRS
+    ),
+    snr_pattern: str = typer.Option(
+        "",
+        "--snr-pattern",
+        help="Regular expression with the group snr that reads it from the file's name, e.g. '_(?P<snr>-?\\d+)dB'.",
+        rich_help_panel=_PAIRS,
+    ),
+    jobs: int = typer.Option(1, "--jobs", "-j", min=1, help="Measure in so many processes.", rich_help_panel=_PAIRS),
+    output: Path | None = typer.Option(None, "-o", "--output", help="Write the whole report there, as JSON.", rich_help_panel=_OUTPUT),
+    overwrite: bool = typer.Option(False, "--overwrite", help="Replace an existing report.", rich_help_panel=_OUTPUT),
+    json_output: bool = typer.Option(False, "--json", help="Print the report as JSON on stdout, not as a table.", rich_help_panel=_OUTPUT),
+    quiet: bool = typer.Option(False, "--quiet", "-q", help="Say nothing but warnings and errors.", rich_help_panel=_OUTPUT),
+) -> int:
+    """Measure generated clips against a data set (--data), or recordings against their references (--reference).
+
+    docs/evaluate.md defines every figure.
+    """
     console.configure(quiet=quiet, json_output=json_output)
+    _check_mode(context, data, reference)
     if output is not None and output.exists() and (output.is_dir() or not overwrite):
         kind = "is a folder; expected a file name" if output.is_dir() else "exists already"
         raise UsageError(f"The report {output} {kind}.", hint="add --overwrite, or choose another name with -o")
+    if reference is not None:
+        from ..metrics.pair_report import PairOptions
+
+        return _pairs(reference, clips or [], PairOptions(metrics, noisy, align, snr_bins, snr_pattern, jobs), output)
+    assert data is not None
 
     console.start_tensorflow()
     from ..metrics.report import EvaluateOptions, evaluate, table_rows
@@ -68,6 +130,45 @@ def command(
     console.result(report)
     if output is not None:
         console.say(f"report: {output}")
+    return EXIT_OK
+
+
+def _check_mode(context: typer.Context, data: Path | None, reference: Path | None) -> None:
+    """One of the two modes, and no option of the other: an option that does nothing would be believed to have done something."""
+    if (data is None) == (reference is None):
+        raise UsageError(
+            "Expected either --data or --reference" + (", not both." if data is not None else "."),
+            hint="gan-audio evaluate clips/ --data DATA; or: gan-audio evaluate --reference clean/ --noisy noisy/ enhanced/",
+        )
+    other, here = (_CLIPS_ONLY, "--reference") if reference is not None else (_PAIRS_ONLY, "--data")
+    flags = {parameter.name: parameter.opts[-1] for parameter in context.command.params}
+    for name in other:
+        source = context.get_parameter_source(name)
+        if source is not None and source.name == "COMMANDLINE":
+            raise UsageError(f"{flags[name]} has no meaning with {here}.", hint="gan-audio evaluate --help lists the options of each mode")
+
+
+def _pairs(reference: Path, folders: list[Path], options: Any, output: Path | None) -> int:
+    from ..metrics.pair_report import evaluate_pairs, failures, pair_tables
+
+    report = evaluate_pairs(reference, folders, options, console.progress)
+    if output is not None:
+        _write(output, report)
+    if not console.wants_json():
+        for title, columns, rows in pair_tables(report):
+            console.table(title, columns, rows, to_stdout=True)
+    failed = failures(report)
+    for failure in failed[:_MOST_LISTED]:
+        what = "not compared" if failure["metric"] == "all" else failure["metric"]
+        console.warn(f"{failure['system']}: {failure['file']}: {what}: {failure['reason']}")
+    if len(failed) > _MOST_LISTED:
+        console.warn(f"{len(failed) - _MOST_LISTED} more have no value; -o report.json and --json list them all")
+    for note in report["notes"]:
+        console.say(f"note: {note}")
+    console.result(report)
+    if output is not None:
+        console.say(f"report: {output}")
+    return EXIT_FAILED if any(entry["unusable"] for entry in report["systems"]) else EXIT_OK
 
 
 def _talk(report: dict[str, Any]) -> None:
