@@ -301,11 +301,24 @@ def test_windows_that_halve_halve_every_sample(block: int, channels: int, batch:
     np.testing.assert_allclose(limited, 0.9 * audio, atol=1e-5)
 
 
-def test_windows_at_another_rate_keep_time_and_what_lies_above():
-    t = np.arange(48000) / 48000
-    low, high = np.sin(2 * np.pi * 1000 * t), 0.5 * np.sin(2 * np.pi * 15000 * t)
-    removed = run(windows(lambda some: 0 * some, 1, 48000), (low + high).astype(np.float32)[None], 4800)[0]
-    np.testing.assert_allclose(removed[4800:-4800], low[4800:-4800], atol=1e-3)
+@pytest.mark.parametrize("rate", [44100, 48000])
+@pytest.mark.parametrize("block", [999, 48000])
+def test_windows_at_another_rate_keep_time_and_turn_down_what_lies_above(rate: int, block: int):
+    """A model that leaves a quarter: of 1 kHz, of 6.5 kHz, from which the gain above its band is taken, and of 15 kHz."""
+    t = np.arange(rate) / rate
+    parts = [level * np.sin(2 * np.pi * f * t) for level, f in ((0.5, 1000), (0.1, 6500), (0.2, 15000))]
+    audio = sum(parts).astype(np.float32)[None]
+    removed = run(windows(lambda some: 0.25 * some, 1, rate), audio, block)
+    assert removed.shape == audio.shape
+    np.testing.assert_allclose(removed[0, 4800:-4800], 0.75 * audio[0, 4800:-4800], atol=2e-3)
+    spared = run(windows(lambda some: some, 1, rate), audio, block)
+    np.testing.assert_allclose(spared, 0, atol=2e-3)
+
+
+def test_blocks_do_not_change_what_windows_and_the_band_above_give():
+    audio = noise(2, 30_000)
+    whole = run(windows(lambda some: np.tanh(some), 2, 48000), audio)
+    np.testing.assert_allclose(run(windows(lambda some: np.tanh(some), 2, 48000), audio, 701), whole, atol=1e-5)
 
 
 def test_pre_emphasis_runs_through_the_windows():

@@ -6,7 +6,7 @@ import os
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, BinaryIO
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 
 import typer
 
@@ -153,7 +153,7 @@ def _files(inputs: list[Path], output: Path, model: Path | None, options: Option
 
 def _show(made: Plan, output: Path, options: Options) -> int:
     """What would be done."""
-    rows = []
+    rows: list[list[Any]] = []
     for job in made.jobs:
         there = job.target.exists() and not options.overwrite
         rows.append([job.name, job.target, "exists: skipped" if there else f"{job.container} {job.subtype}", round(job.seconds, 2)])

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 
@@ -17,8 +17,10 @@ from .. import __version__
 from ..data import audio_stream, pcm_stream
 from ..data.audio_file import AudioInfo
 from ..errors import AudioFileError, GanAudioError, UsageError
-from . import before_after, contact_sheet
 from .enhancers import STRENGTH_DB, Enhancer
+
+if TYPE_CHECKING:
+    from . import before_after
 
 BLOCK_SECONDS = 4.0  # read, enhanced and written at a time
 MOST_STRENGTH_DB = 100.0
@@ -366,12 +368,16 @@ def is_ours(path: Path) -> bool:
 
 
 def _strips(info: AudioInfo) -> tuple[before_after.Strip, before_after.Strip]:
+    from . import before_after  # with Pillow, which only pictures need
+
     if info.frames < 0:
         raise AudioFileError(info.path, "no picture can be drawn: its header does not say how long it is", hint="leave out --before-after")
     return before_after.Strip(info.frames, info.sample_rate), before_after.Strip(info.frames, info.sample_rate)
 
 
 def _draw(strips: tuple[before_after.Strip, before_after.Strip], job: Job, options: Options) -> None:
+    from . import before_after, contact_sheet
+
     for strip in strips:
         strip.finish()
     mixed = f", mix {options.mix:g}" if options.mix != 1 else ""

@@ -13,9 +13,6 @@ from typing import Any, Protocol
 import numpy as np
 
 from ..errors import RunError
-from ..families.registry import family_class
-from ..recipe_schema import FAMILIES
-from ..run_folder import RunFolder
 from .streaming import GainStream, Network
 from .window_stream import Call, WindowStream
 
@@ -234,6 +231,8 @@ def _model_file(path: Path) -> Path:
         )
     if not path.is_dir():
         return path
+    from ..run_folder import RunFolder
+
     run = RunFolder.load(path)
     file = run.model_file("generator")
     if not file.is_file():
@@ -266,6 +265,9 @@ def _model_class(file: Path) -> str:
 
 def _register(file: Path) -> None:
     """Imports the family whose layers the file holds: Keras finds a layer only after the module that registers it is loaded."""
+    from ..families.registry import family_class
+    from ..recipe_schema import FAMILIES
+
     importlib.import_module("gansynth_cli.families.enhancer")
     family = _read_config(file).get("config", {}).get("provenance", {}).get("family")
     if family in FAMILIES:

@@ -31,7 +31,7 @@ from ..errors import RunError
 
 _FRAMES = 256  # in one call of the network: 4 s at a hop of 16 ms; more gains no speed and costs memory
 _PASSBAND = 0.91  # of the narrower Nyquist frequency: where soxr's filter begins to fall
-_TOP_BAND = (0.7, 0.88)  # of the same: the band whose gain stands for what lies above it
+TOP_BAND = (0.7, 0.88)  # of the same: the band whose gain stands for what lies above it
 _MEMORY = 0.98  # of the channels' correlation a frame: with hops of 16 ms half is forgotten after 0.55 s
 
 
@@ -97,9 +97,9 @@ class FrameGrid:
         place = np.minimum(bins * fft / network_rate, self.network_bins - 1)
         self._below = np.minimum(place.astype(int), self.network_bins - 2)
         self._share = (place - self._below).astype(np.float32)
-        low, high = (np.searchsorted(frequencies, share * edge) for share in _TOP_BAND)
+        low, high = (np.searchsorted(frequencies, share * edge) for share in TOP_BAND)
         self._top = slice(int(low), max(int(high), int(low) + 1))
-        above = np.clip((bins / edge - _TOP_BAND[1]) / (_PASSBAND - _TOP_BAND[1]), 0, 1).astype(np.float32)
+        above = np.clip((bins / edge - TOP_BAND[1]) / (_PASSBAND - TOP_BAND[1]), 0, 1).astype(np.float32)
         self._above = None if self._same else above
 
     def starts(self, first: int, count: int) -> np.ndarray:

@@ -5,7 +5,8 @@ the periodic Hann window, whose shifts by half a window add up to 1. Pre-emphasi
 cut and after they are joined, so no window starts it anew.
 
 At another sample rate than the model's the sound is resampled (soxr, whose streams are aligned to the sample), and the difference that
-the model makes is resampled back and taken away: what lies above the model's band, and what the model leaves alone, passes untouched.
+the model makes is resampled back and taken away, so what the model leaves alone passes untouched. What lies above its band is kept and
+attenuated as the top of the band is (`band_above`).
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import numpy as np
 import soxr
 
 from ..errors import RunError
+from .band_above import BandAbove
 
 Call = Callable[[np.ndarray], np.ndarray]  # float32 [batch, window] -> the same
 
@@ -57,6 +59,8 @@ class WindowStream:
         self._emphasis, self._floor = pre_emphasis, floor
         self._down = _Resampler(model_rate, sample_rate, channels, to_model=True)
         self._up = _Resampler(model_rate, sample_rate, channels, to_model=False)
+        self._above = BandAbove(channels, model_rate, sample_rate) if sample_rate > model_rate else None
+        self._low = self._high = np.zeros((channels, 0), np.float32)  # to be taken away in the band and above it: one may be ahead
         self._step = batch // math.gcd(batch, channels)  # windows a channel that fill calls to the brim
         self.latency = -(-(window + (self._step - 1) * hop) * sample_rate // model_rate)
         rounds = window // hop
@@ -73,19 +77,31 @@ class WindowStream:
 
     def process(self, audio: np.ndarray) -> np.ndarray:
         """float32 [channels, n] -> what is to be taken away from the samples after those given before: float32 [channels, m]."""
+        audio = np.asarray(audio, np.float32)
         self._received += audio.shape[1]
-        return self._out(self._up(self._work(self._down(np.asarray(audio, np.float32)))))
+        low = self._up(self._work(self._down(audio)))
+        return self._out(low, self._above.process(audio) if self._above else None)
 
     def finish(self) -> np.ndarray:
         """The rest, so that as many samples are given as were received. The stream is used up."""
         rest = self._work(self._down(np.zeros((self.channels, 0), np.float32), last=True))
         missing = self._dry.shape[1]
         tail = self._windows(np.zeros((self.channels, missing + self._size), np.float32), flush=True)[:, :missing]
-        removed = self._up(np.concatenate([rest, tail], axis=1), last=True)
-        missing = self._received - self._given
-        return self._out(np.pad(removed[:, :missing], [(0, 0), (0, max(0, missing - removed.shape[1]))]))
+        low = self._up(np.concatenate([rest, tail], axis=1), last=True)
+        # Resampled there and back the length may differ by a sample or two.
+        missing = self._received - self._given - self._low.shape[1]
+        low = np.pad(low[:, : max(0, missing)], [(0, 0), (0, max(0, missing - low.shape[1]))])
+        return self._out(low, self._above.finish() if self._above else None)
 
-    def _out(self, removed: np.ndarray) -> np.ndarray:
+    def _out(self, low: np.ndarray, high: np.ndarray | None) -> np.ndarray:
+        removed = low
+        if high is not None:
+            self._low, self._high = np.concatenate([self._low, low], axis=1), np.concatenate([self._high, high], axis=1)
+            n = min(self._low.shape[1], self._high.shape[1])
+            removed = self._low[:, :n] + self._high[:, :n]
+            self._low, self._high = self._low[:, n:], self._high[:, n:]
+        # Resampled there and back the last samples may be too many by one or two.
+        removed = removed[:, : self._received - self._given]
         self._given += removed.shape[1]
         return removed * np.float32(1 - self._floor)
 
@@ -120,9 +136,10 @@ class WindowStream:
         self._skip -= skipped
         enhanced = whole[:, skipped:]
         n = min(enhanced.shape[1], self._dry.shape[1])
-        removed = self._dry[:, :n] - enhanced[:, :n]
-        self._dry = self._dry[:, n:]
-        return removed
+        dry, self._dry = self._dry[:, :n], self._dry[:, n:]
+        if self._above:
+            self._above.hear(dry, enhanced[:, :n])
+        return dry - enhanced[:, :n]
 
     def _run(self, windows: np.ndarray) -> np.ndarray:
         outputs = np.empty(windows.shape, np.float32)

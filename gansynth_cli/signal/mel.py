@@ -12,7 +12,6 @@ from functools import cached_property
 from typing import Literal
 
 import numpy as np
-from scipy import fft as scipy_fft
 
 MelScale = Literal["htk", "slaney"]
 MelNorm = Literal["none", "area"]
@@ -145,5 +144,7 @@ class LogMel:
         missing = self.padded_samples - clips.shape[-1]
         clips = np.pad(clips, [(0, 0)] * (clips.ndim - 1) + [(0, missing)])
         framed = np.lib.stride_tricks.sliding_window_view(clips, self.window, axis=-1)[..., :: self.hop, :]
+        from scipy import fft as scipy_fft  # late: it takes a quarter of a second to import, which `enhance` need not wait for
+
         spectrum = np.abs(scipy_fft.rfft(framed * self.hann, self.fft, axis=-1))
         return np.log(spectrum @ self.matrix + np.float32(self.offset)).astype(np.float32)
