@@ -99,6 +99,17 @@ def test_a_failure_leaves_nothing(tmp_path: Path):
     assert not list(tmp_path.iterdir())
 
 
+def test_what_a_kill_left_is_removed_and_what_is_being_written_is_not(tmp_path: Path):
+    (tmp_path / ".0123456789ab.writing").write_bytes(b"half a file")
+    (tmp_path / ".notes.writing").write_bytes(b"of somebody else")
+    with audio_stream.Writer(tmp_path / "a.wav", 8000, 1) as out:
+        out.write(sound(500, 1))
+        assert audio_stream.remove_unfinished(tmp_path) == 1
+        assert len(list(tmp_path.iterdir())) == 2
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".notes.writing", "a.wav"]
+    assert audio_stream.remove_unfinished(tmp_path / "nowhere") == 0
+
+
 def test_what_exists_is_kept(tmp_path: Path):
     path = write_wav(tmp_path / "a.wav", np.ones(10))
     before = path.read_bytes()

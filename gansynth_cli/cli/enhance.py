@@ -53,7 +53,7 @@ def command(
         bool, typer.Option("--keep-noise", help="Write what was removed too, as NAME.noise.SUFFIX.", rich_help_panel=_WHAT)
     ] = False,
     before_after: Annotated[
-        bool, typer.Option("--before-after", help="Draw both spectrograms, as NAME.before-after.png.", rich_help_panel=_WHAT)
+        bool, typer.Option("--before-after", help="Draw both spectrograms, as NAME.SUFFIX.before-after.png.", rich_help_panel=_WHAT)
     ] = False,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace outputs that exist; by default they are skipped.", rich_help_panel=_WHAT)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
+import re
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -16,6 +17,12 @@ import soundfile
 from ..errors import AudioFileError, UsageError
 from .audio_file import BLOCK, CONTAINERS, LOSSY, AudioInfo, as_integers, decode, opened, probe
 
+try:
+    import fcntl
+except ImportError:  # Windows: what a kill left is not told from what is being written, and stays
+    fcntl = None  # type: ignore[assignment]
+
+_UNFINISHED = re.compile(r"\.[0-9a-f]{12}\.writing")
 _LARGEST_WAV = (1 << 32) - (1 << 16)  # bytes of samples: the sizes in a WAV's header have 32 bits. Beyond that it becomes an RF64
 _STEPPED = frozenset({"PCM_S8", "PCM_U8", "PCM_16", "PCM_24", "PCM_32"})
 _ENCODER_OPTIONS = "bitrate_mode" in inspect.signature(soundfile.SoundFile.__init__).parameters  # soundfile 0.13
@@ -135,7 +142,7 @@ class Writer:
         self.container, self.subtype = "RF64" if large else container, subtype
         self.frames = self.clipped = 0
         self._bitrate, self._overwrite, self._finished = bitrate, overwrite, False
-        self._temporary = self.path.parent / f".{uuid.uuid4().hex[:12]}.partial"
+        self._temporary = self.path.parent / f".{uuid.uuid4().hex[:12]}.writing"
 
     def __enter__(self) -> Self:
         if self.path.exists() and not self._overwrite:
@@ -144,6 +151,9 @@ class Writer:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             # Through a descriptor of our own: it takes every file name, and can be asked what became of the bytes.
             self._file = self._temporary.open("xb+", buffering=0)
+            if fcntl is not None:
+                with suppress(OSError):  # a file system without locks
+                    fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # ends with this process, however that ends
             self._sound = soundfile.SoundFile(
                 self._file.fileno(),
                 "w",
@@ -229,6 +239,20 @@ class Writer:
             self._file.close()
         with suppress(OSError):
             self._temporary.unlink(missing_ok=True)
+
+
+def remove_unfinished(folder: Path) -> int:
+    """Deletes what killed processes left unfinished in a folder, and tells how many files that were. Those of living ones stay."""
+    removed = 0
+    if fcntl is None or not folder.is_dir():
+        return removed
+    for path in folder.iterdir():
+        if _UNFINISHED.fullmatch(path.name):
+            with suppress(OSError), path.open("rb") as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                path.unlink()
+                removed += 1
+    return removed
 
 
 def output_format(info: AudioInfo) -> tuple[str, str, str]:

@@ -88,7 +88,7 @@ class Job:
 
     @property
     def picture(self) -> Path:
-        return self.target.with_name(f"{self.target.stem}.before-after.png")
+        return self.target.with_name(f"{self.target.name}.before-after.png")
 
     def outputs(self, options: Options) -> list[Path]:
         """The files that are written, the most important last."""

@@ -131,6 +131,8 @@ def enhance_jobs(
     Raises:
         KeyboardInterrupt: Ctrl-C. What was whole is there, nothing else.
     """
+    for folder in {job.target.parent for job in jobs}:
+        audio_stream.remove_unfinished(folder)
     workers = min(workers, len(jobs))
     if workers <= 1 or sum(job.seconds for job in jobs) < _POOL_SECONDS:
         outcomes = []

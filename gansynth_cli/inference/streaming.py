@@ -271,7 +271,8 @@ class GainStream:
         framed = self._audio[:, np.minimum(index, self._audio.shape[1] - 1)] * window
         spectrum = np.fft.rfft(framed).astype(np.complex64, copy=False)
         seen = grid.network_spectrum(framed, spectrum, starts, first)
-        gain, self._state = self.network.run(self._shared(seen) if self._shared else seen, self._state)
+        with np.errstate(all="ignore"):  # what is far beyond full scale may overflow: that is told below
+            gain, self._state = self.network.run(self._shared(seen) if self._shared else seen, self._state)
         if not np.isfinite(gain).all():
             raise RunError("The model gives NaN or infinite gains.", hint="the recording is far beyond full scale, or the model is broken")
         away = np.fft.irfft((1 - grid.spread(limit(gain, self.floor))) * spectrum, grid.size).astype(np.float32, copy=False) * window
