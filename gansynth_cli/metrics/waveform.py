@@ -110,7 +110,8 @@ def segmental_snr(reference: np.ndarray, estimate: np.ndarray, sample_rate: int)
     """Segmental SNR, dB: the mean over frames of the frame's SNR, each limited to [-10, 35]. Hansen and Pellom 1998.
 
     Frames of 30 ms with a Hann window, a quarter apart, as in the composite measures. Pauses count: an input whose noise
-    stays in the pauses has frames at -10 dB. Range [-10, 35]; higher is better; depends on the scale of the estimate.
+    stays in the pauses has frames at -10 dB. So have, as in the published programs, frames of digital silence in the reference,
+    even where the estimate is silent too. Range [-10, 35]; higher is better; depends on the scale of the estimate.
 
     Raises:
         MetricError: As `as_pair`, or shorter than two frames. (A silent estimate has 0 dB everywhere.)
