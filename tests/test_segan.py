@@ -509,6 +509,15 @@ def test_training_shows_noisy_clean_and_enhanced(tmp_path):
     assert trainer.learner.parameter_counts()["critic"] == parameters(family)[1]
 
 
+@pytest.mark.parametrize("precision", ["mixed_bfloat16"])
+def test_mixed_precision_steps(precision):
+    recipe = make_recipe(training={"precision": precision})
+    learner = Learner(recipe, lambda: SEGAN(recipe, DatasetInfo("x", 8000, 1, WINDOW, [], {})), Devices())
+    learner.family.begin(PairSource())
+    assert np.isfinite(learner.step(0, [make_pairs()]).values).all()
+    assert {v.dtype for v in learner.averaged["generator"].weights} == {"float32"}
+
+
 def test_data_without_pairs_is_refused(tmp_path):
     family = make_family()
     with pytest.raises(DatasetError, match="no pairs") as failure:
@@ -533,6 +542,9 @@ def test_the_tiny_recipe_from_recordings_to_a_model(tmp_path, monkeypatch, capsy
     assert model.provenance["step"] == 2
     clean, _ = soundfile.read(next((run / "samples").rglob("00-clean.wav")))
     assert len(clean) == model.window == 2048
+    write_wav(tmp_path / "noisy.wav", np.random.default_rng(3).normal(0, 0.1, 5001))
+    assert main(["enhance", "noisy.wav", "-o", "clean", "--model", str(run)]) == 0
+    assert soundfile.info("clean/noisy.wav").frames == 5001
     assert main(["generate", str(run), "-n", "1", "-o", "clips"]) == 1
     assert "WindowEnhancer, not a generator" in capsys.readouterr().err
 
