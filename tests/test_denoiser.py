@@ -1,0 +1,371 @@
+"""The denoisers: networks, their two executions, losses, phases, and the way from a recipe to a model file."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from gansynth_cli.data.dataset_info import DatasetInfo
+from gansynth_cli.errors import RecipeError, RunError
+from gansynth_cli.families.denoiser import Denoiser, limited_si_snr_loss
+from gansynth_cli.families.denoiser_networks import make_network
+from gansynth_cli.families.frame_denoiser import FrameDenoiser
+from gansynth_cli.inference.frame_network import FrameNetwork
+from gansynth_cli.layers.recurrent import gru_sequence
+from gansynth_cli.recipe import load_recipe
+from gansynth_cli.training.learner import Learner
+from gansynth_cli.training.strategy import Devices
+
+from .conftest import write_wav
+
+INFO = DatasetInfo("noisy", 8000, 1, 4096, [], {})
+SMALL = {
+    "gru": {"mel_bands": 8, "width": 8, "layers": 2, "mask": "complex", "max_gain": 2.0},
+    "real": {"mel_bands": 8, "width": 8, "layers": 1, "mask": "real", "max_gain": 2.0},
+    "bands": {"segments": [[8, 2], [24, 4]], "channels": 4, "blocks": 2, "shared_blocks": 1, "context": 6, "max_gain": 1.5},
+    "no context": {"segments": [[16, 2], [16, 16]], "channels": 4, "blocks": 1, "shared_blocks": 1, "context": 0, "max_gain": 1.5},
+}
+KINDS = {"gru": "gru", "real": "gru", "bands": "bands", "no context": "bands"}
+
+
+def denoiser(name: str, spread: float = 0.3) -> FrameDenoiser:
+    """A small model with random weights everywhere, so that no part of it can be left out unseen."""
+    model = FrameDenoiser(KINDS[name], 8000, 64, 32, SMALL[name])
+    rng = np.random.default_rng(3)
+    for variable in model.trainable_variables:
+        variable.assign(np.asarray(variable) + spread * rng.standard_normal(variable.shape))
+    return model
+
+
+def spectra(rows: int, frames: int, seed: int = 0) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    return (rng.standard_normal((rows, frames, 33)) + 1j * rng.standard_normal((rows, frames, 33))).astype(np.complex64)
+
+
+def family(*settings: str, network: str = "bands") -> Denoiser:
+    return Denoiser(load_recipe("denoiser/tiny", [f"model.network={network}", *settings]), INFO)
+
+
+def batch(clips: int = 4, samples: int = 2048, seed: int = 1) -> dict[str, tf.Tensor]:
+    rng = np.random.default_rng(seed)
+    clean = 0.2 * np.sin(np.arange(samples) * rng.uniform(0.1, 0.6, (clips, 1)))[..., None]
+    noisy = clean + 0.1 * rng.standard_normal(clean.shape)
+    return {name: tf.constant(value, tf.float32) for name, value in (("clean", clean), ("noisy", noisy), ("audio", clean))}
+
+
+# The recurrent unit.
+
+
+def test_gru_sequence_is_keras_gru_with_its_gradients():
+    rng = np.random.default_rng(0)
+    x = tf.constant(rng.standard_normal((3, 7, 4)), tf.float32)
+    layer = keras.layers.GRU(5, return_sequences=True, reset_after=True, bias_initializer="normal")
+    first = tf.constant(rng.standard_normal((3, 5)), tf.float32)
+    layer(x, initial_state=first)
+    kernel, recurrent, bias = (v.value for v in layer.weights)
+
+    with tf.GradientTape() as tape:
+        tape.watch([x, first])
+        wanted = layer(x, initial_state=first)
+        loss = tf.reduce_sum(wanted * tf.sin(wanted))
+    reference = tape.gradient(loss, [x, first, recurrent, bias])
+    with tf.GradientTape() as tape:
+        tape.watch([x, first])
+        inputs = tf.transpose(x, [1, 0, 2]) @ kernel + bias[0] + tf.concat([bias[1, :10], tf.zeros(5)], 0)
+        got = tf.transpose(gru_sequence(inputs, recurrent, bias[1, 10:], first), [1, 0, 2])
+        loss = tf.reduce_sum(got * tf.sin(got))
+    gradients = tape.gradient(loss, [x, first, recurrent, bias])
+
+    np.testing.assert_allclose(got, wanted, atol=1e-6)
+    for g, r in zip(gradients, reference, strict=True):
+        np.testing.assert_allclose(g, r, atol=1e-5)
+
+
+def test_gru_sequence_takes_lengths_that_are_known_only_when_running():
+    rng = np.random.default_rng(0)
+    kernel, bias = tf.constant(rng.standard_normal((2, 6)), tf.float32), tf.zeros(2)
+
+    @tf.function(input_signature=[tf.TensorSpec([None, None, 6]), tf.TensorSpec([None, 2])])
+    def run(inputs, state):
+        return gru_sequence(inputs, kernel, bias, state)
+
+    x = tf.constant(rng.standard_normal((5, 3, 6)), tf.float32)
+    np.testing.assert_allclose(run(x, tf.zeros([3, 2])), gru_sequence(x, kernel, bias, tf.zeros([3, 2])), atol=1e-6)
+
+
+# The networks and their two executions.
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_numpy_runs_what_tensorflow_trains(name, tmp_path):
+    model, x = denoiser(name), spectra(3, 70)
+    model.provenance = {"recipe": "a/b"}
+    model.save(tmp_path / "model.keras")
+    network = FrameNetwork.load(tmp_path / "model.keras")
+    wanted, states = model(tf.constant(x))
+    gain, state = network.run(x, network.initial_state(3))
+    assert gain.shape == x.shape
+    assert gain.dtype == (np.float32 if name == "real" else np.complex64)
+    np.testing.assert_allclose(gain, wanted, atol=1e-5)
+    for ours, theirs in zip(state, states, strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-5)
+    assert (network.sample_rate, network.fft, network.hop, network.bins) == (8000, 64, 32, 33)
+    assert network.provenance == {"recipe": "a/b"}
+    assert len(network.sha256) == 64
+    reloaded = keras.saving.load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(reloaded(tf.constant(x))[0], wanted)
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_cuts_do_not_matter_and_rows_are_independent(name, tmp_path):
+    denoiser(name).save(tmp_path / "model.keras")
+    network, x = FrameNetwork.load(tmp_path / "model.keras"), spectra(2, 150)
+    before = network.initial_state(2)
+    whole, _ = network.run(x, before)
+    assert all(not part.any() for part in before)
+    state, parts = before, []
+    for part in np.split(x, [0, 1, 2, 40, 129, 150], axis=1):
+        gain, state = network.run(part, state)
+        parts.append(gain)
+    np.testing.assert_allclose(np.concatenate(parts, axis=1), whole, atol=1e-5)
+    alone, _ = network.run(x[1:], network.initial_state(1))
+    np.testing.assert_allclose(alone, whole[1:], atol=1e-5)
+    assert np.abs(whole[0] - whole[1]).max() > 1e-2
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_no_frame_sees_a_later_one(name):
+    model, x = denoiser(name), spectra(1, 12)
+    changed = x.copy()
+    changed[:, 7:] *= 3.0
+    before, after = model(tf.constant(x))[0].numpy(), model(tf.constant(changed))[0].numpy()
+    np.testing.assert_array_equal(before[:, :7], after[:, :7])
+    assert np.abs(before[:, 7:] - after[:, 7:]).max() > 1e-3
+
+
+@pytest.mark.parametrize("name", ["gru", "bands"])
+def test_gains_are_bounded(name):
+    gain = np.abs(denoiser(name, spread=20.0)(tf.constant(spectra(1, 20)))[0].numpy())
+    assert 0.9 * SMALL[name]["max_gain"] < gain.max() < SMALL[name]["max_gain"] + 1e-4
+
+
+def test_every_weight_matters():
+    """A weight that no output depends on would be stored and trained for nothing."""
+    for name in SMALL:
+        model = denoiser(name)
+        with tf.GradientTape() as tape:
+            gain, _ = model(tf.constant(spectra(1, 8)))
+            loss = tf.reduce_sum(tf.square(tf.math.real(gain)) + tf.math.imag(gain))
+        for variable, g in zip(model.trainable_variables, tape.gradient(loss, [v.value for v in model.trainable_variables]), strict=True):
+            assert np.abs(g).max() > 0, (name, variable.path)
+
+
+def test_the_bands_cover_the_spectrum_in_order():
+    network = make_network({"network": "bands", "fft": 64, "options": SMALL["bands"]})
+    assert network.bands == 4 + 6
+    model = denoiser("bands")
+    for variable_name, variable in model.table.items():
+        if variable_name.startswith(("block", "decoder", "mask")):
+            variable.assign(np.zeros(variable.shape))
+    for index, value in enumerate((1.0, -1.0)):  # each segment says its own gain
+        model.table[f"mask{index}/bias"].assign(np.tile([value, 0.0], SMALL["bands"]["segments"][index][1]))
+    gain = model(tf.constant(spectra(1, 2)))[0].numpy()[0, 0]
+    assert (gain[:8].real > 1.2).all()
+    np.testing.assert_allclose(gain[8:], 0.0, atol=1e-6)
+
+
+def test_weights_stored_in_half_the_bytes(tmp_path):
+    model, x = denoiser("bands"), spectra(1, 60)
+    model.stored_as = "float16"
+    model.save(tmp_path / "model.keras")
+    network = FrameNetwork.load(tmp_path / "model.keras")
+    gain, _ = network.run(x, network.initial_state(1))
+    np.testing.assert_allclose(gain, model(tf.constant(x))[0], atol=1e-2)
+    reloaded = keras.saving.load_model(tmp_path / "model.keras")
+    np.testing.assert_allclose(gain, reloaded(tf.constant(x))[0], atol=1e-5)
+
+
+def test_the_runtime_does_not_load_tensorflow():
+    code = "import sys, gansynth_cli.inference.frame_network; sys.exit('tensorflow' in sys.modules or 'keras' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_files_that_are_no_denoiser(tmp_path):
+    with pytest.raises(RunError, match="cannot be read"):
+        FrameNetwork.load(tmp_path / "none.keras")
+    (tmp_path / "text.keras").write_text("hello")
+    with pytest.raises(RunError, match="not a saved Keras model"):
+        FrameNetwork.load(tmp_path / "text.keras")
+    keras.Sequential([keras.Input((2,)), keras.layers.Dense(2)]).save(tmp_path / "other.keras")
+    with pytest.raises(RunError, match="expected a FrameDenoiser"):
+        FrameNetwork.load(tmp_path / "other.keras")
+    model = denoiser("gru")
+    del model.table["out/bias"]
+    model.save(tmp_path / "part.keras")
+    with pytest.raises(RunError, match=r"damaged.*out/bias"):
+        FrameNetwork.load(tmp_path / "part.keras")
+
+
+# The family.
+
+
+@pytest.mark.parametrize("samples", [2048, 2047, 100])
+def test_a_gain_of_one_gives_the_recording_back(samples):
+    """The transform is exact to the last sample, and aligned."""
+    made = family()
+    for name, variable in made.networks["generator"].table.items():
+        if name.startswith("mask"):
+            variable.assign(np.zeros(variable.shape))
+    audio = batch(samples=samples)["noisy"][..., 0]
+    np.testing.assert_allclose(made.enhance(audio), audio, atol=1e-5)
+
+
+def test_the_family_hears_what_the_runtime_makes(tmp_path):
+    """Training and use agree on the transform: frame t covers the samples [t hop - (fft - hop), t hop + hop)."""
+    made = family()
+    rng = np.random.default_rng(4)
+    for variable in made.networks["generator"].trainable_variables:
+        variable.assign(np.asarray(variable) + 0.2 * rng.standard_normal(variable.shape))
+    made.inference_model(made.networks).save(tmp_path / "model.keras")
+    network = FrameNetwork.load(tmp_path / "model.keras")
+    audio = batch(clips=1)["noisy"].numpy()[:, :, 0]
+    fft, hop = network.fft, network.hop
+    window = np.sqrt(0.5 - 0.5 * np.cos(2 * np.pi * np.arange(fft) / fft))
+    padded = np.pad(audio, [(0, 0), (fft - hop, fft)])
+    frames = [np.fft.rfft(padded[:, t * hop : t * hop + fft] * window) for t in range(audio.shape[1] // hop + 1)]
+    gain, _ = network.run(np.stack(frames, axis=1).astype(np.complex64), network.initial_state(1))
+    made_here = np.zeros_like(padded)
+    for t, frame in enumerate(frames):
+        made_here[:, t * hop : t * hop + fft] += np.fft.irfft(frame * gain[:, t]) * window
+    np.testing.assert_allclose(made.enhance(tf.constant(audio)), made_here[:, fft - hop :][:, : audio.shape[1]], atol=1e-5)
+
+
+@pytest.mark.parametrize("network", ["gru", "bands"])
+def test_noise_alone_and_silence_give_finite_gradients(network):
+    made = family("losses.waveform_l1=1.0", "losses.stft=0.1", network=network)
+    mixtures = batch()
+    noise_only = {**mixtures, "clean": tf.zeros_like(mixtures["clean"])}
+    silence = {name: tf.zeros_like(value) for name, value in mixtures.items()}
+    variables = [v.value for v in made.networks["generator"].trainable_variables]
+    for given in (noise_only, silence):
+        with tf.GradientTape() as tape:
+            tape.watch(variables)
+            losses = made.generator_losses(given, None)
+            total = tf.add_n(list(losses.values()))
+        assert losses["si_snr"] == 0
+        assert np.isfinite(total)
+        gradients = tape.gradient(total, variables)
+        assert all(np.isfinite(g).all() for g in gradients)
+    # What noise alone teaches: less of it is better.
+    loss = lambda factor: made.reconstruction(factor * mixtures["noisy"][..., 0], noise_only["clean"][..., 0])["magnitude"]
+    assert loss(0.1) < 0.5 * loss(1.0)
+
+
+def test_levels_do_not_matter_to_the_losses():
+    made, mixtures = family(), batch()
+    clean, noisy = mixtures["clean"], mixtures["noisy"]
+    _, levelled, scale = made.levelled({"clean": clean, "noisy": noisy})
+    _, quiet, quiet_scale = made.levelled({"clean": 0.1 * clean, "noisy": 0.1 * noisy})
+    np.testing.assert_allclose(quiet * quiet_scale, levelled * scale, rtol=1e-2)
+
+
+def test_limited_si_snr():
+    rng = np.random.default_rng(0)
+    target = tf.constant(rng.standard_normal((2, 4000)), tf.float32)
+    noise = tf.constant(rng.standard_normal((2, 4000)), tf.float32)
+    assert float(limited_si_snr_loss(target + 0.1 * noise, target, 60.0)) == pytest.approx(-20.0, abs=0.2)
+    assert float(limited_si_snr_loss(3.0 * (target + 0.1 * noise), target, 60.0)) == pytest.approx(-20.0, abs=0.2)
+    assert float(limited_si_snr_loss(target, target, 30.0)) == pytest.approx(-30.0, abs=0.01)
+    assert limited_si_snr_loss(noise, tf.zeros_like(target), 30.0) == 0
+
+
+def test_the_critic_starts_late_and_each_phase_moves_its_own_network():
+    recipe = load_recipe("denoiser/tiny", ["adversarial.critic_start=2"])
+    learner = Learner(recipe, lambda: Denoiser(recipe, INFO), Devices(), total_steps=4)
+    assert [phase.name for phase in learner.active_phases(1)] == ["generator_alone"]
+    assert [phase.name for phase in learner.active_phases(2)] == ["critic", "generator"]
+    copy = lambda: {name: [np.asarray(w) for w in net.trainable_weights] for name, net in learner.family.networks.items()}
+    before = copy()
+    result = learner.step(0, [batch()])
+    after = copy()
+    assert all((a == b).all() for a, b in zip(before["critic"], after["critic"], strict=True))
+    assert all((a != b).any() for a, b in zip(before["generator"], after["generator"], strict=True))
+    assert not any("adversarial" in name for name in result.names)
+    result = learner.step(2, [batch()])
+    assert {"critic/adversarial", "generator/adversarial", "generator/feature_matching", "generator/complex"} <= set(result.names)
+    assert np.isfinite(result.values).all()
+    assert any((a != b).any() for a, b in zip(after["critic"], copy()["critic"], strict=True))
+
+
+def test_without_an_adversarial_weight_there_is_no_critic():
+    made = family("losses.adversarial=0.0", "losses.feature_matching=0.0")
+    assert set(made.networks) == {"generator"}
+    assert [phase.name for phase in made.phases()] == ["generator"]
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("model.fft=66", "multiple of 4"),
+        ("model.segments=[[8,2],[20,4]]", "cover 28 bins; expected model.fft / 2 = 32"),
+        ("model.segments=[[8,3],[24,4]]", "even width"),
+        ("model.shared_blocks=2", "0 to model.blocks"),
+        ("data.channels=2", "mono"),
+        ("data.clip_samples=128", "at least 4 times"),
+    ],
+)
+def test_impossible_sizes(setting, message):
+    with pytest.raises(RecipeError, match=message):
+        family(setting)
+
+
+def test_a_recipe_without_a_comparison():
+    zero = [f"losses.{name}=0.0" for name in ("complex", "magnitude", "si_snr", "waveform_l1", "stft")]
+    with pytest.raises(RecipeError, match="compares with the clean clip"):
+        family(*zero)
+
+
+@pytest.fixture(scope="module")
+def noisy_dataset(tmp_path_factory) -> Path:
+    from gansynth_cli.cli.app import main
+
+    root, rng = tmp_path_factory.mktemp("noisy"), np.random.default_rng(0)
+    for index in range(10):
+        voiced = np.sin(np.arange(6000) * rng.uniform(0.1, 0.4)) * (np.sin(np.arange(6000) / 500) > 0)
+        write_wav(root / "speech" / f"s{index}.wav", 0.3 * voiced)
+        write_wav(root / "noise" / f"n{index}.wav", 0.1 * rng.standard_normal(6000))
+    command = ["prepare", str(root / "speech"), "--noise", str(root / "noise"), "-o", str(root / "data")]
+    assert main([*command, "--sample-rate", "8000", "--clip-samples", "4096", "--validation", "0.2"]) == 0
+    return root / "data"
+
+
+def test_train_by_command(noisy_dataset, tmp_path):
+    from gansynth_cli.cli.app import main
+
+    run = tmp_path / "run"
+    assert main(["train", "--recipe", "denoiser/tiny", "--data", str(noisy_dataset), "--run", str(run)]) == 0
+    network = FrameNetwork.load(run / "model" / "generator.keras")
+    assert network.provenance["recipe"] == "denoiser/tiny"
+    assert network.provenance["step"] == 4
+    assert (run / "samples" / "4" / "00-noisy.wav").is_file() or list((run / "samples").rglob("00-noisy.wav"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("network", ["gru", "bands"])
+def test_one_batch_can_be_learnt(network):
+    settings = ["losses.adversarial=0.0", "losses.feature_matching=0.0", f"model.network={network}", "model.width=32"]
+    recipe = load_recipe("denoiser/tiny", [*settings, "optimizers.generator.learning_rate=0.005", "training.ema=0.0"])
+    learner = Learner(recipe, lambda: Denoiser(recipe, INFO), Devices(), total_steps=300)
+    mixtures = batch()
+    for step in range(300):
+        learner.step(step, [mixtures])
+    clean, noisy = mixtures["clean"][..., 0], mixtures["noisy"][..., 0]
+    before = -limited_si_snr_loss(noisy, clean, 60.0)
+    after = -limited_si_snr_loss(learner.family.enhance(noisy), clean, 60.0)
+    assert after > before + 8.0, (float(before), float(after))
