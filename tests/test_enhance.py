@@ -476,6 +476,15 @@ def test_loud_outputs_are_clipped_and_counted(tmp_path: Path, capsys, monkeypatc
     assert "a.wav" in err
 
 
+def test_noise_that_does_not_fit_is_counted(tmp_path: Path, capsys, monkeypatch):
+    """A gain of -0.2 takes away 1.2 times the input, which 16 bits cannot hold where the input is loud."""
+    use(monkeypatch, constant(-0.2 + 0j))
+    write_wav(tmp_path / "rec" / "a.wav", np.full(1000, 0.9), 16000)
+    code, out, _ = run([tmp_path / "rec", "-o", tmp_path / "out", "--keep-noise", "--strength", 100, "--json"], capsys)
+    assert code == 0
+    assert "1000 samples of a.noise.wav clipped" in json.loads(out)["files"][0]["note"]
+
+
 def test_before_after_pictures(model: Path, tmp_path: Path, capsys):
     write_wav(tmp_path / "rec" / "a.wav", voice(1.0, 44100, 2), 44100)
     write_wav(tmp_path / "rec" / "short.wav", voice(0.001), 16000)

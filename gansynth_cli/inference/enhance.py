@@ -238,7 +238,9 @@ def enhance_file(
         if not _must_do(job, options):
             return Outcome(job.name, "skipped", output=job.target, audio_seconds=job.seconds)
         with audio_stream.open_reader(job.source) as reader:
-            passed, outcome.clipped = _enhance_reader(reader, job, enhancer, options, on_audio, stop)
+            passed, outcome.clipped, lost = _enhance_reader(reader, job, enhancer, options, on_audio, stop)
+        if lost:
+            outcome.note = "; ".join(filter(None, [job.note, f"{lost} samples of {job.noise.name} clipped: it does not add up there"]))
         outcome.audio_seconds = passed.frames / reader.info.sample_rate
         if passed.peak == 0:
             outcome.status, outcome.reason = "silent", "every sample is 0: nothing to enhance, the output is silent too"
@@ -281,7 +283,8 @@ def _enhance_reader(
     options: Options,
     on_audio: Callable[[float], None],
     stop: Callable[[], bool],
-) -> tuple[Passed, int]:
+) -> tuple[Passed, int, int]:
+    """What passed, and the samples that were clipped in the output and in the noise."""
     info = reader.info
     with ExitStack() as files:
         sink = files.enter_context(_writer(job.target, job, reader, enhancer, options, options.overwrite))
@@ -313,7 +316,7 @@ def _enhance_reader(
         reader.check_unchanged()
         if strips:
             _draw(strips, job, options)
-    return passed, sink.clipped
+    return passed, sink.clipped, noise.clipped if noise is not None else 0
 
 
 def block_frames(sample_rate: int) -> int:
