@@ -162,6 +162,15 @@ class ComparedPreviews(Protocol):
         ...
 
 
+@runtime_checkable
+class MeasuredPreviews(Protocol):
+    """A family that knows figures of its previews beyond those of any generator."""
+
+    def preview_figures(self, clips: np.ndarray) -> Mapping[str, float]:
+        """`preview/...` figures of the clips that `preview` has just given, all of them: logged, and good for `training.best_metric`."""
+        ...
+
+
 @keras.saving.register_keras_serializable(package="gan_audio")
 class AudioGenerator(keras.Model):
     """A generator that needs nothing beside itself: latent (and label) in, audio out. Saved as `model/generator.keras`.

@@ -131,6 +131,11 @@ def fold_normalization(model: keras.Model) -> keras.Model:
     return folded
 
 
+def is_normalized(model: keras.Model) -> bool:
+    """Whether a functional model has a layer that `fold_normalization` would replace."""
+    return any(isinstance(layer, _ReparametrizedKernel) for layer in model.layers)
+
+
 def _energy(kernel: tf.Tensor) -> tf.Tensor:
     """[last axis]: the squared norm of each slice."""
     return tf.reduce_sum(tf.square(kernel), axis=list(range(len(kernel.shape) - 1)))

@@ -18,7 +18,7 @@ import tensorflow as tf
 
 from ..data.dataset_info import DatasetInfo
 from ..errors import EXIT_INTERRUPTED, DatasetError, RunError, TrainingStopped
-from ..families.family import BatchFeatures, BeginsWithData, ComparedPreviews
+from ..families.family import BatchFeatures, BeginsWithData, ComparedPreviews, MeasuredPreviews
 from ..families.registry import family_class
 from ..recipe_schema import Recipe
 from ..run_folder import RunFolder, now, replacing
@@ -360,6 +360,8 @@ class Trainer:
             family, shown = self.learner.family, self.settings.preview_clips
             companions = family.preview_companions(count) if isinstance(family, ComparedPreviews) else {}
             figures = self.judge.measure(clips) | compared_figures(clips, companions)
+            if isinstance(family, MeasuredPreviews):
+                figures |= family.preview_figures(clips)
             self.summaries.previews(self.step, clips[:shown], {name: beside[:shown] for name, beside in companions.items()})
             self.summaries.scalars(self.step, figures)
             self.metrics |= figures

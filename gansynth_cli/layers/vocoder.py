@@ -1,0 +1,156 @@
+"""Layers at the two ends of vocoders: mel spectrograms in, spectra and sub-bands to audio out. All registered, none with weights but
+`LayerScale`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from ..signal import pqmf
+from ..signal.mel_convention import MelConvention
+from ..signal.mel_front_end import inverse_bank_of, linear_mel, mel_spectrogram
+from ..signal.stft import istft
+
+_register = keras.saving.register_keras_serializable(package="gan_audio")
+
+
+class _OfConvention(keras.layers.Layer):
+    """A layer that is made of a resolved mel convention; the config holds it as plain JSON."""
+
+    def __init__(self, convention: MelConvention | dict[str, Any], **kwargs: Any):
+        super().__init__(**kwargs)
+        self.convention = convention if isinstance(convention, MelConvention) else MelConvention.from_dict(convention)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "convention": self.convention.to_dict()}
+
+
+@_register
+class MelSpectrogram(_OfConvention):
+    """float [batch, samples, 1] -> float32 [batch, frames, bands]; see `signal.mel_front_end.mel_spectrogram`.
+
+    Args:
+        convention: Resolved.
+        soft: log(x + floor) in place of log(max(x, floor)).
+    """
+
+    def __init__(self, convention, soft: bool = False, **kwargs: Any):
+        super().__init__(convention, **kwargs)
+        self.soft = bool(soft)
+
+    @property
+    def bands(self) -> int:
+        return self.convention.bands
+
+    def call(self, audio):
+        return mel_spectrogram(audio, self.convention, soft=self.soft)
+
+    def compute_output_shape(self, shape):
+        return (shape[0], None if shape[1] is None else self.convention.frames(shape[1]), self.bands)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "soft": self.soft}
+
+
+@_register
+class MelToLogMagnitude(_OfConvention):
+    """A first guess of the log magnitudes behind a mel spectrogram: the pseudo-inverse of the filters (Lv et al. 2024, "FreeV", section
+    3.1), no less than `floor`, natural logarithm.
+
+    Call: float [batch, frames, bands] -> float32 [batch, frames, fft / 2 + 1].
+    """
+
+    def __init__(self, convention, floor: float = 1e-3, **kwargs: Any):
+        super().__init__(convention, **kwargs)
+        self.floor = float(floor)
+
+    def call(self, mel):
+        magnitude = tf.matmul(linear_mel(tf.cast(mel, tf.float32), self.convention), inverse_bank_of(self.convention))
+        scale = 1.0 if self.convention.exponent == 1 else 0.5
+        # Not cut off at the floor: the pseudo-inverse is negative between the bands of strong harmonics, where no magnitude is known.
+        return scale * tf.math.log(tf.abs(magnitude) + self.floor)
+
+    def compute_output_shape(self, shape):
+        return (*shape[:2], self.convention.fft // 2 + 1)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "floor": self.floor}
+
+
+@_register
+class AddToMagnitude(keras.layers.Layer):
+    """[batch, frames, 2 n], log magnitudes beside phases, plus [batch, frames, n] on the log magnitudes alone."""
+
+    def call(self, spectrum, log_magnitude):
+        return spectrum + tf.concat([log_magnitude, tf.zeros_like(log_magnitude)], axis=-1)
+
+    def compute_output_shape(self, spectrum_shape, log_magnitude_shape):
+        return spectrum_shape
+
+
+@_register
+class SpectrumToAudio(_OfConvention):
+    """Vocos's head (Siuzdak 2024, section 3.2): min(exp(m), most_magnitude) (cos p + j sin p), inverse short-time Fourier transform.
+
+    Args:
+        convention: Its fft, hop and padding are those of the transform: frame t lies where the mel spectrogram's lies.
+        most_magnitude: Of a bin.
+
+    Call: [batch, frames, fft + 2], log magnitudes beside phases in radians, -> float32 [batch, frames * hop, 1].
+    """
+
+    def __init__(self, convention, most_magnitude: float = 100.0, **kwargs: Any):
+        super().__init__(convention, **kwargs)
+        self.most_magnitude = float(most_magnitude)
+
+    def call(self, spectrum):
+        c = self.convention
+        log_magnitude, phase = tf.split(tf.cast(spectrum, tf.float32), 2, axis=-1)
+        # Clipped before exp: behind a clip of exp, infinity times 0 would be the gradient.
+        magnitude = tf.exp(tf.minimum(log_magnitude, np.float32(np.log(self.most_magnitude))))
+        frames = spectrum.shape[1] if spectrum.shape[1] is not None else tf.shape(spectrum)[1]
+        front = c.fft // 2 if c.padding == "centre" else (c.fft - c.hop) // 2
+        audio = istft(tf.complex(magnitude * tf.cos(phase), magnitude * tf.sin(phase)), c.fft, c.hop, samples=frames * c.hop, front=front)
+        return audio[:, :, None]
+
+    def compute_output_shape(self, shape):
+        return (shape[0], None if shape[1] is None else shape[1] * self.convention.hop, 1)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "most_magnitude": self.most_magnitude}
+
+
+@_register
+class SubBandsToAudio(keras.layers.Layer):
+    """float [batch, steps, 4] -> float32 [batch, steps * 4, 1] by the filter bank of `signal.pqmf`."""
+
+    def call(self, sub_bands):
+        return pqmf.synthesise(sub_bands)
+
+    def compute_output_shape(self, shape):
+        return (shape[0], None if shape[1] is None else shape[1] * pqmf.BANDS, 1)
+
+
+@_register
+class LayerScale(keras.layers.Layer):
+    """x times one learnt factor a channel (Touvron et al. 2021, eq. 4), which starts at `initial`."""
+
+    def __init__(self, initial: float, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.initial = float(initial)
+
+    def build(self, shape) -> None:
+        self.factor = self.add_weight(name="factor", shape=(shape[-1],), initializer=keras.initializers.Constant(self.initial))
+        super().build(shape)
+
+    def call(self, inputs):
+        return inputs * tf.cast(self.factor, inputs.dtype)
+
+    def compute_output_shape(self, shape):
+        return shape
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "initial": self.initial}

@@ -1,0 +1,133 @@
+"""What a mel spectrogram's numbers mean. Without numpy or TensorFlow: a recipe's `[model.mel]` is one of these.
+
+Two programs that say "80 mel bands" seldom mean the same numbers; a vocoder that is given another convention's answers with noise.
+So a model carries its convention, and what is given to it is compared with it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta
+
+Count = Annotated[int, Meta(ge=0)]
+Positive = Annotated[int, Meta(ge=1)]
+AtLeastZero = Annotated[float, Meta(ge=0)]
+
+
+@dataclass(frozen=True)
+class MelConvention:
+    """A log-mel spectrogram: log(max(floor, bank @ |STFT|^exponent)) under a periodic Hann window, magnitudes not normalised.
+
+    Attributes:
+        sample_rate: Hz; 0 in a recipe: that of `[data]`.
+        fft: Samples of the transform.
+        window: Samples of the window, which stands in the middle of the transform; 0: `fft`.
+        hop: Samples from frame to frame.
+        bands: Mel bands.
+        low_hz, high_hz: Edges of the lowest and the highest band; high_hz 0: half the sample rate.
+        scale: "htk" or "slaney" (librosa's default); see `signal.mel`.
+        norm: "area": triangles of equal area (librosa's default); "none": of height 1 (torchaudio's default).
+        exponent: 1 takes magnitudes, 2 powers.
+        power_floor: Added to the power before its root is taken (HiFi-GAN: 1e-9).
+        log: "ln" or "log10".
+        floor: What the mel spectrum is no less than under the logarithm.
+        padding: "centre": frame t is centred on sample t * hop, samples // hop + 1 frames (librosa, torchaudio). "reflect": frame t is
+            centred on the middle of the samples [t hop, (t + 1) hop), samples // hop frames (MelGAN, HiFi-GAN). Both mirror the signal
+            at its ends.
+    """
+
+    sample_rate: Count = 0
+    fft: Positive = 1024
+    window: Count = 0
+    hop: Positive = 256
+    bands: Positive = 80
+    low_hz: AtLeastZero = 0.0
+    high_hz: AtLeastZero = 0.0
+    scale: Literal["htk", "slaney"] = "slaney"
+    norm: Literal["none", "area"] = "area"
+    exponent: Literal[1, 2] = 1
+    power_floor: AtLeastZero = 0.0
+    log: Literal["ln", "log10"] = "ln"
+    floor: Annotated[float, Meta(gt=0)] = 1e-5
+    padding: Literal["centre", "reflect"] = "centre"
+
+    def resolved(self, sample_rate: int) -> MelConvention:
+        """The same with every 0 that stands for another value replaced by it."""
+        rate = self.sample_rate or sample_rate
+        return replace(self, sample_rate=rate, window=self.window or self.fft, high_hz=self.high_hz or rate / 2)
+
+    def problems(self) -> list[str]:
+        """What makes this no mel spectrogram; empty where it is one. Of a resolved convention."""
+        wrong = []
+        if self.window > self.fft:
+            wrong.append(f"the window of {self.window} samples is longer than the fft of {self.fft}")
+        if 2 * self.hop > self.window:
+            wrong.append(f"the hop of {self.hop} samples is more than half a window of {self.window}")
+        if (self.window - self.hop) % 2 and self.padding == "reflect":
+            wrong.append(f"window {self.window} - hop {self.hop} is odd, so frames cannot be centred between samples")
+        if not self.low_hz < self.high_hz <= self.sample_rate / 2:
+            wrong.append(f"the range {self.low_hz:g} to {self.high_hz:g} Hz is not within 0 to {self.sample_rate / 2:g} Hz")
+        return wrong
+
+    @property
+    def reach(self) -> int:
+        """Samples mirrored at either end before the signal is cut into frames."""
+        return self.window // 2 if self.padding == "centre" else (self.window - self.hop) // 2
+
+    def frames(self, samples: int) -> int:
+        """Frames of a signal."""
+        return samples // self.hop + (self.padding == "centre")
+
+    @property
+    def lowest(self) -> float:
+        """The value of silence."""
+        return math.log(self.floor) / (1.0 if self.log == "ln" else math.log(10.0))
+
+    def describe(self) -> str:
+        """One line, such as `16000 Hz, fft 1024, window 1024, hop 256, 80 slaney bands of equal area, 0-8000 Hz, ...`."""
+        shape = "of equal area" if self.norm == "area" else "of height 1"
+        kind = "magnitude" if self.exponent == 1 else "power"
+        added = f" with {self.power_floor:g} added to the power" if self.power_floor else ""
+        return (
+            f"{self.sample_rate} Hz, fft {self.fft}, window {self.window}, hop {self.hop}, {self.bands} {self.scale} bands {shape}, "
+            f"{self.low_hz:g}-{self.high_hz:g} Hz, {kind}{added}, {self.log} of at least {self.floor:g}, {self.padding} padding"
+        )
+
+    def differences(self, other: MelConvention) -> list[str]:
+        """How `other` differs: `hop is 200, not 256`, one a field; empty where both mean the same numbers."""
+        return [
+            f"{f.name} is {_plain(getattr(other, f.name))}, not {_plain(getattr(self, f.name))}"
+            for f in fields(self)
+            if not _same(getattr(self, f.name), getattr(other, f.name))
+        ]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON; `from_dict` gives the same back."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> MelConvention:
+        """Raises ValueError for a key that is no field, or values of another type."""
+        import msgspec
+
+        unknown = sorted(set(values) - {f.name for f in fields(cls)})
+        if unknown:
+            raise ValueError(f"{unknown[0]!r} is no field of a mel convention; expected some of {', '.join(f.name for f in fields(cls))}")
+        try:
+            return msgspec.convert(dict(values), cls)
+        except msgspec.ValidationError as error:
+            raise ValueError(str(error)) from error
+
+
+def _same(a: Any, b: Any) -> bool:
+    if isinstance(a, float) or isinstance(b, float):
+        return math.isclose(a, b, rel_tol=1e-6, abs_tol=1e-15)
+    return a == b
+
+
+def _plain(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
