@@ -315,6 +315,15 @@ def test_windows_at_another_rate_keep_time_and_turn_down_what_lies_above(rate: i
     np.testing.assert_allclose(spared, 0, atol=2e-3)
 
 
+def test_between_the_bands_nothing_is_taken_away_twice():
+    """White noise at 48 kHz of which the model leaves a quarter: every band of 250 Hz loses three quarters, 7 to 9 kHz too."""
+    audio = noise(1, 96_000)
+    removed = run(windows(lambda some: 0.25 * some, 1, 48000), audio, 4801)
+    power = lambda x: (np.abs(np.fft.rfft(x[0, 9600:-9600])) ** 2)[: 38400 // 400 * 400].reshape(-1, 400).sum(axis=1)
+    share = np.sqrt(power(audio - removed) / power(audio))
+    np.testing.assert_allclose(share, 0.25, atol=0.05)
+
+
 def test_blocks_do_not_change_what_windows_and_the_band_above_give():
     audio = noise(2, 30_000)
     whole = run(windows(lambda some: np.tanh(some), 2, 48000), audio)

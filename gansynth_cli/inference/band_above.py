@@ -12,6 +12,9 @@ _SECONDS = 0.016  # from gain to gain
 class BandAbove:
     """Gives what is to be taken away from the band above `model_rate` / 2 of a recording at a higher rate.
 
+    Between the two bands there is a cross-fade, below the frequencies that resampling weakens: there the model's difference ends
+    (`below`) and this one begins, so that nothing is taken away twice.
+
     The gain of a frame is the root of the ratio of the powers, after and before, that the upper end of the model's band has in it; at
     most 1. Models that make sound rather than masks have no better measure.
 
@@ -27,12 +30,19 @@ class BandAbove:
         self._listening = GainStream(self._gains.listener, 2 * channels, model_rate)
         self._removing = GainStream(self._gains.teller, channels, sample_rate)
         self._removing.grid = _OnlyAbove(2 * hop, hop, model_rate, sample_rate)
+        self._keeping = GainStream(_Nothing(self._gains, model_rate, hop), channels, sample_rate)
+        self._keeping.grid = _OnlyBelow(2 * hop, hop, model_rate, sample_rate)
         self._pending = np.zeros((channels, 0), np.float32)
         self._taken = 0
 
     def hear(self, dry: np.ndarray, enhanced: np.ndarray) -> None:
         """The next samples before and after the model, float32 [channels, n], at its rate."""
         self._listening.process(np.concatenate([dry, enhanced]))
+
+    def below(self, removed: np.ndarray, last: bool = False) -> np.ndarray:
+        """What the model takes away, at the recording's rate -> the part of it below the cross-fade; with `last` all that remains."""
+        kept = self._keeping.process(removed)
+        return np.concatenate([kept, self._keeping.finish()], axis=1) if last else kept
 
     def process(self, audio: np.ndarray) -> np.ndarray:
         """The next samples of the recording -> what to take away of those before, as far as it is known: float32 [channels, m]."""
@@ -94,6 +104,18 @@ class _Listener(_Part):
 class _Teller(_Part):
     def run(self, spectrum: np.ndarray, state: None) -> tuple[np.ndarray, None]:
         return self.gains.take(spectrum.shape[1])[..., None], None
+
+
+class _Nothing(_Part):
+    def run(self, spectrum: np.ndarray, state: None) -> tuple[np.ndarray, None]:
+        return np.zeros((*spectrum.shape[:-1], 1), np.float32), None
+
+
+class _OnlyBelow(FrameGrid):
+    def spread(self, gain: np.ndarray) -> np.ndarray:
+        """1 above the network's band, 0 in it: what is taken away then is what lies in it."""
+        assert self._above is not None
+        return np.broadcast_to(self._above, (*gain.shape[:-1], len(self._above)))
 
 
 class _OnlyAbove(FrameGrid):

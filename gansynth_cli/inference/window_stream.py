@@ -73,14 +73,15 @@ class WindowStream:
         self._skip = lead  # of `_sum`, before the sound's first sample
         self._before = np.zeros((channels, 1), np.float32)  # the last input sample
         self._deemphasis = np.zeros((channels, 1))  # state of the inverse filter
-        self._received = self._given = 0
+        self._received = self._resampled = 0
 
     def process(self, audio: np.ndarray) -> np.ndarray:
         """float32 [channels, n] -> what is to be taken away from the samples after those given before: float32 [channels, m]."""
         audio = np.asarray(audio, np.float32)
         self._received += audio.shape[1]
         low = self._up(self._work(self._down(audio)))
-        return self._out(low, self._above.process(audio) if self._above else None)
+        self._resampled += low.shape[1]
+        return self._out(self._above.below(low), self._above.process(audio)) if self._above else self._out(low)
 
     def finish(self) -> np.ndarray:
         """The rest, so that as many samples are given as were received. The stream is used up."""
@@ -88,21 +89,17 @@ class WindowStream:
         missing = self._dry.shape[1]
         tail = self._windows(np.zeros((self.channels, missing + self._size), np.float32), flush=True)[:, :missing]
         low = self._up(np.concatenate([rest, tail], axis=1), last=True)
-        # Resampled there and back the length may differ by a sample or two.
-        missing = self._received - self._given - self._low.shape[1]
-        low = np.pad(low[:, : max(0, missing)], [(0, 0), (0, max(0, missing - low.shape[1]))])
-        return self._out(low, self._above.finish() if self._above else None)
+        missing = self._received - self._resampled
+        low = np.pad(low[:, :missing], [(0, 0), (0, max(0, missing - low.shape[1]))])  # there and back it may be a sample or two off
+        return self._out(self._above.below(low, last=True), self._above.finish()) if self._above else self._out(low)
 
-    def _out(self, low: np.ndarray, high: np.ndarray | None) -> np.ndarray:
+    def _out(self, low: np.ndarray, high: np.ndarray | None = None) -> np.ndarray:
         removed = low
         if high is not None:
             self._low, self._high = np.concatenate([self._low, low], axis=1), np.concatenate([self._high, high], axis=1)
             n = min(self._low.shape[1], self._high.shape[1])
             removed = self._low[:, :n] + self._high[:, :n]
             self._low, self._high = self._low[:, n:], self._high[:, n:]
-        # Resampled there and back the last samples may be too many by one or two.
-        removed = removed[:, : self._received - self._given]
-        self._given += removed.shape[1]
         return removed * np.float32(1 - self._floor)
 
     def _work(self, dry: np.ndarray) -> np.ndarray:
