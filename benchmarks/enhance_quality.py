@@ -33,7 +33,7 @@ os.environ.setdefault("NUMBA_NUM_THREADS", "1")
 
 import enhance_systems
 import numpy as np
-from enhance_testset import RATE, SNRS, Mixture, TestSet
+from enhance_testset import RATE, SNRS, Mixture, SplitSet, TestSet
 
 from gansynth_cli.errors import GanAudioError, MissingExtraError
 from gansynth_cli.metrics import composite, perceptual, waveform
@@ -253,6 +253,8 @@ def main() -> int:
     parser.add_argument("--no-aside", action="store_true", help="leave out clean speech, silence, noise, music, reverberation")
     parser.add_argument("--jobs", type=int, default=min(2, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 2))
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--split", help="--data is a prepared data set: take mixtures of this split, as --recipe mixes them")
+    parser.add_argument("--recipe", default="denoiser/base", help="with --split: whose [data.mixing] [denoiser/base]")
     parser.add_argument("--json", type=Path, help="write the report, every single value included, there")
     options = parser.parse_args()
     if options.data is None:
@@ -268,11 +270,14 @@ def main() -> int:
     if not systems:
         print("nothing to measure", file=sys.stderr)
         return 1
-    source = TestSet(options.data, options.seed)
     count = 40 if options.quick else options.mixtures
-    tasks = (
-        [] if options.no_aside else [("silence", 0)] + [(kind, index) for kind, number in EXTRA_ITEMS.items() for index in range(number)]
-    )
+    source: TestSet | SplitSet
+    if options.split:
+        source = SplitSet(options.data, options.split, options.recipe, count, options.seed)
+        count, kinds = len(source), {}
+    else:
+        source, kinds = TestSet(options.data, options.seed), {"silence": 1, **EXTRA_ITEMS}
+    tasks = [] if options.no_aside else [(kind, index) for kind, number in kinds.items() for index in range(number)]
     started = time.monotonic()
     rows: list[dict] = []
     extra: list[dict] = []

@@ -25,7 +25,7 @@ import numpy as np
 from scipy.signal import butter, fftconvolve, sosfilt
 
 from gansynth_cli.data import audio_file
-from gansynth_cli.metrics.waveform import active_power
+from gansynth_cli.metrics.waveform import active_power, mixed_snr
 
 RATE = 16000
 SNRS = (0, 5, 10, 15)
@@ -152,6 +152,49 @@ class TestSet:
             noise = np.concatenate([noise, audio])
         start = int(rng.integers(len(noise) - samples + 1))
         return noise[start : start + samples]
+
+
+class SplitSet:
+    """Mixtures of a prepared data set, as its recipe mixes them for training, but always the same: for choosing between models.
+
+    Its voices and noises are those of the split, so of the validation split models have heard neither; but the kinds are those of the
+    training data. Mixtures whose target is silent (noise alone) and those without noise (60 dB and more) are left out.
+
+    Args:
+        data: A data set with noise splits.
+        split: "validation", say.
+        recipe: Name or path of the recipe whose `[data.mixing]` says how to mix.
+        count: Number of mixtures.
+        seed: Decides them.
+    """
+
+    def __init__(self, data: Path, split: str, recipe: str, count: int, seed: int = 0):
+        from gansynth_cli.data.dataset_info import read_dataset_info
+        from gansynth_cli.data.pipeline import open_source
+        from gansynth_cli.recipe import load_recipe
+
+        info = read_dataset_info(data)
+        settings = load_recipe(recipe, [f"data.clip_samples={info.clip_samples}", f"data.sample_rate={info.sample_rate}"])
+        if info.sample_rate != RATE:
+            raise SystemExit(f"{data} holds recordings at {info.sample_rate} Hz; expected {RATE}")
+        batches = open_source(data, settings).batches(settings, split, seed=seed, batch_size=16, augment=False)
+        self._mixtures: list[Mixture] = []
+        for batch in batches:
+            for noisy, clean in zip(batch["noisy"].numpy()[..., 0], batch["clean"].numpy()[..., 0], strict=True):
+                if np.abs(clean).max() < 1e-4 or len(self._mixtures) >= count:
+                    continue
+                exact = mixed_snr(clean, noisy, RATE)
+                if exact < 60:
+                    name, snr = f"{len(self._mixtures):03d}-{exact:.1f}dB", int(np.clip(5 * round(exact / 5), -5, 25))
+                    self._mixtures.append(Mixture(name, noisy, clean, snr, split, "as mixed", False))
+            if len(self._mixtures) >= count:
+                break
+
+    def mixture(self, index: int) -> Mixture:
+        return self._mixtures[index]
+
+    def __len__(self) -> int:
+        return len(self._mixtures)
 
 
 def room_response(rng: np.random.Generator, rt60: float, early_seconds: float = 0.050) -> tuple[np.ndarray, np.ndarray]:

@@ -27,9 +27,9 @@ def pesq_wb(reference: np.ndarray, estimate: np.ndarray, sample_rate: int) -> fl
     """PESQ, wide band: mean opinion score predicted by ITU-T P.862.2 (MOS-LQO). Rix et al. 2001.
 
     1.04 (worst) to 4.64 (equal signals); higher is better. Level and a constant delay play no part. The package `pesq`
-    compiles ITU's own code; its figures differ in the second decimal from the corrected P.862.3 text, and from those of
-    MATLAB scripts that use narrow band or the raw score: state which one it is. P.862 is validated on 8 to 30 s of speech, and
-    the code holds 50 utterances: a recording above a minute is measured in parts of 20 s, those without speech left out.
+    compiles ITU's own code; programs with ITU's later corrections, narrow band or the raw score give other figures, so say which
+    one it is. P.862 is validated on 8 to 30 s of speech, and the code holds 50 utterances: a recording above a minute is
+    measured in parts of 20 s, those without speech left out.
 
     Args:
         reference, estimate: float [samples].
