@@ -59,7 +59,7 @@ def command(
         bool, typer.Option("--overwrite", help="Replace outputs that exist; by default they are skipped.", rich_help_panel=_WHAT)
     ] = False,
     live: Annotated[
-        bool, typer.Option("--live", help="Raw samples from stdin to stdout, block by block, without delay.", rich_help_panel=_LIVE)
+        bool, typer.Option("--live", help="Raw samples from stdin to stdout, each block as soon as it is known.", rich_help_panel=_LIVE)
     ] = False,
     rate: Annotated[int | None, typer.Option("--rate", metavar="HZ", help="Their sample rate.", rich_help_panel=_LIVE)] = None,
     channels: Annotated[int | None, typer.Option("--channels", help="Their channels, interleaved.", rich_help_panel=_LIVE)] = None,
