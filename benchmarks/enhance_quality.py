@@ -1,9 +1,10 @@
 """How well `enhance` cleans speech, beside noisereduce, RNNoise and (where installed) DeepFilterNet 3.
 
     python benchmarks/enhance_quality.py --data recordings/                      160 mixtures, all systems that are installed
-    python benchmarks/enhance_quality.py --data recordings/ --quick              40 mixtures, without DNSMOS (which takes half of the time)
+    python benchmarks/enhance_quality.py --data recordings/ --quick              40 mixtures, without DNSMOS (half of the time)
     python benchmarks/enhance_quality.py --data recordings/ --model runs/a --model runs/b/model/generator.keras --no-others
-    python benchmarks/enhance_quality.py --data DATA --split validation --model runs/a    mixtures of a prepared data set
+    python benchmarks/enhance_quality.py --data recordings/ --model runs/c --no-others --beside report.json      with earlier figures
+    python benchmarks/enhance_quality.py --data DATA --split validation --model runs/a           mixtures of a prepared data set
 
 Everything measured is held out (`held_out.py`): voices, noises and rooms that no model was trained on. The mixtures are those of
 `enhance_testset.py`. This is a development result: choose nothing by it; choose on the validation split (`--split validation`).
@@ -46,7 +47,7 @@ TITLES = {"pesq_wb": "PESQ-WB", "stoi": "STOI", "estoi": "ESTOI", "si_sdr": "SI-
     "segmental_snr": "segSNR",
 }
 OTHERS = ("noisy", "noisereduce", "rnnoise", "deepfilternet")
-EXTRA_ITEMS = {"clean": 12, "noise": 12, "music": 4, "reverb": 8}
+EXTRA_ITEMS = {"clean": 12, "echoing": 6, "noise": 12, "music": 4, "reverb": 8}
 
 
 def measure(clean: np.ndarray, estimate: np.ndarray, with_dnsmos: bool) -> dict[str, float | str]:
@@ -112,6 +113,10 @@ def run_extra(task: tuple[str, int]) -> list[dict[str, Any]]:
             out = system(clean)
             row |= {"clean in: SI-SDR": waveform.si_sdr(clean, out), "clean in: PESQ": perceptual.pesq_wb(clean, out, RATE)}
             row |= {"clean in: level change dB": _db(out) - _db(clean)}
+        elif kind == "echoing":
+            clean = source.clean(index, ("small fish", "big fish")[index % 2])
+            out = system(clean)
+            row |= {"echoing voices in: SI-SDR": waveform.si_sdr(clean, out), "echoing voices in: level change dB": _db(out) - _db(clean)}
         elif kind == "noise":
             noise = source.noise(index)
             row |= {"noise only: change dB": _db(system(noise)[RATE:]) - _db(noise[RATE:])}  # after a second to adapt
@@ -196,6 +201,19 @@ def report_of(rows: list[dict[str, Any]], extra: list[dict[str, Any]], systems: 
     return report
 
 
+def add_earlier(path: Path, seed: int, rows: list[dict], extra: list[dict], systems: dict[str, dict]) -> None:
+    """Puts the systems of an earlier report, on the mixtures of this run, before this run's own."""
+    earlier = json.loads(path.read_text(encoding="utf-8"))
+    if earlier["seed"] != seed:
+        raise SystemExit(f"{path} was made with seed {earlier['seed']}; its mixtures are others")
+    names, here = {row["mixture"] for row in rows}, dict(systems)
+    others = {name: entry["facts"] for name, entry in earlier["systems"].items() if name not in here}
+    rows += [row for row in earlier["rows"] if row["system"] in others and row["mixture"] in names]
+    extra += [row for row in earlier["aside_rows"] if row["system"] in others]
+    systems.clear()
+    systems.update({name: facts for name, facts in others.items() if any(row["system"] == name for row in rows)} | here)
+
+
 def table(columns: list[str], lines: list[list[str]]) -> str:
     widths = [max(len(line[i]) for line in [columns, *lines]) for i in range(len(columns))]
     return "\n".join(
@@ -210,7 +228,7 @@ def text_of(report: dict[str, Any]) -> str:
 
     def cell(figure: dict | None, digits: int = 3) -> str:
         if figure is None or figure["mean"] is None:
-            return "-"
+            return "failed" if figure and figure["failed"] else "-"
         return f"{figure['mean']:.{digits}f}" + (f" ({figure['failed']} failed)" if figure.get("failed") else "")
 
     def digits(key: str) -> int:
@@ -255,6 +273,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--split", help="--data is a prepared data set: take mixtures of this split, as --recipe mixes them")
     parser.add_argument("--recipe", default="denoiser/base", help="with --split: whose [data.mixing] [denoiser/base]")
+    parser.add_argument("--beside", type=Path, help="a report of the same seed: its systems stand in the tables without being run again")
     parser.add_argument("--json", type=Path, help="write the report, every single value included, there")
     options = parser.parse_args()
     if options.data is None:
@@ -290,6 +309,8 @@ def main() -> int:
                 print(f"{done}/{count} mixtures, {time.monotonic() - started:.0f} s", file=sys.stderr)
         for found in pool.map(run_extra, tasks):
             extra += found
+    if options.beside:
+        add_earlier(options.beside, options.seed, rows, extra, systems)
     report = report_of(rows, extra, systems) | {
         "mixtures": count,
         "seed": options.seed,
