@@ -608,6 +608,23 @@ def test_live_writes_before_the_input_ends(model: Path, capsysbinary, monkeypatc
     assert all(read - written <= 256 for read, written in given)  # fft - hop
 
 
+def test_ctrl_c_ends_live_with_all_that_was_said(model: Path, capsysbinary, monkeypatch):
+    content = pcm_stream.PcmFormat(16000, 1, "s16le").encode(voice(0.5))
+    left = [content]
+
+    def read1(size: int) -> bytes:
+        if not left[0]:
+            raise KeyboardInterrupt
+        given, left[0] = left[0][:size], left[0][size:]
+        return given
+
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=SimpleNamespace(read1=read1, read=None), isatty=lambda: False))
+    code, out, err = binary(["--live", "--model", model], capsysbinary)
+    assert code == 130
+    assert len(out) == len(content)
+    assert "0.50 s of sound" in err
+
+
 def test_half_a_frame_at_the_end_is_named(model: Path, capsysbinary, monkeypatch):
     pipe(monkeypatch, bytes(101))
     code, _, err = binary(["--live", "--model", model], capsysbinary)

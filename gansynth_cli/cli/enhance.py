@@ -339,21 +339,23 @@ def _live(
         f"algorithmic latency {latency:.0f} ms{' and that of resampling both ways' if resampled else ''}. Ctrl-C or the end of input stops."
     )
     sink = enhance.PipeSink(layout, console.raw)
-    work = longest = 0.0
-    began = 0.0
+    work = longest = began = 0.0
+    code = EXIT_OK
 
     def timed():
-        nonlocal began
-        for piece in pcm_stream.pcm_blocks(_stdin(), layout, block):
-            began = time.perf_counter()
-            yield piece
+        nonlocal began, code
+        try:
+            for piece in pcm_stream.pcm_blocks(_stdin(), layout, block):
+                began = time.perf_counter()
+                yield piece
+        except KeyboardInterrupt:  # while waiting for sound: an end like any other, after which the last window is given
+            code = EXIT_INTERRUPTED
 
     def each(frames: int) -> None:
         nonlocal work, longest
         took = time.perf_counter() - began
         work, longest = work + took, max(longest, took)
 
-    code = EXIT_OK
     try:
         enhance.enhance_blocks(
             timed(),

@@ -1,14 +1,16 @@
-"""`enhance` with a model that takes windows of waveform: TensorFlow runs it, the stream around it is the same."""
+"""`enhance` and what TensorFlow trains: a denoiser does what it learnt, and a model of windows runs in the same stream."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import keras
 import numpy as np
 import pytest
 import soundfile
+import tensorflow as tf
 
 from gansynth_cli.cli.app import main
 from gansynth_cli.families.enhancer import WindowEnhancer
@@ -55,3 +57,21 @@ def test_recordings_through_the_verb(model: Path, tmp_path: Path, capsys):
     assert a.shape == audio.shape
     np.testing.assert_allclose(a[1000:-1000], 0.5 * audio[1000:-1000], atol=1e-3)
     np.testing.assert_allclose(soundfile.read(tmp_path / "out" / "b.wav")[0], 0.5 * audio[:, 0], atol=1e-4)
+
+
+def test_a_denoiser_does_to_recordings_what_it_was_trained_to_do(tmp_path: Path):
+    """The family's own way from noisy to clean, in TensorFlow over the whole clip, against the stream in NumPy."""
+    from gansynth_cli.families.denoiser import Denoiser
+    from gansynth_cli.families.frame_denoiser import FrameDenoiser
+
+    options = {"mel_bands": 20, "width": 16, "layers": 2, "mask": "complex", "max_gain": 1.5}
+    network = FrameDenoiser("gru", 16000, 512, 256, options, seed=3)
+    for variable in network.variables:
+        variable.assign(2.0 * np.asarray(variable))  # further from a gain of 1
+    network.save(tmp_path / "generator.keras")
+    noisy = np.random.default_rng(0).normal(0, 0.1, (2, 10_001)).astype(np.float32)
+    trained = SimpleNamespace(model=SimpleNamespace(fft=512), networks={"generator": network})
+    expected = Denoiser.enhance(trained, tf.constant(noisy)).numpy()
+    assert np.abs(expected - noisy).max() > 0.05
+    enhancer = open_enhancer(tmp_path / "generator.keras")
+    np.testing.assert_allclose(enhancer.apply(noisy, strength_db=100), expected, atol=1e-4)
