@@ -262,7 +262,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     default = os.environ.get("GAN_AUDIO_DATA")
     parser.add_argument("--data", type=Path, default=default and Path(default), help="folder of recordings [$GAN_AUDIO_DATA]")
-    parser.add_argument("--model", action="append", default=[], help="a run folder or .keras file to measure too; repeatable")
+    parser.add_argument(
+        "--model",
+        action="append",
+        default=[],
+        help="a run folder or .keras file to measure too; @40 at its end is a strength of 40 dB; repeatable",
+    )
     parser.add_argument("--no-others", action="store_true", help="only the models named (and the shipped one if none is)")
     parser.add_argument("--systems", default="", help=f"comma-separated choice instead of all: {','.join(OTHERS)},ours")
     parser.add_argument("--mixtures", type=int, default=160)

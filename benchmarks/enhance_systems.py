@@ -111,9 +111,14 @@ class DeepFilterNet:
 
 
 class Ours:
-    """A model of this project through its public interface: the shipped one (None), a run folder or a .keras file."""
+    """A model of this project through its public interface: the shipped one (None), a run folder or a .keras file.
 
-    def __init__(self, model: Path | None = None):
+    Args:
+        model: As `open_enhancer` takes it.
+        strength_db: Nothing is turned down by more than this; None is the default of `enhance`.
+    """
+
+    def __init__(self, model: Path | None = None, strength_db: float | None = None):
         from gansynth_cli.errors import GanAudioError
 
         try:
@@ -126,12 +131,14 @@ class Ours:
             "sha256": self._enhancer.sha256,
             "rate": self._enhancer.sample_rate,
             "latency_samples": self._enhancer.latency_samples,
+            "strength_db": strength_db,
         }
+        self._options = {} if strength_db is None else {"strength_db": strength_db}
 
     def __call__(self, audio: np.ndarray) -> np.ndarray:
         rate = self._enhancer.sample_rate
         given = audio if rate == RATE else soxr.resample(audio, RATE, rate)
-        stream = self._enhancer.stream(1)
+        stream = self._enhancer.stream(1, **self._options)
         parts = [stream.process(np.ascontiguousarray(given[None], np.float32)), stream.finish()]
         out = np.concatenate([part[0] for part in parts])
         out = out if rate == RATE else soxr.resample(out, rate, RATE)
@@ -141,6 +148,8 @@ class Ours:
 def open_system(name: str) -> System:
     """A system by its name: noisy, noisereduce, rnnoise, deepfilternet, ours, or the path of a model.
 
+    The last two may end in "@DB", the strength: "ours@40".
+
     Raises:
         NotInstalled: What it needs is missing.
     """
@@ -149,9 +158,11 @@ def open_system(name: str) -> System:
         "noisereduce": NoiseReduce,
         "rnnoise": RNNoise,
         "deepfilternet": DeepFilterNet,
-        "ours": Ours,
     }
-    return known[name]() if name in known else Ours(Path(name))
+    if name in known:
+        return known[name]()
+    model, _, strength = name.partition("@")
+    return Ours(None if model == "ours" else Path(model), float(strength) if strength else None)
 
 
 def _framewise(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -84,3 +85,30 @@ def test_rooms_decay_as_they_should_and_start_with_the_direct_sound(benchmark_mo
         decay -= decay[0]
         times.append(3 * (np.flatnonzero(decay < -25)[0] - np.flatnonzero(decay < -5)[0]) / RATE)
     assert np.median(times) == pytest.approx(rt60, rel=0.2)
+
+
+@pytest.mark.slow
+def test_the_benchmark_as_a_whole(benchmark_modules, recordings, tmp_path, capsys, monkeypatch):
+    pytest.importorskip("pesq")
+    pytest.importorskip("pystoi")
+    import enhance_quality
+
+    report = tmp_path / "report.json"
+    common = ["enhance_quality.py", "--data", str(recordings), "--no-dnsmos", "--no-aside", "--jobs", "1", "--systems", "noisy"]
+    monkeypatch.setattr("sys.argv", [*common, "--mixtures", "8", "--json", str(report)])
+    assert enhance_quality.main() == 0
+    table = capsys.readouterr().out
+    assert "all (8)" in table
+    assert "15 dB (2)" in table
+    entry = json.loads(report.read_text())["systems"]["noisy"]
+    assert entry["figures"]["all"]["si_sdr"]["n"] == 8
+    assert entry["lag_samples_median"] == 0
+    # Figures of an earlier report stand beside a new system, on the new run's mixtures.
+    rows = [{**row, "system": "other"} for row in json.loads(report.read_text())["rows"][:4]]
+    extra, systems = [], {"other": {}}
+    enhance_quality.add_earlier(report, 0, rows, extra, systems)
+    assert list(systems) == ["noisy", "other"]
+    assert len(rows) == 8
+    assert enhance_quality.difference(rows, "other", "noisy", "si_sdr") == {"mean": 0.0, "standard_error": 0.0, "n": 4}
+    with pytest.raises(SystemExit, match="seed"):
+        enhance_quality.add_earlier(report, 1, rows, extra, systems)
