@@ -392,8 +392,8 @@ class VocoderFamily:
         longest = max([c.window, *(m.mrd.resolutions if "mrd" in m.discriminators else ())])
         if seen <= longest // 2 or data.clip_samples <= c.window // 2:
             raise RecipeError(
-                f"data.clip_samples is {data.clip_samples} and losses.critic_samples {self.weights.critic_samples}; a transform of {longest} "
-                "samples mirrors half as many at each end, and needs more than those.",
+                f"data.clip_samples is {data.clip_samples} and losses.critic_samples {self.weights.critic_samples}; a transform of "
+                f"{longest} samples mirrors half as many at each end, and needs more than those.",
                 hint=f"--set data.clip_samples={-(-longest // c.hop) * c.hop} --set losses.critic_samples=0",
             )
         if len(set(m.discriminators)) != len(m.discriminators):
