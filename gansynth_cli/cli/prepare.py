@@ -15,7 +15,7 @@ from ..recipe_schema import Data
 from . import console
 
 if TYPE_CHECKING:
-    from ..data.dataset_info import SplitInfo
+    from ..data.dataset_info import DatasetInfo, SplitInfo
     from ..data.prepare import PrepareReport
 
 _SOUND, _LABELS, _SPLITS, _NOISE = "Sound", "Labels", "Splits", "Noise, for training enhancement"
@@ -207,20 +207,20 @@ def _show(report: PrepareReport) -> None:
     info = report.info
     length = f"{info.clip_samples} samples ({info.clip_samples / info.sample_rate:.3g} s)" if info.clip_samples else "their own length"
     title = f"{info.name}: {info.sample_rate} Hz, {info.channels} channel{'s' * (info.channels > 1)}, clips of {length}"
-    splits = [role + split for role in ("", "noise-") for split in ("train", "validation", "test") if role + split in info.splits]
+    splits = [split for split in ("train", "validation", "test") if split in info.splits]
     rows: list[list[Any]] = [
         [label or "(all)"]
         + [_count(info.splits[split], label) for split in splits]
         + [sum(_count(info.splits[split], label) for split in splits)]
         for label in info.labels
     ]
-    total = sum(split.clips for split in info.splits.values())
-    rows.append(["all clips"] + [info.splits[split].clips for split in splits] + [total])
-    seconds = [info.splits[split].seconds for split in splits]
-    rows.append(["seconds"] + [round(value, 1) for value in seconds] + [round(sum(seconds), 1)])
+    rows += _totals(info, splits)
     if len(rows) > 42:
         rows = [*rows[:20], ["..."] + [""] * (len(splits) + 1), *rows[-20:]]
     console.table(title, ["label", *splits, "all"], rows)
+    noises = [f"noise-{split}" for split in ("train", "validation", "test") if f"noise-{split}" in info.splits]
+    if noises:
+        console.table("Noise to mix in", ["noise", *(name.removeprefix("noise-") for name in noises), "all"], _totals(info, noises))
     if report.outcomes:
         console.table("Recordings", ["what", "count", "why, or which"], _recording_rows(report))
     if report.status == "unchanged":
@@ -234,9 +234,20 @@ def _show(report: PrepareReport) -> None:
     files = len(report.outcomes)
     again = f", {report.resumed_files} of them done before the interruption" if report.resumed_files else ""
     done = "would give" if report.status == "dry run" else "gave"
+    total = sum(split.clips for split in info.splits.values())
     console.say(f"{files} recordings {done} {total} clips in {report.elapsed:.1f} s{again}.")
     if report.status == "written":
         console.say(f"Written to {report.output}. Next: gan-audio train --recipe NAME --data {Path(report.output)}")
+
+
+def _totals(info: DatasetInfo, splits: list[str]) -> list[list[Any]]:
+    rows: list[list[Any]] = []
+    for name, values in (
+        ("all clips", [info.splits[split].clips for split in splits]),
+        ("seconds", [round(info.splits[split].seconds, 1) for split in splits]),
+    ):
+        rows.append([name, *values, round(sum(values), 1)])
+    return rows
 
 
 def _count(split: SplitInfo, label: str) -> int:

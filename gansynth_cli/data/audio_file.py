@@ -33,6 +33,7 @@ _MP3_LEAD_IN = 10 * 1152  # an MP3 frame needs the bits of earlier ones: decode 
 _LARGEST_BLOCK = 1 << 23  # a header that lies must not make us allocate what it claims
 _LARGEST_PLAIN_WAV = 1 << 30  # bytes of float32; the fast path for clips makes the file in memory, where libsndfile streams
 _FULL_SCALE = 32768.0  # of 16-bit PCM
+WAV_HEADER_BYTES = 44  # of `wav_bytes`
 
 
 @dataclass(frozen=True)
@@ -269,7 +270,7 @@ def _with_comment(wav: bytes, comment: str) -> bytes:
 def pcm_of_wav_bytes(content: bytes) -> np.ndarray:
     """The samples of what `wav_bytes` made: int16 [frames, channels], without a copy."""
     channels = struct.unpack_from("<H", content, 22)[0]
-    return np.frombuffer(content, "<i2", offset=44).reshape(-1, channels)
+    return np.frombuffer(content, "<i2", offset=WAV_HEADER_BYTES).reshape(-1, channels)
 
 
 def write(

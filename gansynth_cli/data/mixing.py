@@ -27,6 +27,7 @@ _FRAME_SECONDS = 0.02
 _ACTIVE = 10 ** (-35 / 10)  # of the loudest frame's power
 _LOUDEST = 0.99  # peak of a clip
 _EARLY_FADE_SECONDS = 0.005
+_FILTER_TAPS = 512  # the smooth filters are about as long: what they smear over the end does not come back at the start
 _EDGE = 0.05  # a band limit goes from 1 to 0 within 5 % of its frequency on either side
 
 
@@ -143,32 +144,35 @@ def mix(
         at the level that was asked for.
     """
     samples = speech.shape[0]
-    taps = 0 if rooms is None else rooms.shape[-1]
-    size = good_fft_length(samples + taps)
-    frequencies = np.fft.rfftfreq(size, 1 / sample_rate).astype(np.float32)
-    band = _band(frequencies, how.low_pass_hz, how.high_pass_hz, sample_rate)
-    shape = _equalizer(frequencies)
-    speech_gain = band * _gains(how.speech_filter_db, shape)
-    noise_band = _band(frequencies, how.noise_low_pass_hz[:, None], 0.0, sample_rate)
-    noise_gain = band * noise_band * _gains(how.noise_filter_db, shape)
-    speech_spectrum = tf.signal.rfft(speech, [size]) * tf.cast(speech_gain, tf.complex64)
-    noise_spectra = tf.signal.rfft(noises, [size]) * tf.cast(noise_gain, tf.complex64)
 
-    def back(spectrum: tf.Tensor) -> tf.Tensor:
-        return tf.signal.irfft(spectrum, [size])[:samples]
+    def filtered(taps: int) -> tuple[int, tf.Tensor, tf.Tensor]:
+        """The length of the transform, the spectrum of the speech, those of the noises."""
+        size = good_fft_length(samples + taps)
+        frequencies = np.fft.rfftfreq(size, 1 / sample_rate).astype(np.float32)
+        band = _band(frequencies, how.low_pass_hz, how.high_pass_hz, sample_rate)
+        shape = _equalizer(frequencies)
+        speech_spectrum = _spectrum(speech, size) * tf.cast(band * _gains(how.speech_filter_db, shape), tf.complex64)
+        noise_spectra = []
+        for group in range(GROUPS):
+            gain = band * _band(frequencies, how.noise_low_pass_hz[group], 0.0, sample_rate) * _gains(how.noise_filter_db[group], shape)
+            noise_spectra.append(_spectrum(noises[group], size) * tf.cast(gain, tf.complex64))
+        return size, speech_spectrum, tf.stack(noise_spectra)
 
     def dry() -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        clean = back(speech_spectrum)
-        return clean, clean, back(tf.reduce_sum(noise_spectra, axis=0))
+        size, speech_spectrum, noise_spectra = filtered(min(samples, _FILTER_TAPS))
+        clean = tf.signal.irfft(speech_spectrum, [size])[:samples]
+        return clean, clean, tf.signal.irfft(tf.reduce_sum(noise_spectra, axis=0), [size])[:samples]
 
     def in_room() -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        size, speech_spectrum, noise_spectra = filtered(rooms.shape[-1])
         responses = tf.gather(rooms, how.room)
-        early = responses[0] * _early_window(taps, early_ms, sample_rate)
+        early = responses[0] * _early_window(rooms.shape[-1], early_ms, sample_rate)
         spectra = tf.signal.rfft(tf.concat([early[None], responses], 0), [size])
-        noise = back(tf.reduce_sum(noise_spectra * spectra[2:], axis=0))
-        return back(speech_spectrum * spectra[0]), back(speech_spectrum * spectra[1]), noise
+        noise = tf.reduce_sum(noise_spectra * spectra[2:], axis=0)
+        back = tf.signal.irfft(tf.stack([speech_spectrum * spectra[0], speech_spectrum * spectra[1], noise]), [size])
+        return back[0, :samples], back[1, :samples], back[2, :samples]
 
-    clean, heard, noise = tf.cond(how.room >= 0, in_room, dry) if taps else dry()
+    clean, heard, noise = tf.cond(how.room >= 0, in_room, dry) if rooms is not None else dry()
     zero = tf.zeros([], tf.float32)
     speech_on, noise_on = tf.cast(how.has_speech, tf.float32), tf.cast(how.has_noise, tf.float32)
     speech_power, noise_power = active_power(clean, sample_rate) * speech_on, active_power(noise, sample_rate) * noise_on
@@ -219,6 +223,11 @@ def good_fft_length(least: int) -> int:
         length += 2
 
 
+def _spectrum(audio: tf.Tensor, size: int) -> tf.Tensor:
+    """The transform; of silence, such as a second noise that is not there, it is not computed."""
+    return tf.cond(tf.reduce_any(audio != 0), lambda: tf.signal.rfft(audio, [size]), lambda: tf.zeros([size // 2 + 1], tf.complex64))
+
+
 def _band(frequencies: np.ndarray, low_pass_hz: tf.Tensor, high_pass_hz: tf.Tensor | float, sample_rate: int) -> tf.Tensor:
     """Gains [..., bins] of a band limit without phase: within 5 % of a limit they go from 1 to 0 as a raised cosine would."""
     low_pass = tf.where(low_pass_hz < sample_rate / 2, low_pass_hz, 1e9)
@@ -257,6 +266,6 @@ def _damaged(noisy: tf.Tensor, how: Conditions) -> tf.Tensor:
     """Clipped and quantised."""
     peak = tf.reduce_max(tf.abs(noisy)) * tf.pow(10.0, -how.clipping_db / 20.0)
     noisy = tf.clip_by_value(noisy, -peak, peak)
-    steps = tf.math.divide_no_nan(tf.pow(2.0, how.quantization_bits - 1.0), peak)
+    steps = tf.math.divide_no_nan(tf.round(tf.pow(2.0, how.quantization_bits - 1.0)), peak)
     rough = tf.math.divide_no_nan(tf.round(noisy * steps), steps)
     return tf.where(how.quantization_bits > 0, rough, noisy)

@@ -22,7 +22,7 @@ NOISE_RECORDS = 3  # recordings of noise at each position
 _ROOM_SEEDS = {"train": 0, "validation": 1, "test": 2}
 _EDGE_SECONDS = 0.005  # speech and noises fade in and out where they are cut
 _SLOT_DRAWS = 8 + synthetic_noise.DRAWS
-_SPEECH_DRAWS = 16
+_SPEECH_DRAWS = 16 + 3
 
 Decode = Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
 
@@ -36,11 +36,19 @@ class Mixer:
         sample_rate: Hz.
         split: Decides which rooms there are: no room is in two splits.
         decode: A record to (float32 [any length, 1], label).
-        augment: What is done to the speech before; `augmented` does it.
+        augment: What is done to the speech before: (float32 [samples, 1], three uniform draws) to the same shape.
     """
 
-    def __init__(self, settings: Mixing, samples: int, sample_rate: int, split: str, decode: Decode):
-        self.settings, self.samples, self.rate, self.decode = settings, samples, sample_rate, decode
+    def __init__(
+        self,
+        settings: Mixing,
+        samples: int,
+        sample_rate: int,
+        split: str,
+        decode: Decode,
+        augment: Callable[[tf.Tensor, tf.Tensor], tf.Tensor] = lambda audio, draws: audio,
+    ):
+        self.settings, self.samples, self.rate, self.decode, self.augment = settings, samples, sample_rate, decode, augment
         self.rooms = None
         if settings.room:
             taps = min(samples, round(settings.rt60_seconds[1] * sample_rate))
@@ -48,19 +56,12 @@ class Mixer:
         self.noise = tf.constant(synthetic_noise.noise_bank())
         longest = int(np.ceil(samples * max(1.0, settings.rate[1]))) + 2 * round(_EDGE_SECONDS * sample_rate)
         self.rate_length = good_fft_length(longest)
-        lengths = [n for n in range(2, int(self.rate_length / settings.rate[0]) + 2, 2) if n == good_fft_length(n)]
-        self.rate_lengths = tf.constant(
-            [n for n in lengths if settings.rate[0] <= self.rate_length / n <= settings.rate[1]] or [self.rate_length]
-        )
+        self.rate_lengths = tf.constant(_lengths_between(self.rate_length / settings.rate[1], self.rate_length / settings.rate[0]))
+        # One graph however often a stream is opened; it has no Python condition on a tensor, and autograph takes longer than tracing.
+        self._traced = tf.function(self._clip, autograph=False)
+        self._one_noise = tf.function(self._noise, autograph=False)
 
-    def __call__(
-        self,
-        record: tf.Tensor,
-        others: tf.Tensor,
-        noises: tf.Tensor,
-        seed: tf.Tensor,
-        prepare: Callable[[tf.Tensor], tf.Tensor] = lambda audio: audio,
-    ) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
+    def __call__(self, record: tf.Tensor, others: tf.Tensor, noises: tf.Tensor, seed: tf.Tensor) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
         """({"clean", "noisy"}: float32 [samples] each, label) of a record, others of its split, and records of noise.
 
         Args:
@@ -68,14 +69,16 @@ class Mixer:
             others: string [SPEECH_RECORDS].
             noises: string [NOISE_RECORDS]; empty strings where the data set has no noise.
             seed: int64 [2]: all that is drawn follows from it.
-            prepare: Augmentation of the speech, float32 [samples, 1] to the same.
         """
+        return self._traced(record, others, noises, seed)
+
+    def _clip(self, record: tf.Tensor, others: tf.Tensor, noises: tf.Tensor, seed: tf.Tensor) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
         draws = tf.random.stateless_uniform([_SPEECH_DRAWS + 3 * _SLOT_DRAWS + CONDITION_DRAWS], seed)
         speech_draws, slot_draws, rest = tf.split(draws, [_SPEECH_DRAWS, 3 * _SLOT_DRAWS, CONDITION_DRAWS])
         how = draw_conditions(self.settings, rest)
         audio, label = self.decode(record)
         speech = self._speech(audio[:, 0], others, speech_draws)
-        speech = tf.ensure_shape(prepare(speech[:, None])[:, 0], [self.samples])
+        speech = tf.ensure_shape(self.augment(speech[:, None], speech_draws[_SPEECH_DRAWS - 3 :])[:, 0], [self.samples])
         silence = tf.zeros([GROUPS, self.samples])
         groups = tf.cond(
             how.has_noise, lambda: self._noises(others, noises, tf.reshape(slot_draws, [3, _SLOT_DRAWS]), seed), lambda: silence
@@ -141,18 +144,22 @@ class Mixer:
     def _noises(self, others: tf.Tensor, noises: tf.Tensor, draws: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         """float32 [GROUPS, samples]: the first noise, and the sum of what comes beside it."""
         count = 1 + index_below(draws[0, 0], self.settings.most_noises)
-        slots = []
-        for k in range(self.settings.most_noises):
-            make = lambda k=k: self._noise(k, others, noises, draws[k], seed)
-            slots.append(make() if k == 0 else tf.cond(k < count, make, lambda: tf.zeros([self.samples])))
-        rest = tf.add_n(slots[1:]) if len(slots) > 1 else tf.zeros([self.samples])
-        return tf.stack([slots[0], rest])
+        silence = tf.zeros([self.samples])
+        first = self._one_noise(tf.constant(0), others, noises, draws[0], seed)
+        rest = silence
+        for k in range(1, self.settings.most_noises):
+            rest = tf.cond(
+                k < count,
+                lambda k=k, so_far=rest: so_far + self._one_noise(tf.constant(k), others, noises, draws[k], seed),
+                lambda so_far=rest: so_far,
+            )
+        return tf.stack([first, rest])
 
-    def _noise(self, slot: int, others: tf.Tensor, noises: tf.Tensor, draws: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    def _noise(self, slot: tf.Tensor, others: tf.Tensor, noises: tf.Tensor, draws: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         """float32 [samples] of unit power where it is active, times what makes a second noise quieter."""
         settings, samples, rate = self.settings, self.samples, self.rate
         own, special = draws[:8], draws[8:]
-        more = seed + tf.constant([0, 1], tf.int64) * (1 + slot) * 2**40  # another stream of numbers
+        more = seed + tf.constant([0, 1], tf.int64) * tf.cast(1 + slot, tf.int64) * 2**40  # another stream of numbers
         normals = lambda: tf.random.stateless_normal(synthetic_noise.NORMALS, more)
         makers = {
             "recorded": lambda: self._recorded(noises[slot], own, special),
@@ -173,7 +180,7 @@ class Mixer:
         audio = tf.switch_case(kind, [maker if weight else unused[0] for maker, weight in zip(makers.values(), weights, strict=True)])
         audio = tf.ensure_shape(audio, [samples])
         audio = tf.cond(own[2] < settings.intermittent, lambda: audio * self._gate(own[3], own[4]), lambda: audio)
-        level = tf.pow(10.0, between(own[5], *settings.second_noise_db) / 20.0) if slot else 1.0
+        level = tf.where(slot > 0, tf.pow(10.0, between(own[5], *settings.second_noise_db) / 20.0), 1.0)
         return audio * level * tf.sqrt(tf.math.divide_no_nan(1.0, active_power(audio, rate)))
 
     def _recorded(self, record: tf.Tensor, own: tf.Tensor, special: tf.Tensor) -> tf.Tensor:
@@ -189,28 +196,40 @@ class Mixer:
         gap = tf.cast(between(special[5], *settings.noise_gap_seconds) * self.rate, tf.int32)
         gap = tf.where((special[4] < settings.noise_gap) & (tf.shape(audio)[0] < self.samples), gap, 0)
         audio = tf.concat([audio, tf.zeros([gap])], 0)
-        length = tf.shape(audio)[0]
-        first = index_below(special[1], length)
-        changed = special[2] < settings.noise_rate_change
+        audio = _over_and_over(audio, index_below(special[1], tf.shape(audio)[0]), most + 1)
 
         def at_another_rate() -> tf.Tensor:
             place = tf.range(self.samples, dtype=tf.float32) * between(special[3], *settings.noise_rate)
             below = tf.cast(place, tf.int32)
             part = place - tf.cast(below, tf.float32)
-            return tf.gather(audio, (first + below) % length) * (1.0 - part) + tf.gather(audio, (first + below + 1) % length) * part
+            return tf.gather(audio, below) * (1.0 - part) + tf.gather(audio, below + 1) * part
 
-        return tf.cond(changed, at_another_rate, lambda: tf.gather(audio, (first + tf.range(self.samples)) % length))
+        return tf.cond(special[2] < settings.noise_rate_change, at_another_rate, lambda: audio[: self.samples])
 
     def _voice(self, record: tf.Tensor, draw: tf.Tensor) -> tf.Tensor:
         """float32 [samples] for babble: the recording over and over."""
         audio = self._part(self.decode(record)[0][:, 0], draw)
-        return tf.gather(audio, (index_below(draw, tf.shape(audio)[0]) + tf.range(self.samples)) % tf.shape(audio)[0])
+        return _over_and_over(audio, index_below(draw, tf.shape(audio)[0]), self.samples)
 
     def _gate(self, centre: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
         """1 within a tenth to seven tenths of the clip, 0 elsewhere, with slopes of 10 ms."""
         half = between(width, 0.05, 0.35) * self.samples
         away = tf.abs(tf.range(self.samples, dtype=tf.float32) - centre * self.samples)
         return tf.clip_by_value((half - away) / (0.01 * self.rate) + 1.0, 0.0, 1.0)
+
+
+def _over_and_over(audio: tf.Tensor, first: tf.Tensor, samples: int) -> tf.Tensor:
+    """float32 [samples]: from `first` on, again from the start after the end. Copies: indices modulo the length cost more."""
+    return tf.tile(audio, [1 + -(-samples // tf.shape(audio)[0])])[first : first + samples]
+
+
+def _lengths_between(low: float, high: float) -> list[int]:
+    """Even lengths in [low, high] that the transform is quick at; where these are few, eight evenly spaced ones."""
+    first, last = int(np.ceil(low / 2)) * 2, int(high // 2) * 2
+    quick = [length for length in range(first, last + 1, 2) if length == good_fft_length(length)]
+    if len(quick) >= 8:
+        return quick
+    return sorted({2 * round(length / 2) for length in np.linspace(low, high, 8)})
 
 
 def _without_padding(audio: tf.Tensor) -> tf.Tensor:

@@ -17,6 +17,7 @@ PLACES = 3  # of sources in a room: the talker, then two noises
 _IMAGE_SECONDS, _FADE_SECONDS = 0.08, 0.02  # images up to here; over the last part they give way to the tail
 _BAND_EDGES_HZ = (500.0, 1500.0, 4000.0)
 _BAND_TIMES = ((0.9, 1.4), (1.0, 1.0), (0.7, 1.0), (0.4, 0.8))  # reverberation times of the bands, as factors
+_LOWEST_HZ = 50.0
 _TAPS = 16  # of the windowed sinc that puts an image between two samples
 _LEAST_SIZE, _MOST_SIZE = np.array([2.5, 2.5, 2.2]), np.array([10.0, 8.0, 4.0])  # m
 _WALL = 0.4  # m: nothing is nearer to a wall
@@ -82,7 +83,7 @@ def impulse_response(
         place = np.arange(samples)
         decay = np.exp(-np.log(1e3) * place / (times[:, None] * sample_rate))
         window = slice(end - fade, end)
-        loudness = np.sqrt(np.mean(bands[:, window] ** 2, axis=1) / np.mean(decay[:, window] ** 2, axis=1))
+        loudness = np.sqrt(np.var(bands[:, window], axis=1) / np.mean(decay[:, window] ** 2, axis=1))
         turn = np.clip((place - (end - fade)) / fade, 0, 1) * (np.pi / 2)
         bands = bands * np.cos(turn) + loudness[:, None] * decay * rng.standard_normal(samples) * np.sin(turn)
         # Band limiting takes the power of white noise and of sparse images alike, so the loudness holds in each band.
@@ -130,9 +131,15 @@ def _impulses(delays: np.ndarray, amplitudes: np.ndarray, samples: int) -> np.nd
 
 @lru_cache(maxsize=4)
 def _band_windows(length: int, sample_rate: int) -> np.ndarray:
-    """[bands, bins] that add up to 1, each crossing the next over an octave."""
+    """complex [bands, bins], each crossing the next over an octave. They add up to a high-pass filter.
+
+    All images have the same sign, so that where they are dense their sum has an offset, which no room has. Allen and Berkley
+    filter it away likewise; here by a Butterworth filter of second order, which is causal.
+    """
     octaves = np.log2(np.maximum(np.fft.rfftfreq(length, 1 / sample_rate), 1.0))
     above = np.stack([np.clip(octaves - np.log2(edge) + 0.5, 0, 1) for edge in _BAND_EDGES_HZ])
     above = np.sin(above * np.pi / 2) ** 2
     ones, zeros = np.ones((1, len(octaves))), np.zeros((1, len(octaves)))
-    return np.concatenate([ones, above]) - np.concatenate([above, zeros])
+    s = 1j * np.tan(np.pi * np.fft.rfftfreq(length)) / np.tan(np.pi * _LOWEST_HZ / sample_rate)
+    s[-1] = 1e9j  # half the rate: tan is infinite
+    return (np.concatenate([ones, above]) - np.concatenate([above, zeros])) * (s**2 / (s**2 + np.sqrt(2) * s + 1))
