@@ -276,7 +276,9 @@ class SEGANModel:
     stride: Annotated[int, Meta(ge=2)] = 2  # of every layer: clip_samples is a multiple of stride^layers
     latent_dim: Count = 1024  # channels of noise beside the code; 0: none
     preemphasis: Annotated[float, Meta(ge=0, lt=1)] = 0.95  # of all that the networks see and make; 0: none
-    skip_scale: bool = False  # a learnt factor a channel on each skip (SEGAN+)
+    # What becomes of an encoder layer's output on its way to the decoder: as it is; times a learnt factor a channel (SEGAN+); times a
+    # number in (0, 1) for every channel and sample that the decoder gives (as Oktay et al. 2018, "Attention U-Net"; no part of SEGAN).
+    skips: Literal["plain", "scaled", "gated"] = "plain"
     residual: bool = False  # the network's output is added to the noisy window
     initial: Literal["normal", "he"] = "normal"  # truncated normal of deviation .02, or of He et al. 2015, which small networks need
     critic_norm: Literal["virtual", "none"] = "virtual"  # virtual batch normalisation (Salimans et al. 2016)

@@ -169,7 +169,7 @@ def test_the_layers_of_the_sheet():
 
 
 @pytest.mark.parametrize(
-    "model", [{}, {"latent_dim": 0}, {"stride": 4}, {"skip_scale": True, "phase_shuffle": 2}, {"critic_widths": [4, 2]}]
+    "model", [{}, {"latent_dim": 0}, {"stride": 4}, {"skips": "scaled", "phase_shuffle": 2}, {"skips": "gated"}, {"critic_widths": [4, 2]}]
 )
 def test_runtime_shapes(model):
     family, batch = make_family(model={**MODEL, **model}), make_pairs()
@@ -187,6 +187,22 @@ def test_a_residual_generator_adds_to_the_noisy_window():
         variable.assign(tf.zeros_like(variable))
     noisy = make_pairs()["noisy"]
     np.testing.assert_array_equal(family.networks["generator"](noisy), noisy)
+
+
+def test_skips_are_scaled_or_gated():
+    batch, draws = make_pairs(), make_draws()
+    plain = make_family().generate(batch, draws)
+    scaled = make_family(model={**MODEL, "skips": "scaled"})
+    np.testing.assert_allclose(scaled.generate(batch, draws), plain, atol=1e-6)  # the factors begin as 1
+    scaled.networks["generator"].get_layer("skip_1_scale").scale.assign([0.0] * 3)
+    gated = make_family(model={**MODEL, "skips": "gated"})
+    for weights in gated.networks["generator"].get_layer("skip_1_gate").weights:
+        weights.assign(tf.fill(weights.shape, -1e4 if "bias" in weights.path else 0.0))  # shut
+    cut = [family.generate(batch, draws) for family in (scaled, gated)]
+    assert np.abs(cut[0] - plain).max() > 1e-4
+    network = gated.networks["generator"]
+    shut = keras.Model(network.input, network.get_layer("skip_1_gated").output)([batch["noisy"], tf.zeros([4, *gated.latent_shape])])
+    assert not np.any(shut)
 
 
 def test_he_initialisation_keeps_the_size_of_a_signal():
@@ -458,7 +474,7 @@ def test_windows_join_to_the_recording_they_were_cut_from():
 
 
 def test_resumed_training_equals_one_run_with_its_reference_batch(tmp_path):
-    small = {**MODEL, "widths": [2, 3], "skip_scale": True, "phase_shuffle": 1, "critic_widths": [2, 3, 3]}
+    small = {**MODEL, "widths": [2, 3], "skips": "scaled", "phase_shuffle": 1, "critic_widths": [2, 3, 3]}
     tables = {"losses": {"stft_magnitude_l1": 5.0}, "model": small}
     recipe = lambda steps: make_recipe(**tables, training={"preview_every": 0, "steps": steps, "checkpoint_every": 9})
     train(tmp_path / "whole", recipe(4))

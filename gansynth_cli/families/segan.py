@@ -112,8 +112,12 @@ class SEGAN(EnhancementPreviews, AdversarialGame):
         for index, (width, skip) in enumerate(zip(m.widths[-2::-1], skips[-2::-1], strict=True)):
             x = self._transposed(width, f"decode_{index}")(x)
             x = layers.PReLU(shared_axes=[1], name=f"decode_{index}_prelu")(x)
-            if m.skip_scale:
+            if m.skips == "scaled":
                 skip = ChannelScale(name=f"skip_{index}_scale")(skip)
+            elif m.skips == "gated":
+                glorot = keras.initializers.GlorotUniform(seed=next(self.seeds))
+                gate = layers.Conv1D(width, 1, activation="sigmoid", kernel_initializer=glorot, name=f"skip_{index}_gate")(x)
+                skip = layers.Multiply(name=f"skip_{index}_gated")([skip, gate])
             x = layers.Concatenate(name=f"skip_{index}")([x, skip])
         x = self._transposed(1, f"decode_{len(m.widths) - 1}")(x)
         x = layers.Activation("tanh", dtype="float32", name="tanh")(x)
