@@ -269,6 +269,7 @@ def test_every_bad_recording_is_named_and_the_others_are_done(model: Path, tmp_p
     write_wav(folder / "nan.wav", broken, 16000, "FLOAT")
     broken[5000] = np.inf
     write_wav(folder / "inf.wav", broken, 16000, "DOUBLE")
+    write_wav(folder / "one hertz.wav", voice(), 1)
     (folder / "empty.wav").write_bytes(b"")
     (folder / "text.wav").write_text("this is not sound")
     (folder / "gone.wav").symlink_to(folder / "nowhere.wav")
@@ -280,6 +281,7 @@ def test_every_bad_recording_is_named_and_the_others_are_done(model: Path, tmp_p
     reasons = {
         "nan.wav": "NaN or infinite",
         "inf.wav": "NaN or infinite",
+        "one hertz.wav": "The sample rate is 1 Hz",
         "empty.wav": "empty file (0 bytes)",
         "no samples.wav": "zero samples",
         "text.wav": "not audio",

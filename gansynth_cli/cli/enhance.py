@@ -22,7 +22,6 @@ _WHAT, _SOUND, _LIVE = "What is written", "Sound", "Live"
 _STREAM = "-"
 _MOST_NAMED = 20  # failures listed at the end
 _MOST_LINES = 50  # recordings that get a line each; of more, only the progress is shown
-_RATES = (1000, 768000)
 
 
 def command(
@@ -322,8 +321,9 @@ def _live(
         )
     if encoding is not None and encoding not in pcm_stream.ENCODINGS:
         raise UsageError(f"--format is {encoding!r}; expected one of {', '.join(pcm_stream.ENCODINGS)}.")
-    if rate is not None and not _RATES[0] <= rate <= _RATES[1]:
-        raise UsageError(f"--rate is {rate}; expected {_RATES[0]} to {_RATES[1]} Hz.")
+    low, high = enhance.SAMPLE_RATES
+    if rate is not None and not low <= rate <= high:
+        raise UsageError(f"--rate is {rate}; expected {low} to {high} Hz.")
     if channels is not None and not 1 <= channels <= 64:
         raise UsageError(f"--channels is {channels}; expected 1 to 64.")
     if sys.stdout.isatty():

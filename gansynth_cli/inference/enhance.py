@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 BLOCK_SECONDS = 4.0  # read, enhanced and written at a time
 MOST_STRENGTH_DB = 100.0
+SAMPLE_RATES = (1000, 768_000)  # Hz; beyond them a header lies, or it is not sound that one hears
 
 Status = Literal["done", "silent", "skipped", "failed"]
 
@@ -190,7 +191,13 @@ def enhance_blocks(
         give: Called with the sound as it was and what is to be taken away from it, both [channels, n], as they are known.
         live: As for `Enhancer.stream`.
         each: Called with the length of every block after it is done.
+
+    Raises:
+        GanAudioError: A sample rate outside `SAMPLE_RATES`, or a model that gives NaN.
     """
+    low, high = SAMPLE_RATES
+    if not low <= sample_rate <= high:
+        raise GanAudioError(f"The sample rate is {sample_rate} Hz; expected {low} to {high}.")
     stream = enhancer.stream(
         channels,
         sample_rate=sample_rate,
