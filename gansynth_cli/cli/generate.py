@@ -49,9 +49,37 @@ def command(
     dry_run: bool = typer.Option(False, "--dry-run", help="Say what would be written, and stop."),
     json_output: bool = typer.Option(False, "--json", help="Print the result as JSON on stdout."),
     quiet: bool = typer.Option(False, "--quiet", "-q", help="Say nothing but warnings and errors."),
+    from_: list[Path] = typer.Option(
+        [], "--from", metavar="INPUT", help="Vocoders: recordings to say again, or mel spectrograms (.npy); folders to any depth."
+    ),
+    vocoder: str = typer.Option(
+        "", "--model", metavar="griffin-lim", help="With --from: Griffin-Lim on RUN's mel spectrogram, to compare."
+    ),
+    mel_layout: str = typer.Option(
+        "frames-mels", "--mel-layout", metavar="frames-mels|mels-frames", help="With --from: the axes of the .npy."
+    ),
 ) -> int:
-    """Write new clips with a trained model, as audio files with a manifest."""
+    """Write new clips with a trained model, as audio files with a manifest; with --from, a vocoder's sound of mel spectrograms."""
     console.configure(quiet=quiet, json_output=json_output)
+    if from_ or vocoder:
+        from . import vocode
+
+        given = {"-n": clips, "--seed": seed, "--first": first, "--label": label, "--steps": steps, "--method": method}
+        given |= {"--truncation": truncation, "--template": template, "--sample-rate": sample_rate, "--contact-sheet": contact_sheet}
+        given |= {"--trim-silence": trim_silence, "--interpolate": interpolate != (-1, -1), "--sidecar": sidecar}
+        given |= {"--normalize": normalize != "none", "--skip-existing": skip_existing}
+        vocode.check_options(from_, vocoder, mel_layout, refused=[name for name, value in given.items() if value])
+        return vocode.run(
+            model,
+            from_,
+            output,
+            vocoder=vocoder,
+            transposed=mel_layout == "mels-frames",
+            format=format,
+            subtype=subtype,
+            overwrite=overwrite,
+            dry_run=dry_run,
+        )
     if overwrite and skip_existing:
         raise UsageError("--overwrite and --skip-existing contradict each other.")
     walking = interpolate != (-1, -1)

@@ -1,0 +1,410 @@
+"""Mel spectrograms to sound: a trained vocoder or Griffin-Lim, fed piece by piece, in memory that does not grow with the length.
+
+The audio of a frame depends on a known number of frames around it (`Vocoder.receptive_frames`). Pieces overlap by that many on either
+side, and what only the overlap could know is thrown away: the joined pieces equal the whole, to the rounding of float32.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import time
+import zipfile
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from .. import __version__
+from ..data import audio_file, audio_stream
+from ..errors import AudioFileError, GanAudioError, RunError
+from ..families import hifigan, melgan, vocos  # noqa: F401  (registers what a saved vocoder is made of)
+from ..families.vocoder import Vocoder
+from ..run_folder import RunFolder
+from ..signal.mel_convention import MelConvention
+from ..signal.mel_front_end import check_mel, linear_mel, mel_spectrogram
+from ..signal.stft import griffin_lim
+
+CHUNK_FRAMES = 512  # of mel that one call of the network turns into sound, beside the overlap
+CONVENTION_FILE = "mel.json"  # in a folder of .npy: the convention of all of them; `name.mel.json` is that of one
+GRIFFIN_LIM = "griffin-lim"
+_ITERATIONS, _MOMENTUM = 60, 0.99
+_FEWEST_FRAMES = 16
+_BLOCK = 1 << 16  # samples of a recording read at a time
+
+Status = Literal["done", "skipped", "failed"]
+
+
+class MelToAudio(Protocol):
+    """What makes sound of mel spectrograms.
+
+    Attributes:
+        convention: What it wants.
+        overlap: Frames on either side that a piece needs to come out as in the whole (Griffin-Lim: nearly).
+        name: For marks and messages.
+        sha256: Of its file; empty without one.
+    """
+
+    convention: MelConvention
+    overlap: int
+    name: str
+    sha256: str
+
+    def __call__(self, mel: np.ndarray) -> np.ndarray:
+        """float32 [frames, bands] -> float32 [frames * hop]."""
+        ...
+
+
+class NetworkVocoder:
+    """A trained vocoder."""
+
+    def __init__(self, model: Vocoder, file: Path, sha256: str):
+        self.model, self.file, self.sha256 = model, file, sha256
+        self.convention, self.overlap = model.convention, model.receptive_frames
+        self.name = str(model.provenance.get("recipe") or model.provenance.get("family") or file.name)
+        spec = tf.TensorSpec([1, None, self.convention.bands], tf.float32)
+        # One trace for pieces of every length; XLA is slower than the plain graph on CPUs.
+        self._call = tf.function(lambda mel: model(mel, training=False)[0, :, 0], input_signature=[spec], autograph=False)
+
+    def __call__(self, mel: np.ndarray) -> np.ndarray:
+        frames = len(mel)
+        if frames < _FEWEST_FRAMES:  # layers that mirror their ends need something to mirror
+            mel = np.pad(mel, [(0, _FEWEST_FRAMES - frames), (0, 0)], constant_values=self.convention.lowest)
+        return self._call(tf.constant(mel[None], tf.float32)).numpy()[: frames * self.convention.hop]
+
+
+class GriffinLimVocoder:
+    """Fast Griffin-Lim on the magnitudes nearest to the mel spectrum: the baseline that a vocoder has to beat.
+
+    Magnitudes are the non-negative least-squares solution that multiplicative updates reach in 50 rounds from the pseudo-inverse.
+    Phase is a matter of the whole signal, so pieces agree with the whole in their magnitudes, not sample by sample; where they
+    meet they are faded into each other.
+    """
+
+    overlap = 32
+    name = GRIFFIN_LIM
+    sha256 = ""
+
+    def __init__(self, convention: MelConvention, iterations: int = _ITERATIONS, momentum: float = _MOMENTUM):
+        self.convention, self.iterations, self.momentum = convention, iterations, momentum
+        spec = tf.TensorSpec([1, None, convention.bands], tf.float32)
+        self._call = tf.function(self._make, input_signature=[spec], autograph=False)
+
+    def __call__(self, mel: np.ndarray) -> np.ndarray:
+        return self._call(tf.constant(mel[None], tf.float32)).numpy()
+
+    def _make(self, mel: tf.Tensor) -> tf.Tensor:
+        c, frames = self.convention, tf.shape(mel)[1]
+        front = c.fft // 2 if c.padding == "centre" else (c.fft - c.hop) // 2
+        magnitude = mel_to_magnitude(linear_mel(mel, c), c)
+        audio = griffin_lim(
+            magnitude, c.fft, c.hop, frames * c.hop, front=front, iterations=self.iterations, momentum=self.momentum, seed=0
+        )
+        return audio[0]
+
+
+def mel_to_magnitude(mel: tf.Tensor, convention: MelConvention, rounds: int = 50) -> tf.Tensor:
+    """[..., bands] without logarithm -> [..., fft / 2 + 1], at least 0: x that brings `x @ bank` near `mel` (Lee and Seung 2001)."""
+    from ..signal.mel_front_end import bank_of, inverse_bank_of
+
+    bank = tf.constant(bank_of(convention))
+    x = tf.maximum(tf.matmul(mel, inverse_bank_of(convention)), 1e-6)
+    wanted, gram = tf.matmul(mel, bank, transpose_b=True), tf.matmul(bank, bank, transpose_b=True)
+    for _ in range(rounds):
+        x *= wanted / (tf.matmul(x, gram) + 1e-12)
+    return x if convention.exponent == 1 else tf.sqrt(x)
+
+
+def open_vocoder(path: Path) -> NetworkVocoder:
+    """The vocoder of a run folder or of a `.keras` file.
+
+    Raises:
+        RunError: There is none, or it is another kind of model.
+    """
+    if not path.exists():
+        raise RunError(f"{path} does not exist; expected a run folder or a .keras file.", hint="gan-audio train --recipe vocos --data DATA")
+    file = RunFolder.load(path).model_file("generator") if path.is_dir() else path
+    if not file.is_file():
+        raise RunError(f"{path} has no model yet.", hint="wait for the first checkpoint, or resume training")
+    try:
+        with zipfile.ZipFile(file) as archive:
+            kind = json.loads(archive.read("config.json")).get("class_name")
+        if kind != "Vocoder":
+            also = "; without --from this one generates" if kind == "AudioGenerator" else ""
+            raise RunError(
+                f"{file} is a Keras model of class {kind}, not a vocoder: it makes no sound of mel spectrograms.",
+                hint=f"train one of the families melgan, hifigan, vocos{also}",
+            )
+        model = keras.models.load_model(file, compile=False)
+    except (zipfile.BadZipFile, OSError, KeyError, ValueError, TypeError) as error:
+        about = (str(error).splitlines() or [type(error).__name__])[0]
+        raise RunError(f"{file} cannot be read as a vocoder: {about}.") from error
+    with file.open("rb") as content:
+        digest = hashlib.file_digest(content, "sha256").hexdigest()
+    return NetworkVocoder(model, file, digest)
+
+
+# Streams.
+
+
+def mel_blocks(
+    audio: Iterable[np.ndarray], convention: MelConvention, count: Callable[[int], None] = lambda samples: None
+) -> Iterator[np.ndarray]:
+    """The mel spectrogram of a recording that comes in pieces, in pieces: as `mel_spectrogram` of the whole.
+
+    Args:
+        audio: float32 [n] or [n, 1] at the convention's rate, of any lengths.
+        convention: Resolved.
+        count: Called with the length of each piece.
+
+    Yields:
+        float32 [frames, bands]. A recording shorter than the mirrored ends is taken with zeros after it.
+    """
+    c = convention
+    reach, started = c.reach, False
+    buffer, tail = np.zeros(0, np.float32), np.zeros(0, np.float32)
+
+    def frames_in(samples: np.ndarray, whole: int) -> np.ndarray:
+        used = (whole - 1) * c.hop + c.window
+        return mel_spectrogram(samples[None, :used], c, padded=True).numpy()[0]
+
+    for piece in audio:
+        piece = np.asarray(piece, np.float32).reshape(-1)
+        count(len(piece))
+        buffer = np.concatenate([buffer, piece])
+        tail = np.concatenate([tail, piece])[-(reach + 1) :]
+        if not started and len(buffer) > reach:
+            buffer, started = np.concatenate([buffer[reach:0:-1], buffer]), True
+        ready = (len(buffer) - c.window) // c.hop + 1 if started else 0
+        if ready > 0:
+            yield frames_in(buffer, ready)
+            buffer = buffer[ready * c.hop :]
+    if not started:
+        if not len(buffer):
+            return
+        buffer = np.pad(buffer, (0, reach + 1 - len(buffer)))
+        tail = buffer
+        buffer = np.concatenate([buffer[reach:0:-1], buffer])
+    buffer = np.concatenate([buffer, tail[-2::-1][:reach]])
+    ready = (len(buffer) - c.window) // c.hop + 1
+    if ready > 0:
+        yield frames_in(buffer, ready)
+
+
+def vocode_blocks(mels: Iterable[np.ndarray], vocoder: MelToAudio, chunk_frames: int = CHUNK_FRAMES) -> Iterator[np.ndarray]:
+    """Sound of a mel spectrogram that comes in pieces.
+
+    Args:
+        mels: float32 [frames, bands], of any lengths.
+        vocoder: The model.
+        chunk_frames: Frames made at a time; another number gives the same sound.
+
+    Yields:
+        float32 [n]; all together frames * hop samples.
+    """
+    hop, overlap = vocoder.convention.hop, vocoder.overlap
+    fade = isinstance(vocoder, GriffinLimVocoder)
+    buffer = np.zeros((0, vocoder.convention.bands), np.float32)
+    before = 0  # frames of the buffer whose sound has been given
+    held = np.zeros(0, np.float32)  # Griffin-Lim: the last piece's sound of the frames after it
+
+    def make(frames: int, last: bool) -> np.ndarray:
+        nonlocal held
+        end = len(buffer) if last else before + frames + overlap
+        audio = vocoder(buffer[:end])
+        start, stop = before * hop, (before + frames) * hop
+        piece = audio[start:stop].copy()
+        if fade:
+            n = min(len(held), len(piece))
+            ramp = (np.arange(n, dtype=np.float32) + 0.5) / max(n, 1)
+            piece[:n] = held[:n] * np.cos(0.5 * np.pi * ramp) ** 2 + piece[:n] * np.sin(0.5 * np.pi * ramp) ** 2
+            held = audio[stop : stop + min(4, overlap) * hop]
+        return piece
+
+    for mel in mels:
+        buffer = np.concatenate([buffer, np.asarray(mel, np.float32)])
+        while len(buffer) - before >= chunk_frames + overlap:
+            yield make(chunk_frames, last=False)
+            passed = before + chunk_frames
+            keep = min(passed, max(overlap, _FEWEST_FRAMES))  # so that no last piece is too short to have an end of its own
+            buffer, before = buffer[passed - keep :], keep
+    if len(buffer) > before:
+        yield make(len(buffer) - before, last=True)
+
+
+# Files.
+
+
+@dataclass(frozen=True)
+class VocodeJob:
+    """One recording or mel spectrogram, and the file to be made of it. `transposed`: the .npy holds [bands, frames]."""
+
+    name: str
+    source: Path
+    target: Path
+    transposed: bool = False
+
+    @property
+    def is_mel(self) -> bool:
+        return self.source.suffix.lower() == ".npy"
+
+
+@dataclass
+class VocodeOutcome:
+    """What became of it."""
+
+    name: str
+    status: Status = "done"
+    reason: str = ""
+    hint: str = ""
+    output: Path | None = None
+    audio_seconds: float = 0.0
+    seconds: float = 0.0
+    clipped: int = 0
+
+    def to_json(self) -> dict[str, Any]:
+        facts = {**vars(self), "seconds": round(self.seconds, 4), "audio_seconds": round(self.audio_seconds, 6)}
+        return {key: value for key, value in facts.items() if value not in ("", None)}
+
+
+def plan_vocode(inputs: Iterable[Path], output: Path, suffix: str = ".wav", transposed: bool = False) -> list[VocodeJob]:
+    """A job for each recording and each .npy below the inputs, their trees mirrored below `output`.
+
+    Raises:
+        GanAudioError: An input does not exist or holds neither, the output is the input, or two inputs would have one output.
+    """
+    jobs: dict[Path, VocodeJob] = {}
+    for given in inputs:
+        if given.is_dir() and given.resolve() == output.resolve():
+            raise GanAudioError(f"The output folder {output} is the input folder.", hint="-o another/folder")
+        pairs = _inputs_of(given)
+        for root, source in pairs:
+            relative = source.relative_to(root)
+            target = (output / relative).with_suffix(suffix)
+            if target.resolve() == source.resolve():
+                raise GanAudioError(f"{source} would be replaced by its own copy.", hint="-o another/folder")
+            if target in jobs and jobs[target].source != source:
+                raise GanAudioError(f"{jobs[target].source} and {source} would both become {target}.", hint="run the command once for each")
+            jobs[target] = VocodeJob(relative.as_posix(), source, target, transposed)
+    return list(jobs.values())
+
+
+def _inputs_of(given: Path) -> list[tuple[Path, Path]]:
+    """(root, path) of what there is to be made into sound."""
+    if given.is_file() and given.suffix.lower() == ".npy":
+        return [(given.parent, given)]
+    visible = lambda path: not any(part.startswith(".") for part in path.relative_to(given).parts)
+    mels = sorted(path for path in given.rglob("*.npy") if visible(path)) if given.is_dir() else []
+    if mels and not any(audio_file.is_audio_name(path) for path in given.rglob("*") if visible(path)):
+        return [(given, path) for path in mels]
+    return [*((given, path) for path in mels), *audio_file.find_audio([given])]
+
+
+def vocode_file(
+    job: VocodeJob,
+    vocoder: MelToAudio,
+    *,
+    subtype: str = "PCM_16",
+    overwrite: bool = False,
+    on_audio: Callable[[float], None] = lambda seconds: None,
+) -> VocodeOutcome:
+    """Makes one file. Foreseen failures are told in the outcome, not raised; no half file is left."""
+    started, c = time.perf_counter(), vocoder.convention
+    outcome = VocodeOutcome(job.name, output=job.target)
+    if job.target.exists() and not overwrite:
+        return VocodeOutcome(job.name, "skipped", output=job.target)
+    try:
+        samples = 0
+
+        def count(n: int) -> None:
+            nonlocal samples
+            samples += n
+
+        if job.is_mel:
+            mel = read_mel(job, c)
+            parts: Iterable[np.ndarray] = (mel[i : i + CHUNK_FRAMES] for i in range(0, len(mel), CHUNK_FRAMES))
+            samples = len(mel) * c.hop
+        else:
+            sound = audio_file.blocks(job.source, _BLOCK, sample_rate=c.sample_rate, channels=1)
+            parts = mel_blocks(sound, c, count)
+        mark = {"synthetic": True, "software": f"gan-audio {__version__}", "vocoder": vocoder.name, "model": vocoder.sha256}
+        tags = {"comment": json.dumps(mark, sort_keys=True)}
+        with audio_stream.Writer(job.target, c.sample_rate, 1, subtype=subtype, tags=tags, overwrite=overwrite) as writer:
+            waiting = np.zeros(0, np.float32)
+            for piece in vocode_blocks(parts, vocoder):
+                # The last frame's sound may reach beyond the recording, whose length is known once its last block was read.
+                waiting = np.concatenate([waiting, piece])
+                ready = max(0, min(len(waiting), samples - writer.frames) - c.fft)
+                writer.write(waiting[:ready, None])
+                waiting = waiting[ready:]
+                on_audio(ready / c.sample_rate)
+            left = samples - writer.frames
+            writer.write(np.pad(waiting[:left], (0, max(0, left - len(waiting))))[:, None])
+            outcome.audio_seconds, outcome.clipped = writer.frames / c.sample_rate, writer.clipped
+        if not samples:
+            raise AudioFileError(job.source, "zero samples")
+    except AudioFileError as error:
+        about = error.reason if Path(str(error.path)) == job.source else error.message
+        outcome = VocodeOutcome(job.name, "failed", about, error.hint or "")
+    except GanAudioError as error:
+        outcome = VocodeOutcome(job.name, "failed", error.message, error.hint or "")
+    outcome.seconds = time.perf_counter() - started
+    return outcome
+
+
+def read_mel(job: VocodeJob, convention: MelConvention) -> np.ndarray:
+    """A .npy as [frames, bands], mapped rather than read, and checked against the convention beside it if there is one.
+
+    Raises:
+        AudioFileError: It cannot be read, is no mel spectrogram, or one of another convention.
+    """
+    path = job.source
+    try:
+        mel = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise AudioFileError(path, f"cannot be read as .npy: {str(error).splitlines()[0]}") from error
+    if not isinstance(mel, np.ndarray) or mel.dtype.kind != "f":
+        raise AudioFileError(path, f"holds {getattr(mel, 'dtype', 'several arrays')}; expected floating-point numbers")
+    if mel.ndim == 3 and mel.shape[0] == 1:
+        mel = mel[0]
+    if mel.ndim != 2:
+        raise AudioFileError(path, f"has the shape {list(mel.shape)}; expected [frames, {convention.bands}]")
+    bands = convention.bands
+    if job.transposed:
+        mel = mel.T
+    elif mel.shape[1] != bands and mel.shape[0] == bands:
+        raise AudioFileError(
+            path, f"has the shape {list(mel.shape)}: {bands} bands x frames, it seems", hint="say so with --mel-layout mels-frames"
+        )
+    check_mel(mel, convention, given_convention(path), path)
+    return mel
+
+
+def given_convention(path: Path) -> MelConvention | None:
+    """The convention that `name.mel.json` beside `name.npy`, or `mel.json` in its folder, states; None without either."""
+    for file in (path.with_suffix(".mel.json"), path.parent / CONVENTION_FILE):
+        if file.is_file():
+            try:
+                values = json.loads(file.read_text(encoding="utf-8"))
+                given = MelConvention.from_dict(values)
+            except (ValueError, TypeError, AttributeError, OSError) as error:
+                raise AudioFileError(file, f"is no mel convention: {error}") from error
+            return given.resolved(given.sample_rate) if given.sample_rate else given
+    return None
+
+
+def write_convention(folder: Path, convention: MelConvention) -> None:
+    """States the convention of the .npy in a folder, for `given_convention`."""
+    (folder / CONVENTION_FILE).write_text(json.dumps(convention.to_dict(), indent=1) + "\n", encoding="utf-8")
+
+
+def rtf(outcomes: Iterable[VocodeOutcome]) -> float:
+    """Seconds of work for a second of sound; NaN without sound."""
+    done = [o for o in outcomes if o.status == "done"]
+    audio = sum(o.audio_seconds for o in done)
+    return sum(o.seconds for o in done) / audio if audio else math.nan
