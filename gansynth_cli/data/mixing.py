@@ -164,6 +164,7 @@ def mix(
         return clean, clean, tf.signal.irfft(tf.reduce_sum(noise_spectra, axis=0), [size])[:samples]
 
     def in_room() -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        assert rooms is not None
         size, speech_spectrum, noise_spectra = filtered(rooms.shape[-1])
         responses = tf.gather(rooms, how.room)
         early = responses[0] * _early_window(rooms.shape[-1], early_ms, sample_rate)

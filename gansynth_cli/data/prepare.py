@@ -210,7 +210,7 @@ class _Job:
 
     def shard_counts(self) -> dict[str, int]:
         fractions = {"train": 1.0, "validation": self.options.splits.validation, "test": self.options.splits.test}
-        counts = {}
+        counts: dict[str, int] = {}
         for role, prefix in (("", ""), ("noise", "noise-"))[: 1 + self.has_noise]:
             size = sum(self.sizes[source.name] for source in self.sources if source.role == role)
             train = self.options.shards or max(1, min(_MOST_SHARDS, -(-size // _SHARD_BYTES)))

@@ -71,7 +71,7 @@ def impulse_response(
     """
     volume, surface = size.prod(), 2 * (size[0] * size[1] + size[1] * size[2] + size[2] * size[0])
     reflection = np.exp(-0.5 * 0.161 * volume / (surface * times))  # of pressure: sqrt(1 - absorption)
-    direct = np.linalg.norm(source - microphone)
+    direct = float(np.linalg.norm(source - microphone))
     end = min(samples, round(_IMAGE_SECONDS * sample_rate))
     distances, reflections = _images(size, source, microphone, direct + SPEED_OF_SOUND * end / sample_rate)
     real = reflections > 0

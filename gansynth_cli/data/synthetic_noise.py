@@ -44,13 +44,13 @@ def noise_bank(seed: int = 0) -> np.ndarray:
     rng = np.random.default_rng([seed, 0xC0104])
     bins = np.arange(1, _BANK_SAMPLES // 2 + 1)
     octaves = np.log2(np.maximum(bins, 20 * _BANK_SAMPLES / 16000))  # flat below 20 Hz at 16 kHz
-    bank = []
+    rows = []
     for slope in _SLOPES_DB:
         spectrum = np.zeros(len(bins) + 1, complex)
         spectrum[1:] = (rng.standard_normal(len(bins)) + 1j * rng.standard_normal(len(bins))) * 10 ** (slope * octaves / 20)
         noise = np.fft.irfft(spectrum)
-        bank.append((noise / noise.std()).astype(np.float32))
-    bank = np.stack(bank)
+        rows.append((noise / noise.std()).astype(np.float32))
+    bank = np.stack(rows)
     bank.setflags(write=False)
     return bank
 

@@ -232,7 +232,7 @@ def reference_clips(info: DatasetInfo, folder: Path, split: str, samples: int) -
     for shard in info.splits[split].shards:
         for record in shards.read_records(folder / shard["file"]):
             clip = shards.decode_example(record)
-            pcm = audio_file.pcm_of_wav_bytes(clip.audio)
+            pcm = audio_file.pcm_of_wav_bytes(clip.audio)[:, : info.channels]  # of a pair the clean recording
             audio = pcm.astype(np.float32).mean(axis=1) / np.float32(32768)
             name = f"{clip.source} @ {clip.start / info.sample_rate:.2f} s" if clip.start else clip.source
             failure = "silent" if np.abs(audio).max(initial=0.0) < SILENCE else ""
