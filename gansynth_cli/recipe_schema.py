@@ -467,21 +467,26 @@ class VocoderLosses:
 
 @dataclass(frozen=True)
 class FamilySchema:
-    """The tables of a family: `[model]`, `[losses]`, and the names that `[optimizers.NAME]` may have."""
+    """The tables of a family: `[model]`, `[losses]`, and the names that `[optimizers.NAME]` may have. `use` is how a trained run is
+    used: the command's arguments, `{run}` being its folder."""
 
     model: type
     losses: type = NoLosses
     optimizers: tuple[str, ...] = ("generator", "critic")
+    use: str = "generate {run} -n 64 -o clips/"
 
+
+_VOCODE = "generate {run} --from recordings/ -o clips/"
+_ENHANCE = "enhance recordings/ --model {run} -o clean/"
 
 FAMILIES: dict[str, FamilySchema] = {
-    "denoiser": FamilySchema(DenoiserModel, DenoiserLosses),
+    "denoiser": FamilySchema(DenoiserModel, DenoiserLosses, use=_ENHANCE),
     "wavegan": FamilySchema(WaveGANModel),
     "specgan": FamilySchema(SpecGANModel),
-    "melgan": FamilySchema(MelGANModel, VocoderLosses),
-    "hifigan": FamilySchema(HiFiGANModel, VocoderLosses),
-    "vocos": FamilySchema(VocosModel, VocoderLosses),
-    "segan": FamilySchema(SEGANModel, SEGANLosses),
+    "melgan": FamilySchema(MelGANModel, VocoderLosses, use=_VOCODE),
+    "hifigan": FamilySchema(HiFiGANModel, VocoderLosses, use=_VOCODE),
+    "vocos": FamilySchema(VocosModel, VocoderLosses, use=_VOCODE),
+    "segan": FamilySchema(SEGANModel, SEGANLosses, use=_ENHANCE),
 }
 
 

@@ -282,6 +282,7 @@ def test_train_through_the_late_start_and_info(tmp_path, monkeypatch, capsys):
     assert all(
         key in log for key in ("preview/mel_l1", "reconstruction/mel_l1", "generator/feature_matching_mrd", "critic/adversarial_mpd")
     )
+    assert "gan-audio generate vocos-tiny --from recordings/ -o clips/" in (run / "README.md").read_text()
     capsys.readouterr()
     assert main(["info", str(run)]) == 0
     assert "vocos" in capsys.readouterr().out

@@ -14,7 +14,7 @@ import typer
 
 from ..errors import EXIT_INTERRUPTED, EXIT_OK, UsageError
 from ..recipe import find_recipe, load_recipe, recipe_from_toml
-from ..recipe_schema import Recipe
+from ..recipe_schema import FAMILIES, Recipe
 from . import console
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def command(
 
     with ExitStack() as stack:
         report = train(chosen, data, folder, restart=restart, init_from=init_from, command=_command_line(), on_event=_Talk(stack))
-    _show(report)
+    _show(report, chosen.family)
     return EXIT_INTERRUPTED if report.interrupted else EXIT_OK
 
 
@@ -128,7 +128,7 @@ class _Talk:
             console.say(event.text)
 
 
-def _show(report: TrainReport) -> None:
+def _show(report: TrainReport, family: str) -> None:
     run = shlex.quote(str(report.run))
     minutes = f"{report.seconds / 60:.1f} minutes of training"
     if report.interrupted:
@@ -137,7 +137,7 @@ def _show(report: TrainReport) -> None:
         console.say(f"Finished at step {report.step} (budget of {report.ended_by} spent), {minutes}.")
         if report.best:
             console.say(f"Best at step {report.best[0]}: {report.best[1]:.4g}, kept as model/generator-best.keras.")
-        console.say(f"Next: gan-audio generate {run} -n 64 -o clips/")
+        console.say(f"Next: gan-audio {FAMILIES[family].use.format(run=run)}")
     console.result(
         {
             "run": str(report.run),

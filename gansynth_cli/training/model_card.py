@@ -13,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from .. import __version__
+from ..recipe_schema import FAMILIES
 from ..run_folder import RunFolder
 
 
@@ -63,7 +64,7 @@ def model_card(run: RunFolder, parameters: Mapping[str, int], metrics: Mapping[s
         "## Use",
         "",
         "```",
-        f"gan-audio generate {folder} -n 64 -o clips/",
+        f"gan-audio {FAMILIES[recipe.family].use.format(run=folder)}",
         "```",
         "",
         "`model/generator.keras` holds all it needs; `recipe.toml` and `manifest.json` say how it was made. Clips that it generates",
