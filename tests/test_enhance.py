@@ -330,6 +330,22 @@ def test_a_stop_leaves_nothing(tmp_path: Path):
     assert not tree(tmp_path / "out")
 
 
+def test_a_defect_on_one_recording_does_not_stop_the_others(tmp_path: Path, capsys, monkeypatch):
+    def fragile(spectrum: np.ndarray) -> np.ndarray:
+        if spectrum.shape[0] == 2:
+            raise IndexError("out of bounds")
+        return np.ones(spectrum.shape, np.float32)
+
+    use(monkeypatch, fragile)
+    write_wav(tmp_path / "rec" / "a.wav", voice(channels=2), 16000)
+    write_wav(tmp_path / "rec" / "b.wav", voice(), 16000)
+    code, out, err = run([tmp_path / "rec", "-o", tmp_path / "out", "--per-channel", "--json"], capsys)
+    assert code == 1
+    assert "IndexError: out of bounds (test_enhance.py, line" in err
+    assert "defect" in json.loads(out)["files"][0]["hint"]
+    assert tree(tmp_path / "out") == ["b.wav"]
+
+
 def test_no_room_is_named_and_the_rest_is_done(model: Path, tmp_path: Path, capsys):
     """A limit on the size of files stands for a full disk: the long one does not fit, the short one does."""
     import resource

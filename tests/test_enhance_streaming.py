@@ -15,7 +15,7 @@ from gansynth_cli.inference.window_stream import WindowStream
 
 from .enhance_fakes import FormulaNetwork, constant, enhancer_of, gate, write_denoiser
 
-RATES = [8000, 11025, 12345, 16000, 22050, 44100, 48000, 96000]
+RATES = [8000, 11025, 15999, 16000, 22050, 44100, 48000, 96000]
 NAMED_RATES = [8000, 16000, 22050, 44100, 48000]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
+import traceback
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -251,6 +252,8 @@ def enhance_file(
         outcome.audio_seconds = passed.frames / reader.info.sample_rate
         if passed.peak == 0:
             outcome.status, outcome.reason = "silent", "every sample is 0: nothing to enhance, the output is silent too"
+    except Stopped:
+        raise
     except AudioFileError as error:
         about = error.reason if Path(str(error.path)) == job.source else error.message
         outcome = Outcome(job.name, "failed", about, error.hint or "")
@@ -258,6 +261,10 @@ def enhance_file(
         outcome = Outcome(job.name, "failed", error.message, error.hint or "")
     except OSError as error:
         outcome = Outcome(job.name, "failed", f"{error.filename or job.target}: {(error.strerror or str(error)).lower()}")
+    except Exception as error:  # a defect, which must not cost the night's other thousand recordings
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        reason = f"{type(error).__name__}: {error} ({Path(place.filename).name}, line {place.lineno})"
+        outcome = Outcome(job.name, "failed", reason, "this is a defect of gan-audio: please report it with this recording")
     outcome.seconds = time.perf_counter() - started
     return outcome
 

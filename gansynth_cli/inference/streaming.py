@@ -32,6 +32,7 @@ from ..errors import RunError
 _FRAMES = 256  # in one call of the network: 4 s at a hop of 16 ms; more gains no speed and costs memory
 _PASSBAND = 0.91  # of the narrower Nyquist frequency: where soxr's filter begins to fall
 TOP_BAND = (0.7, 0.88)  # of the same: the band whose gain stands for what lies above it
+_MOST_PLACES = 64  # windows kept, of a rate at which frames begin between samples; beyond that they are made anew each time
 _MEMORY = 0.98  # of the channels' correlation a frame: with hops of 16 ms half is forgotten after 0.55 s
 
 
@@ -85,13 +86,13 @@ class FrameGrid:
         fall = np.clip((frequencies / edge - _PASSBAND) / (1 - _PASSBAND), 0, 1)
         self.taper = np.where(self._same, 1.0, np.cos(np.pi / 2 * fall) ** 2).astype(np.float32)
         self.taper[frequencies > edge] = 0
-        if self.whole:
-            t = np.arange(self.size) / self.segment
-            self._window = np.sin(np.pi / 2 * t).astype(np.float32)
-        else:
+        if not self.whole:
             cycles = np.outer(np.arange(self.size), frequencies / sample_rate)
             self._transform = np.exp(-2j * np.pi * cycles).astype(np.complex64).view(np.float32)  # [samples, bins * (real, imaginary)]
-            self._turn = -2j * np.pi * frequencies / sample_rate  # of phase a sample
+        self._turn = -2j * np.pi * frequencies / sample_rate  # of phase a sample
+        # Frames begin at 0, 1 / denominator, 2 / denominator ... of a sample before their first one: 5 places at 44.1 kHz.
+        places = np.arange(self.step[1])
+        self._tables = (self._window(places), self._turns(places)) if len(places) <= _MOST_PLACES else None
         # From the network's bins to those of this rate.
         bins = np.arange(self.size // 2 + 1) * (sample_rate / self.size)
         place = np.minimum(bins * fft / network_rate, self.network_bins - 1)
@@ -115,21 +116,20 @@ class FrameGrid:
         """The number of frames whose overlap gives so many samples."""
         return -(-samples * self.step[1] // self.step[0]) + 1 if samples else 0
 
-    def windows(self, starts: np.ndarray, first: int) -> np.ndarray:
-        """float32 [frames or 1, size]: the window of the frames that begin at `starts`; frame `first` is the first of them."""
-        if self.whole:
-            return self._window[None]
-        times = (np.arange(first - 1, first - 1 + len(starts), dtype=np.int64) * self.step[0]) / self.step[1]
-        u = (np.arange(self.size) + (starts - times)[:, None]) / self._real_step
-        return np.where(u < 2, np.sin(np.pi / 2 * u), 0).astype(np.float32)
+    def windows(self, first: int, count: int) -> np.ndarray:
+        """float32 [count, size], or [1, size] where all are equal: the windows of frame `first` and those after it."""
+        if self.whole and self._tables:
+            return self._tables[0]
+        places = self._places(first, count)
+        return self._tables[0][places] if self._tables else self._window(places)
 
-    def network_spectrum(self, framed: np.ndarray, spectrum: np.ndarray, starts: np.ndarray, first: int) -> np.ndarray:
+    def network_spectrum(self, framed: np.ndarray, spectrum: np.ndarray, first: int) -> np.ndarray:
         """What the network sees of windowed frames: complex64 [rows, frames, network bins].
 
         Args:
             framed: float32 [rows, frames, size], windowed.
             spectrum: Their transform.
-            starts, first: As for `windows`.
+            first: Number of the first of them.
         """
         if self._same:
             return spectrum
@@ -138,10 +138,20 @@ class FrameGrid:
             seen = np.zeros((*spectrum.shape[:-1], self.network_bins), np.complex64)
             np.multiply(spectrum[..., :kept], self._ratio * self.taper[:kept], out=seen[..., :kept])
             return seen
+        places = self._places(first, framed.shape[1])
         seen = (framed @ self._transform).view(np.complex64)
-        times = (np.arange(first - 1, first - 1 + len(starts), dtype=np.int64) * self.step[0]) / self.step[1]
-        turned = np.exp((starts - times)[:, None] * self._turn) * (self._ratio * self.taper)
-        return seen * turned.astype(np.complex64)
+        return seen * (self._tables[1][places] if self._tables else self._turns(places))
+
+    def _places(self, first: int, count: int) -> np.ndarray:
+        """How far before their first sample frames begin, in parts of a sample as many as the step's denominator."""
+        return -np.arange(first - 1, first - 1 + count, dtype=np.int64) * self.step[0] % self.step[1]
+
+    def _window(self, places: np.ndarray) -> np.ndarray:
+        u = (np.arange(self.size) + places[:, None] / self.step[1]) / self._real_step
+        return np.where(u < 2, np.sin(np.pi / 2 * u), 0).astype(np.float32)
+
+    def _turns(self, places: np.ndarray) -> np.ndarray:
+        return (np.exp(places[:, None] / self.step[1] * self._turn) * (self._ratio * self.taper)).astype(np.complex64)
 
     def spread(self, gain: np.ndarray) -> np.ndarray:
         """Gains [..., network bins] at this rate's bins: [..., size // 2 + 1]."""
@@ -267,10 +277,10 @@ class GainStream:
         bounds = grid.starts(first - 1, count + 2)  # frame t begins at bounds[t - first], and is halfway at the next of them
         starts = bounds[:-2]
         index = (starts - self._start)[:, None] + np.arange(grid.size)
-        window = grid.windows(starts, first)
+        window = grid.windows(first, count)
         framed = self._audio[:, np.minimum(index, self._audio.shape[1] - 1)] * window
         spectrum = np.fft.rfft(framed).astype(np.complex64, copy=False)
-        seen = grid.network_spectrum(framed, spectrum, starts, first)
+        seen = grid.network_spectrum(framed, spectrum, first)
         with np.errstate(all="ignore"):  # what is far beyond full scale may overflow: that is told below
             gain, self._state = self.network.run(self._shared(seen) if self._shared else seen, self._state)
         if not np.isfinite(gain).all():
