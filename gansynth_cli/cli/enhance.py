@@ -280,6 +280,8 @@ def _pipe(inputs: list[Path], output: Path, model: Path | None, options: Options
         layout, frames = pcm_stream.read_wav_header(stream)
         block = enhance.block_frames(layout.sample_rate)
         passed, clipped = run(layout, frames, pcm_stream.pcm_blocks(stream, layout, block, frames))
+        while stream.read(1 << 16):  # chunks after the samples: who writes them should not find the pipe closed
+            pass
     else:
         with enhance.from_file(source) as (layout, frames, blocks):
             passed, clipped = run(layout, frames, blocks)
