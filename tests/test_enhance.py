@@ -19,7 +19,8 @@ from gansynth_cli.cli.app import main
 from gansynth_cli.data import audio_file, pcm_stream
 from gansynth_cli.errors import RunError, UsageError
 from gansynth_cli.inference import before_after, enhance_batch, enhancers
-from gansynth_cli.inference.enhance import Job, Options, Stopped, enhance_file
+from gansynth_cli.inference.enhance import enhance_file
+from gansynth_cli.inference.enhance_job import Job, Options, Stopped
 from gansynth_cli.inference.enhancers import find_model, open_enhancer
 
 from .conftest import write_wav

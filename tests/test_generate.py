@@ -754,7 +754,7 @@ def test_contact_sheet_of_any_count(count):
 def test_contact_sheet_shows_a_tone_at_its_frequency_and_time():
     t = np.arange(RATE) / RATE
     audio = np.where(t < 0.5, np.sin(2 * np.pi * 1000 * t), 0).astype(np.float32)[:, None]
-    weights = contact_sheet._mel_weights(256, RATE)
+    weights = contact_sheet.mel_weights(256, RATE)
     picture = contact_sheet._spectrogram(audio, 100, weights).astype(int).sum(axis=2)
     row = picture[:, 20].argmax()
     mel = 2595 * np.log10(1 + 1000 / 700) / (2595 * np.log10(1 + RATE / 2 / 700))

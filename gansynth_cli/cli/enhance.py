@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import os
-import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, AudioFileError, UsageError
+from ..errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, UsageError
 from . import console
+from .enhance_pipes import STREAM, enhance_live, enhance_pipe, open_model, speed
 
 if TYPE_CHECKING:
-    from ..inference.enhance import Options, Outcome
     from ..inference.enhance_batch import Plan
+    from ..inference.enhance_job import Options, Outcome
     from ..inference.enhancers import Enhancer
 
 _WHAT, _SOUND, _LIVE = "What is written", "Sound", "Live"
-_STREAM = "-"
 _MOST_NAMED = 20  # failures listed at the end
 _MOST_LINES = 50  # recordings that get a line each; of more, only the progress is shown
 
@@ -78,16 +77,19 @@ def command(
     # The network is small: its matrix products are quicker on one thread than spread over several. Read when NumPy is loaded.
     for name in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"):
         os.environ.setdefault(name, "1")
-    from ..inference.enhance import Options
+    from ..inference.enhance_job import Options
 
     options = Options(strength, mix, per_channel, keep_noise, before_after, overwrite)
     options.check()
     if jobs < 0:
         raise UsageError(f"--jobs is {jobs}; expected at least 1, or 0 for one a core.")
     given = list(inputs or [])
-    piped = str(output) == _STREAM or any(str(path) == _STREAM for path in given)
+    piped = str(output) == STREAM or any(str(path) == STREAM for path in given)
     if live:
-        return _live(given, output, rate, channels, format, model, options, refused=_without_files(options, dry_run))
+        refused = _without_files(options, dry_run)
+        if refused:
+            raise UsageError(f"{refused} has no meaning with --live.")
+        return enhance_live(given, output, rate, channels, format, model, options)
     for option, value in (("--rate", rate), ("--channels", channels), ("--format", format)):
         if value is not None:
             raise UsageError(
@@ -97,13 +99,13 @@ def command(
     if not given:
         raise UsageError("No input is given; expected folders or files.", hint="gan-audio enhance recordings/ -o clean/")
     if output is None:
-        raise UsageError("No output is given.", hint=f"gan-audio enhance {given[0]} -o {'-' if str(given[0]) == _STREAM else 'clean/'}")
+        raise UsageError("No output is given.", hint=f"gan-audio enhance {given[0]} -o {'-' if str(given[0]) == STREAM else 'clean/'}")
     if piped:
         if refused := _without_files(options, dry_run):
             raise UsageError(
                 f"{refused} has no meaning with a pipe: there is no file to write beside.", hint="give a file or folder with -o"
             )
-        return _pipe(given, output, model, options)
+        return enhance_pipe(given, output, model, options)
     return _files(given, output, model, options, jobs, dry_run)
 
 
@@ -120,7 +122,7 @@ def _files(inputs: list[Path], output: Path, model: Path | None, options: Option
         raise UsageError(f"All recordings are in the output folder {output}.", hint="give the folder of the noisy recordings as input")
     if dry_run:
         return _show(made, output, options)
-    enhancer = _open(model)
+    enhancer = open_model(model)
     for outcome in made.failed:
         console.warn(f"{outcome.name}: {outcome.reason}")
     outcomes: list[Outcome] = []
@@ -177,11 +179,7 @@ def _show(made: Plan, output: Path, options: Options) -> int:
 def _line(outcome: Outcome) -> str:
     extra = f", {outcome.clipped} samples clipped" if outcome.clipped else ""
     note = f" ({outcome.note})" if outcome.note else ""
-    return f"{outcome.name}: {outcome.audio_seconds:.2f} s{_speed(outcome.rtf)}{extra}{note}"
-
-
-def _speed(rtf: float | None) -> str:
-    return f", RTF {rtf:.4f} ({1 / rtf:.3g} times real time)" if rtf else ""
+    return f"{outcome.name}: {outcome.audio_seconds:.2f} s{speed(outcome.rtf)}{extra}{note}"
 
 
 def _finish(outcomes: list[Outcome], output: Path, enhancer: Enhancer, seconds: float) -> int:
@@ -191,7 +189,7 @@ def _finish(outcomes: list[Outcome], output: Path, enhancer: Enhancer, seconds: 
     clipped = [o for o in outcomes if o.clipped]
     written = f"{count['done'] + count['silent']} of {len(outcomes)} recordings enhanced"
     skipped = f", {count['skipped']} skipped because they exist (--overwrite makes them anew)" if count["skipped"] else ""
-    console.say(f"{output}: {written}, {console.duration(audio)} of sound in {console.duration(seconds)}{_speed(rtf)}{skipped}")
+    console.say(f"{output}: {written}, {console.duration(audio)} of sound in {console.duration(seconds)}{speed(rtf)}{skipped}")
     if clipped:
         console.warn(
             f"{sum(o.clipped for o in clipped)} samples in {len(clipped)} recordings were beyond full scale and were clipped, not wrapped: "
@@ -227,182 +225,10 @@ def _named(outcomes: list[Outcome]) -> str:
     return ", ".join(outcome.name for outcome in outcomes[:_MOST_NAMED]) + more
 
 
-# Pipes.
-
-
-def _pipe(inputs: list[Path], output: Path, model: Path | None, options: Options) -> int:
-    """One WAV from stdin, or one file, to stdout or a file."""
-    from ..data import audio_stream, pcm_stream
-    from ..inference import enhance
-
-    if len(inputs) != 1:
-        raise UsageError(
-            f"A pipe carries one recording, but {len(inputs)} inputs are given.", hint="gan-audio enhance - -o - < in.wav > out.wav"
-        )
-    source, target = inputs[0], output
-    if source.is_dir():
-        raise UsageError(f"{source} is a folder; stdout carries one recording.", hint=f"gan-audio enhance {source} -o clean/")
-    if str(target) != _STREAM and target.is_dir():
-        raise UsageError(f"The output {target} is a folder; a recording from stdin has no name.", hint=f"-o {target}/clean.wav")
-    if str(target) == _STREAM and sys.stdout.isatty():
-        raise UsageError("stdout is a terminal; sound would be printed on it.", hint="gan-audio enhance FILE -o - > out.wav")
-    if str(source) != _STREAM and not source.exists():
-        raise UsageError(f"The input {source} does not exist.")
-    enhancer = _open(model)
-    started = time.perf_counter()
-
-    def run(layout, frames, blocks) -> tuple[enhance.Passed, int]:
-        if str(target) == _STREAM:
-            console.raw(pcm_stream.wav_header(layout, frames))
-            sink: enhance.Sink = enhance.PipeSink(layout, console.raw)
-            return _through(layout, blocks, sink), sink.clipped
-        container, subtype = audio_stream.format_for(target, layout.subtype)
-        with audio_stream.Writer(
-            target,
-            layout.sample_rate,
-            layout.channels,
-            subtype=subtype,
-            container=container,
-            tags=enhance.tags({}, enhancer, options),
-            frames=frames,
-            overwrite=options.overwrite,
-        ) as writer:
-            return _through(layout, blocks, writer), writer.clipped
-
-    def _through(layout, blocks, sink) -> enhance.Passed:
-        def give(dry, removed) -> None:
-            sink.write((dry - removed).T)
-
-        return enhance.enhance_blocks(blocks, layout.channels, layout.sample_rate, enhancer, options, give)
-
-    if str(source) == _STREAM:
-        stream = _stdin()
-        layout, frames = pcm_stream.read_wav_header(stream)
-        block = enhance.block_frames(layout.sample_rate)
-        passed, clipped = run(layout, frames, pcm_stream.pcm_blocks(stream, layout, block, frames))
-        while stream.read(1 << 16):  # chunks after the samples: who writes them should not find the pipe closed
-            pass
-    else:
-        with enhance.from_file(source) as (layout, frames, blocks):
-            passed, clipped = run(layout, frames, blocks)
-    seconds = time.perf_counter() - started
-    audio = passed.frames / layout.sample_rate
-    console.say(f"{audio:.2f} s of sound{_speed(seconds / audio if audio else None)}")
-    if clipped:
-        console.warn(f"{clipped} samples were beyond full scale and were clipped, not wrapped.")
-    if not passed.frames:
-        raise AudioFileError("stdin", "zero samples")
-    if str(target) != _STREAM:
-        facts = {"output": target, "audio_seconds": round(audio, 6), "seconds": round(seconds, 4), "clipped_samples": clipped}
-        console.result({**facts, "rtf": round(seconds / audio, 5), "model": enhancer.sha256})
-    if passed.peak == 0:
-        console.warn(f"{'stdin' if str(source) == _STREAM else source}: every sample is 0: nothing to enhance, the output is silent too")
-        return EXIT_FAILED
-    return EXIT_OK
-
-
-def _live(
-    inputs: list[Path],
-    output: Path | None,
-    rate: int | None,
-    channels: int | None,
-    encoding: str | None,
-    model: Path | None,
-    options: Options,
-    refused: str,
-) -> int:
-    """Raw samples, block by block."""
-    from ..data import pcm_stream
-    from ..inference import enhance
-
-    if refused:
-        raise UsageError(f"{refused} has no meaning with --live.")
-    if [str(path) for path in inputs] not in ([], [_STREAM]) or str(output or _STREAM) != _STREAM:
-        raise UsageError(
-            "--live reads raw samples from stdin and writes them to stdout; it takes no files.", hint="arecord ... | gan-audio ..."
-        )
-    if encoding is not None and encoding not in pcm_stream.ENCODINGS:
-        raise UsageError(f"--format is {encoding!r}; expected one of {', '.join(pcm_stream.ENCODINGS)}.")
-    low, high = enhance.SAMPLE_RATES
-    if rate is not None and not low <= rate <= high:
-        raise UsageError(f"--rate is {rate}; expected {low} to {high} Hz.")
-    if channels is not None and not 1 <= channels <= 64:
-        raise UsageError(f"--channels is {channels}; expected 1 to 64.")
-    if sys.stdout.isatty():
-        raise UsageError("stdout is a terminal; sound would be printed on it.", hint="arecord ... | gan-audio enhance --live | aplay ...")
-    enhancer = _open(model)
-    layout = pcm_stream.PcmFormat(rate or enhancer.sample_rate, channels or 1, encoding or "s16le")
-    block = max(1, round(enhancer.block_samples * layout.sample_rate / enhancer.sample_rate))
-    latency = 1000 * enhancer.latency_samples / enhancer.sample_rate
-    resampled = not enhancer.masks and layout.sample_rate != enhancer.sample_rate
-    shape = f"{layout.sample_rate} Hz, {layout.channels} channel(s), {layout.encoding}"
-    console.say(
-        f"live: {shape}, blocks of {1000 * block / layout.sample_rate:.0f} ms; "
-        f"algorithmic latency {latency:.0f} ms{' and that of resampling both ways' if resampled else ''}. Ctrl-C or the end of input stops."
-    )
-    sink = enhance.PipeSink(layout, console.raw)
-    work = longest = began = 0.0
-    code = EXIT_OK
-
-    def timed():
-        nonlocal began, code
-        try:
-            for piece in pcm_stream.pcm_blocks(_stdin(), layout, block):
-                began = time.perf_counter()
-                yield piece
-        except KeyboardInterrupt:  # while waiting for sound: an end like any other, after which the last window is given
-            code = EXIT_INTERRUPTED
-
-    def each(frames: int) -> None:
-        nonlocal work, longest
-        took = time.perf_counter() - began
-        work, longest = work + took, max(longest, took)
-
-    try:
-        enhance.enhance_blocks(
-            timed(),
-            layout.channels,
-            layout.sample_rate,
-            enhancer,
-            options,
-            lambda dry, removed: sink.write((dry - removed).T),
-            live=True,
-            each=each,
-        )
-    except KeyboardInterrupt:
-        code = EXIT_INTERRUPTED
-    finally:
-        audio = sink.frames / layout.sample_rate
-        console.say(f"{audio:.2f} s of sound{_speed(work / audio if audio else None)}, slowest block {1000 * longest:.1f} ms")
-        if sink.clipped:
-            console.warn(f"{sink.clipped} samples were beyond full scale and were clipped, not wrapped.")
-    return code
-
-
-def _stdin() -> BinaryIO:
-    if sys.stdin.isatty():
-        raise UsageError("stdin is a terminal; expected sound from a pipe or a file.", hint="gan-audio enhance - -o - < in.wav > out.wav")
-    return sys.stdin.buffer
-
-
 def _without_files(options: Options, dry_run: bool) -> str:
     """The first option that makes sense for files only, if one is given."""
     asked = {"--keep-noise": options.keep_noise, "--before-after": options.before_after, "--dry-run": dry_run}
     return next((name for name, given in asked.items() if given), "")
-
-
-def _open(model: Path | None) -> Enhancer:
-    from ..inference.enhancers import find_model, open_enhancer
-
-    started = time.perf_counter()
-    found = find_model(model)
-    if found.needs_tensorflow:
-        console.start_tensorflow()
-    enhancer = open_enhancer(found)
-    kind = "" if enhancer.masks else "; channels are enhanced one by one"
-    took = time.perf_counter() - started
-    console.say(f"{found.file.name}: {enhancer.sample_rate} Hz, SHA-256 {enhancer.sha256[:12]}, opened in {took:.2f} s{kind}")
-    return enhancer
 
 
 def _cores() -> int:

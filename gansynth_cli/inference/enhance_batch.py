@@ -16,7 +16,8 @@ from typing import Any
 
 from ..data import audio_file, audio_stream
 from ..errors import AudioFileError, UsageError
-from .enhance import Job, Options, Outcome, Stopped, enhance_file
+from .enhance import enhance_file
+from .enhance_job import Job, Options, Outcome, Stopped
 from .enhancers import Enhancer, Found, open_enhancer
 
 _POOL_SECONDS = 60.0  # of sound: less than this is done before processes have started
