@@ -586,12 +586,17 @@ def test_a_pipe_gives_what_a_file_gives(model: Path, tmp_path: Path, capsysbinar
         (pcm_stream.wav_header(pcm_stream.PcmFormat(8000, 1, "f32le")) + np.full(9, np.nan, "<f4").tobytes(), "NaN"),
     ],
 )
-def test_a_bad_pipe_is_named(content: bytes, reason: str, model: Path, capsysbinary, monkeypatch):
+def test_a_bad_pipe_is_named(content: bytes, reason: str, model: Path, tmp_path: Path, capsysbinary, monkeypatch):
     pipe(monkeypatch, content)
     code, _, err = binary(["-", "-o", "-", "--model", model], capsysbinary)
     assert code == 1
     assert reason in err
     assert "Traceback" not in err
+    pipe(monkeypatch, content)
+    code, out, err = binary(["-", "-o", tmp_path / "out.wav", "--model", model], capsysbinary)
+    assert (code, out) == (1, b"")
+    assert reason in err
+    assert tree(tmp_path) == (["out.wav"] if "every sample" in reason else [])
 
 
 @pytest.mark.parametrize("encoding, rate, channels", [("s16le", 16000, 1), ("f32le", 48000, 2), ("s16le", 44100, 1)])

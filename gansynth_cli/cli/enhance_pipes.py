@@ -60,7 +60,10 @@ def enhance_pipe(inputs: list[Path], output: Path, model: Path | None, options: 
         def give(dry, removed) -> None:
             sink.write((dry - removed).T)
 
-        return enhance.enhance_blocks(blocks, layout.channels, layout.sample_rate, enhancer, options, give)
+        passed = enhance.enhance_blocks(blocks, layout.channels, layout.sample_rate, enhancer, options, give)
+        if not passed.frames:
+            raise AudioFileError("stdin", "zero samples")
+        return passed
 
     if str(source) == STREAM:
         stream = _stdin()
@@ -74,11 +77,9 @@ def enhance_pipe(inputs: list[Path], output: Path, model: Path | None, options: 
             passed, clipped = run(layout, frames, blocks)
     seconds = time.perf_counter() - started
     audio = passed.frames / layout.sample_rate
-    console.say(f"{audio:.2f} s of sound{speed(seconds / audio if audio else None)}")
+    console.say(f"{audio:.2f} s of sound{speed(seconds / audio)}")
     if clipped:
         console.warn(f"{clipped} samples were beyond full scale and were clipped, not wrapped.")
-    if not passed.frames:
-        raise AudioFileError("stdin", "zero samples")
     if str(target) != STREAM:
         facts = {"output": target, "audio_seconds": round(audio, 6), "seconds": round(seconds, 4), "clipped_samples": clipped}
         console.result({**facts, "rtf": round(seconds / audio, 5), "model": enhancer.sha256})
