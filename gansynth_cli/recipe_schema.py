@@ -344,6 +344,9 @@ class DenoiserLosses:
     si_snr_ceiling_db: Weight = 30.0  # beyond which it does not count
     waveform_l1: Weight = 0.0
     stft: Weight = 0.0  # spectral convergence + log magnitude at two more resolutions
+    disturbance: Weight = 0.0  # a point of PESQ's scale lost to differences in loudness (`losses.perceptual.bark_disturbance`)
+    added_disturbance: Weight = 0.0  # a point lost to what was added alone
+    disturbance_start: Count = 0  # step from which the two count
     adversarial: Weight = 0.0  # the critic's; 0 with feature_matching = 0: no critic
     feature_matching: Weight = 0.0
 

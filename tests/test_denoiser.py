@@ -228,7 +228,7 @@ def test_a_gain_of_one_gives_the_recording_back(samples):
 
 def test_the_family_hears_what_the_runtime_makes(tmp_path):
     """Training and use agree on the transform: frame t covers the samples [t hop - (fft - hop), t hop + hop)."""
-    made = family()
+    made = family("model.stored_as=float32")
     rng = np.random.default_rng(4)
     for variable in made.networks["generator"].trainable_variables:
         variable.assign(np.asarray(variable) + 0.2 * rng.standard_normal(variable.shape))
@@ -248,7 +248,7 @@ def test_the_family_hears_what_the_runtime_makes(tmp_path):
 
 @pytest.mark.parametrize("network", ["gru", "bands"])
 def test_noise_alone_and_silence_give_finite_gradients(network):
-    made = family("losses.waveform_l1=1.0", "losses.stft=0.1", network=network)
+    made = family("losses.waveform_l1=1.0", "losses.stft=0.1", "losses.disturbance=0.1", network=network)
     mixtures = batch()
     noise_only = {**mixtures, "clean": tf.zeros_like(mixtures["clean"])}
     silence = {name: tf.zeros_like(value) for name, value in mixtures.items()}
@@ -301,6 +301,19 @@ def test_the_critic_starts_late_and_each_phase_moves_its_own_network():
     assert {"critic/adversarial", "generator/adversarial", "generator/feature_matching", "generator/complex"} <= set(result.names)
     assert np.isfinite(result.values).all()
     assert any((a != b).any() for a, b in zip(after["critic"], copy()["critic"], strict=True))
+
+
+def test_the_disturbance_joins_late():
+    none = ["losses.adversarial=0.0", "losses.feature_matching=0.0"]
+    recipe = load_recipe("denoiser/tiny", [*none, "losses.disturbance=0.1", "losses.added_disturbance=0.1", "losses.disturbance_start=2"])
+    learner = Learner(recipe, lambda: Denoiser(recipe, INFO), Devices(), total_steps=4)
+    assert [phase.name for phase in learner.active_phases(1)] == ["generator_first"]
+    assert [phase.name for phase in learner.active_phases(2)] == ["generator"]
+    assert learner.batches_before(4) == 4
+    result = learner.step(2, [batch()])
+    named = dict(zip(result.names, result.values.numpy(), strict=True))
+    assert named["generator/disturbance"] > 0
+    assert named["generator/added_disturbance"] > 0
 
 
 def test_without_an_adversarial_weight_there_is_no_critic():

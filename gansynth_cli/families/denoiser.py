@@ -14,6 +14,7 @@ from ..data.dataset_info import DatasetInfo
 from ..errors import RecipeError
 from ..layers import discriminators
 from ..losses.adversarial import LOSSES
+from ..losses.perceptual import bark_disturbance
 from ..losses.spectral import compressed_spectrum, feature_matching, multi_resolution_stft, over_suppression, spectrum, waveform_l1
 from ..recipe_schema import DenoiserLosses, DenoiserModel, Recipe
 from .enhancer import EnhancementPreviews
@@ -22,6 +23,7 @@ from .frame_denoiser import FrameDenoiser
 from .gan import AdversarialGame
 
 _QUIET = 1e-3  # -60 dBFS: clips below count as that loud when they are levelled for the losses
+_POINTS, _ADDED_POINTS = 0.1, 0.0309  # PESQ's raw score a unit of disturbance
 _SILENT = 1e-3  # a target whose energy is below this part of the noisy clip's (-30 dB) has no signal-to-noise ratio to improve
 
 
@@ -139,12 +141,19 @@ class Denoiser(EnhancementPreviews, AdversarialGame):
         noisy, clean, scale = self.levelled(batch)
         return self.reconstruction(self.enhance(noisy) * scale, clean * scale)
 
-    def reconstruction(self, estimate: tf.Tensor, clean: tf.Tensor) -> Losses:
+    def reconstruct_first(self, batch: Batch, draws: Draws) -> Losses:
+        """Before `losses.disturbance_start`."""
+        noisy, clean, scale = self.levelled(batch)
+        return self.reconstruction(self.enhance(noisy) * scale, clean * scale, disturbance=False)
+
+    def reconstruction(self, estimate: tf.Tensor, clean: tf.Tensor, disturbance: bool = True) -> Losses:
         """The weighted terms of `[losses]` beside the critic's, of levelled clips [batch, samples]."""
-        w, losses = self.weights, {}
+        w, losses, fft = self.weights, {}, self.model.fft
+        e, t = spectrum(estimate, fft, fft // 2), spectrum(clean, fft, fft // 2)
+        if disturbance and (w.disturbance or w.added_disturbance):
+            all_of_it, added = bark_disturbance(e, t, self.recipe.data.sample_rate)
+            losses |= {"disturbance": w.disturbance * _POINTS * all_of_it, "added_disturbance": w.added_disturbance * _ADDED_POINTS * added}
         if w.complex or w.magnitude or w.over_suppression:
-            fft = self.model.fft
-            e, t = spectrum(estimate, fft, fft // 2), spectrum(clean, fft, fft // 2)
             complex_mse, magnitude_mse = compressed_spectrum(e, t, power=w.power)
             losses |= {"complex": w.complex * complex_mse, "magnitude": w.magnitude * magnitude_mse}
             if w.over_suppression:
@@ -159,10 +168,14 @@ class Denoiser(EnhancementPreviews, AdversarialGame):
         return losses
 
     def phases(self) -> tuple[Phase, ...]:
-        """generator alone where no critic judges it; else as `AdversarialGame`, the critic from `adversarial.critic_start` on."""
-        if not self.adversarial:
-            return (Phase("generator", ("generator",), self.reconstruct, "generator"),)
-        return super().phases()
+        """generator alone where no critic judges it (generator_first before `losses.disturbance_start`); else as `AdversarialGame`, the
+        critic from `adversarial.critic_start` on."""
+        if self.adversarial:
+            return super().phases()
+        w = self.weights
+        later = w.disturbance_start if w.disturbance or w.added_disturbance else 0
+        first = (Phase("generator_first", ("generator",), self.reconstruct_first, "generator", stop=later),) if later else ()
+        return (*first, Phase("generator", ("generator",), self.reconstruct, "generator", start=later))
 
     def critic_losses(self, batch: Batch, draws: Draws) -> Losses:
         noisy, clean, scale = self.levelled(batch, self.model.critic_clips)
