@@ -37,9 +37,11 @@ from gansynth_cli.families.registry import family_class
 from gansynth_cli.recipe import load_recipe
 from gansynth_cli.recipe_schema import Recipe
 from gansynth_cli.run_folder import RunFolder
+from gansynth_cli.training.beginning import open_data
+from gansynth_cli.training.events import Event
 from gansynth_cli.training.learner import draw_seed
 from gansynth_cli.training.strategy import Devices
-from gansynth_cli.training.trainer import Event, Trainer, open_data
+from gansynth_cli.training.trainer import Trainer
 
 ROUND = 16  # steps; R1 falls on one of them
 TARGET, MOST_WAIT = 0.95, 0.05

@@ -21,11 +21,11 @@ from gansynth_cli.errors import GanAudioError, RecipeError, RunError, TrainingSt
 from gansynth_cli.families.family import Draws
 from gansynth_cli.recipe_schema import Optimizer
 from gansynth_cli.run_folder import RunFolder
+from gansynth_cli.training.beginning import budget_in_steps
 from gansynth_cli.training.checkpoint import read_checkpoint
 from gansynth_cli.training.learner import draw_seed
 from gansynth_cli.training.optimizers import learning_rate, make_optimizer
 from gansynth_cli.training.summaries import PreviewJudge, collapse_reason, spectrogram_picture
-from gansynth_cli.training.trainer import budget_in_steps
 
 from .training_fakes import FakeSource, fake_recipe, make_learner, make_trainer, run_steps, train_fake, weights
 

@@ -18,7 +18,7 @@ from ..recipe_schema import FAMILIES, Recipe
 from . import console
 
 if TYPE_CHECKING:
-    from ..training.trainer import Event, TrainReport
+    from ..training.events import Event, TrainReport
 
 
 def command(

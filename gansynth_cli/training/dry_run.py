@@ -13,9 +13,10 @@ import tensorflow as tf
 from ..families.family import BeginsWithData
 from ..families.registry import family_class
 from ..recipe_schema import Recipe
+from .beginning import budget_in_steps, open_data
+from .events import OnEvent
 from .learner import Learner
 from .strategy import find_devices
-from .trainer import OnEvent, budget_in_steps, open_data
 
 _TIMED_STEPS = 3  # of each kind; the first one, which builds the function, is timed apart
 _LOOK_AHEAD = 64  # steps whose kinds are counted, such as every sixteenth with R1

@@ -8,7 +8,6 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,66 +15,20 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from ..data.dataset_info import DatasetInfo
-from ..errors import EXIT_INTERRUPTED, DatasetError, RunError, TrainingStopped
-from ..families.family import BatchFeatures, BeginsWithData, ComparedPreviews, MeasuredPreviews
+from ..errors import EXIT_INTERRUPTED, RunError, TrainingStopped
+from ..families.family import BeginsWithData, ComparedPreviews, MeasuredPreviews
 from ..families.registry import family_class
 from ..recipe_schema import Recipe
 from ..run_folder import RunFolder, now, replacing
+from .beginning import budget_in_steps, open_data
 from .checkpoint import Checkpoints, initialize_from, restore
+from .events import Event, OnEvent, TrainReport, ignore
 from .learner import Learner, StepResult
 from .model_card import model_card, versions
 from .strategy import Devices, find_devices
 from .summaries import METRIC_CLIPS, Interval, PreviewJudge, Summaries, collapse_reason, compared_figures
 
 _MOST_PENDING = 256  # steps whose values may wait on the device to be looked at
-
-
-@dataclass(frozen=True)
-class Event:
-    """Something to tell the user.
-
-    Attributes:
-        kind: "start", "progress", "preview", "checkpoint", "note" or "warning".
-        step: Steps done so far.
-        text: One line, without the step.
-        values: Figures, such as `steps_per_second`, `seconds_left` (None if unknown), losses.
-    """
-
-    kind: str
-    step: int
-    text: str
-    values: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class TrainReport:
-    """How a training ended.
-
-    Attributes:
-        run: The run folder.
-        step: Steps done, over all starts.
-        seconds: Training time, over all starts.
-        ended_by: "steps", "epochs", "minutes", or "interrupt".
-        metrics: The last logged figures.
-        best: Step and value of the best checkpoint by `best_metric`; None without one.
-        parameters: Network name -> weights.
-    """
-
-    run: Path
-    step: int
-    seconds: float
-    ended_by: str
-    metrics: dict[str, float]
-    best: tuple[int, float] | None
-    parameters: dict[str, int]
-
-    @property
-    def interrupted(self) -> bool:
-        return self.ended_by == "interrupt"
-
-
-OnEvent = Callable[[Event], None]
 
 
 def train(
@@ -125,26 +78,6 @@ def train(
         run.close()
 
 
-def open_data(recipe: Recipe, data_path: Path, on_event: OnEvent | None = None) -> tuple[Any, DatasetInfo]:
-    """The data set and its facts, with the statistics that the recipe's networks need.
-
-    Raises:
-        DatasetError: It is missing, damaged, too small, or not what the recipe needs.
-    """
-    from ..data.pipeline import open_source
-    from ..data.statistics import ensure_statistics
-
-    source = open_source(Path(data_path), recipe)
-    data = recipe.data
-    source.check(BatchFeatures(data.sample_rate, data.channels, data.clip_samples))  # before minutes go into statistics
-    say = on_event or _ignore
-    specs = getattr(recipe.model, "statistics", ())
-    info = ensure_statistics(source.info, source, specs, progress=lambda key: say(Event("note", 0, f"computing the statistics {key}")))
-    if source.clips_per_epoch("train") < 1:
-        raise DatasetError(f"{data_path} holds no clip to train on.", hint="gan-audio info DATA")
-    return source, info
-
-
 class Trainer:
     """One run's training.
 
@@ -169,7 +102,7 @@ class Trainer:
     ):
         self.recipe, self.source, self.run = recipe, source, run
         self.devices = devices or Devices()
-        self.tell = on_event or _ignore
+        self.tell = on_event or ignore
         self.settings = recipe.training
         build = build or (lambda: family_class(recipe.family)(recipe, run.info, seed=recipe.seed))
         self.learner = Learner(recipe, build, self.devices, self.settings.steps or None)
@@ -501,31 +434,7 @@ class Trainer:
                 signal.signal(number, handler)
 
 
-def budget_in_steps(recipe: Recipe, learner: Learner, clips_per_epoch: int) -> int | None:
-    """The step at which `training.steps` or `training.epochs` ends, whichever is first; None without either.
-
-    An epoch is `clips_per_epoch` clips read, so n critic updates a step spend it n times as fast.
-    """
-    limits = [recipe.training.steps] if recipe.training.steps else []
-    if recipe.training.epochs:
-        batches = int(np.ceil(recipe.training.epochs * clips_per_epoch / recipe.data.batch_size))
-        high = 1
-        while learner.batches_before(high) < batches:
-            high *= 2
-            if high > 1 << 40:
-                break
-        low = high // 2
-        while low + 1 < high:
-            middle = (low + high) // 2
-            low, high = (low, middle) if learner.batches_before(middle) >= batches else (middle, high)
-        limits.append(high)
-    return min(limits) if limits else None
-
-
 def _jsonable(facts: Mapping[str, Any]) -> dict[str, Any]:
     metrics = {k: float(v) for k, v in facts["metrics"].items() if np.isfinite(v)}
     best = [int(facts["best"][0]), float(facts["best"][1])] if facts["best"] else None
     return {**facts, "metrics": metrics, "best": best}
-
-
-def _ignore(event: Event) -> None: ...

@@ -1,0 +1,56 @@
+"""What is settled before the first step: the data set with its statistics, and the step at which the budget is spent."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..data.dataset_info import DatasetInfo
+from ..errors import DatasetError
+from ..families.family import BatchFeatures
+from ..recipe_schema import Recipe
+from .events import Event, OnEvent, ignore
+from .learner import Learner
+
+
+def open_data(recipe: Recipe, data_path: Path, on_event: OnEvent | None = None) -> tuple[Any, DatasetInfo]:
+    """The data set and its facts, with the statistics that the recipe's networks need.
+
+    Raises:
+        DatasetError: It is missing, damaged, too small, or not what the recipe needs.
+    """
+    from ..data.pipeline import open_source
+    from ..data.statistics import ensure_statistics
+
+    source = open_source(Path(data_path), recipe)
+    data = recipe.data
+    source.check(BatchFeatures(data.sample_rate, data.channels, data.clip_samples))  # before minutes go into statistics
+    say = on_event or ignore
+    specs = getattr(recipe.model, "statistics", ())
+    info = ensure_statistics(source.info, source, specs, progress=lambda key: say(Event("note", 0, f"computing the statistics {key}")))
+    if source.clips_per_epoch("train") < 1:
+        raise DatasetError(f"{data_path} holds no clip to train on.", hint="gan-audio info DATA")
+    return source, info
+
+
+def budget_in_steps(recipe: Recipe, learner: Learner, clips_per_epoch: int) -> int | None:
+    """The step at which `training.steps` or `training.epochs` ends, whichever is first; None without either.
+
+    An epoch is `clips_per_epoch` clips read, so n critic updates a step spend it n times as fast.
+    """
+    limits = [recipe.training.steps] if recipe.training.steps else []
+    if recipe.training.epochs:
+        batches = int(np.ceil(recipe.training.epochs * clips_per_epoch / recipe.data.batch_size))
+        high = 1
+        while learner.batches_before(high) < batches:
+            high *= 2
+            if high > 1 << 40:
+                break
+        low = high // 2
+        while low + 1 < high:
+            middle = (low + high) // 2
+            low, high = (low, middle) if learner.batches_before(middle) >= batches else (middle, high)
+        limits.append(high)
+    return min(limits) if limits else None

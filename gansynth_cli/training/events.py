@@ -1,0 +1,59 @@
+"""What a training tells while it runs, and how it ended. No TensorFlow in here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something to tell the user.
+
+    Attributes:
+        kind: "start", "progress", "preview", "checkpoint", "note" or "warning".
+        step: Steps done so far.
+        text: One line, without the step.
+        values: Figures, such as `steps_per_second`, `seconds_left` (None if unknown), losses.
+    """
+
+    kind: str
+    step: int
+    text: str
+    values: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class TrainReport:
+    """How a training ended.
+
+    Attributes:
+        run: The run folder.
+        step: Steps done, over all starts.
+        seconds: Training time, over all starts.
+        ended_by: "steps", "epochs", "minutes", or "interrupt".
+        metrics: The last logged figures.
+        best: Step and value of the best checkpoint by `best_metric`; None without one.
+        parameters: Network name -> weights.
+    """
+
+    run: Path
+    step: int
+    seconds: float
+    ended_by: str
+    metrics: dict[str, float]
+    best: tuple[int, float] | None
+    parameters: dict[str, int]
+
+    @property
+    def interrupted(self) -> bool:
+        return self.ended_by == "interrupt"
+
+
+OnEvent = Callable[[Event], None]
+
+
+def ignore(event: Event) -> None:
+    """For who wants to hear nothing."""
