@@ -39,7 +39,7 @@ def command(
         "", "--label-pattern", help="Regular expression with the group label, e.g. '(?P<label>\\w+?)_'.", rich_help_panel=_CLIPS
     ),
     limit: int = typer.Option(
-        0, "--clips", min=0, help="Take at most so many clips of each folder, at random. [default: all]", rich_help_panel=_CLIPS
+        0, "--clips", min=0, help="Take at most so many clips of each folder, at random. (default: all)", rich_help_panel=_CLIPS
     ),
     splits: int = typer.Option(1, "--splits", min=1, help="Average the Inception Score over so many random parts.", rich_help_panel=_CLIPS),
     bins: int = typer.Option(50, "--bins", min=2, help="Cells of NDB; fewer where the train split is small.", rich_help_panel=_CLIPS),
@@ -54,7 +54,7 @@ def command(
     ),
     retrain: bool = typer.Option(False, "--retrain", help="Train the classifier again though it is cached.", rich_help_panel=_CLIPS),
     cache: Path | None = typer.Option(
-        None, "--cache", help="Folder that keeps the classifier. [default: below the data set]", rich_help_panel=_CLIPS
+        None, "--cache", help="Folder that keeps the classifier. (default: below the data set)", rich_help_panel=_CLIPS
     ),
     reference: Path | None = typer.Option(
         None,
@@ -69,14 +69,14 @@ def command(
         "",
         "--metrics",
         metavar="NAME,...",
-        help="E.g. pesq,stoi,si_sdr,composite,dnsmos; or all. [default: what suits enhancement with --noisy, copy synthesis without]",
+        help="E.g. pesq,stoi,si_sdr,composite,dnsmos; or all. (default: what suits enhancement with --noisy, copy synthesis without)",
         rich_help_panel=_PAIRS,
     ),
     align: bool = typer.Option(
         False, "--align", help="Shift each recording by its own delay first, in whole samples, up to 0.1 s.", rich_help_panel=_PAIRS
     ),
     snr_bins: str = typer.Option(
-        "", "--snr-bins", metavar="DB,...", help="File inputs under the nearest of these. [default: multiples of 5]", rich_help_panel=_PAIRS
+        "", "--snr-bins", metavar="DB,...", help="File inputs under the nearest of these. (default: multiples of 5)", rich_help_panel=_PAIRS
     ),
     snr_pattern: str = typer.Option(
         "",
