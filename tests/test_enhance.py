@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -20,7 +21,7 @@ from gansynth_cli.data import audio_file, pcm_stream
 from gansynth_cli.errors import RunError, UsageError
 from gansynth_cli.inference import before_after, enhance_batch, enhancers
 from gansynth_cli.inference.enhance import enhance_file
-from gansynth_cli.inference.enhance_job import Job, Options, Stopped
+from gansynth_cli.inference.enhance_job import Job, Options, Outcome, Stopped
 from gansynth_cli.inference.enhancers import find_model, open_enhancer
 
 from .conftest import write_wav
@@ -657,6 +658,27 @@ def test_half_a_frame_at_the_end_is_named(model: Path, capsysbinary, monkeypatch
 
 
 # Slower.
+
+
+def deadly(job: Job) -> Outcome:
+    """Stands for a recording that makes its process run out of memory."""
+    if job.name == "b.wav":
+        os._exit(9)
+    return enhance_batch._do(job)
+
+
+@pytest.mark.slow
+def test_a_process_that_dies_costs_one_recording(model: Path, tmp_path: Path, capsys, monkeypatch):
+    for name in "abcde":
+        write_wav(tmp_path / "rec" / f"{name}.wav", voice(), 16000)
+    monkeypatch.setattr(enhance_batch, "_POOL_SECONDS", 0.0)
+    monkeypatch.setattr(enhance_batch, "_do", deadly)  # the processes import this module, where it is not replaced
+    code, out, err = run([tmp_path / "rec", "-o", tmp_path / "out", "--model", model, "-j", 2, "--json"], capsys)
+    assert code == 1
+    assert [file["status"] for file in json.loads(out)["files"]] == ["done", "failed", "done", "done", "done"]
+    assert "b.wav: its process died" in err
+    assert tree(tmp_path / "out") == ["a.wav", "c.wav", "d.wav", "e.wav"]
+
 
 # The kernel's mark of this program's own memory: getrusage's would begin at that of the process that started it.
 MEMORY = """

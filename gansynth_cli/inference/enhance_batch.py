@@ -132,8 +132,7 @@ def enhance_jobs(
     Raises:
         KeyboardInterrupt: Ctrl-C. What was whole is there, nothing else.
     """
-    for folder in {job.target.parent for job in jobs}:
-        audio_stream.remove_unfinished(folder)
+    _remove_unfinished(jobs)
     workers = min(workers, len(jobs))
     if workers <= 1 or sum(job.seconds for job in jobs) < _POOL_SECONDS:
         outcomes = []
@@ -166,32 +165,50 @@ def _in_processes(
             except queue.Empty:
                 continue
 
+    def run(pending: list[int], workers: int) -> list[int]:
+        """Runs some jobs; gives back those that were lost because a process died."""
+        lost = []
+        pool: Executor = ProcessPoolExecutor(workers, mp_context=context, initializer=_start, initargs=(found, options, done_audio, stop))
+        try:
+            futures: dict[Future[Outcome], int] = {pool.submit(_do, jobs[i]): i for i in pending}
+            for future in as_completed(futures):
+                try:
+                    outcomes[futures[future]] = future.result()
+                except BrokenProcessPool:
+                    lost.append(futures[future])
+                else:
+                    on_outcome(outcomes[futures[future]])
+        except BaseException:
+            stop.set()
+            raise
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+        return [i for i in pending if i in lost]
+
     counter = threading.Thread(target=count, daemon=True)
-    pool: Executor = ProcessPoolExecutor(workers, mp_context=context, initializer=_start, initargs=(found, options, done_audio, stop))
     counter.start()
     try:
         # Long recordings first: at the end no process works alone for long.
-        order = sorted(range(len(jobs)), key=lambda i: -jobs[i].seconds)
-        futures: dict[Future[Outcome], int] = {pool.submit(_do, jobs[i]): i for i in order}
-        for future in as_completed(futures):
-            job = jobs[futures[future]]
-            try:
-                outcome = future.result()
-            except BrokenProcessPool:
-                outcome = Outcome(
-                    job.name, "failed", "its process died, probably for lack of memory", "run the same command again with --jobs 1"
-                )
-            outcomes[futures[future]] = outcome
-            on_outcome(outcome)
-    except BaseException:
-        stop.set()
-        raise
+        pending = run(sorted(range(len(jobs)), key=lambda i: -jobs[i].seconds), workers)
+        while pending:
+            # A process that dies takes the whole pool with it. One by one it shows which recording it was that killed it.
+            _remove_unfinished(jobs)
+            pending = run(pending, 1)
+            if pending:
+                died, pending = pending[0], pending[1:]
+                outcomes[died] = Outcome(jobs[died].name, "failed", "its process died, probably for lack of memory", "--jobs 1 says more")
+                on_outcome(outcomes[died])
     finally:
-        pool.shutdown(wait=True, cancel_futures=True)
         over.set()
         counter.join()
         done_audio.close()
+        _remove_unfinished(jobs)
     return [outcomes[i] for i in range(len(jobs))]
+
+
+def _remove_unfinished(jobs: Sequence[Job]) -> None:
+    for folder in {job.target.parent for job in jobs}:
+        audio_stream.remove_unfinished(folder)
 
 
 _worker: dict[str, Any] = {}  # of this process
