@@ -105,7 +105,7 @@ def test_gru_sequence_takes_lengths_that_are_known_only_when_running():
 @pytest.mark.parametrize("name", SMALL)
 def test_numpy_runs_what_tensorflow_trains(name, tmp_path):
     model, x = denoiser(name), spectra(3, 70)
-    model.provenance = {"recipe": "a/b"}
+    model.provenance, model.level = {"recipe": "a/b"}, 1.25
     model.save(tmp_path / "model.keras")
     network = FrameNetwork.load(tmp_path / "model.keras")
     wanted, states = model(tf.constant(x))
@@ -283,6 +283,23 @@ def test_limited_si_snr():
     assert float(limited_si_snr_loss(3.0 * (target + 0.1 * noise), target, 60.0)) == pytest.approx(-20.0, abs=0.2)
     assert float(limited_si_snr_loss(target, target, 30.0)) == pytest.approx(-30.0, abs=0.01)
     assert limited_si_snr_loss(noise, tf.zeros_like(target), 30.0) == 0
+
+
+def test_previews_set_the_level_of_clean_speech():
+    made = family()
+    network = made.networks["generator"]
+    for name, variable in network.table.items():  # every gain is .8
+        if name.startswith("mask"):
+            variable.assign(np.zeros(variable.shape))
+    made._examples = {name: batch()[name].numpy() for name in ("noisy", "clean")}
+    made.preview(made.networks, 2)
+    assert network.level == pytest.approx(1.0, abs=1e-4)
+    network.mask._bounded = lambda ops, real, imaginary: (real * 0.0 + 0.8, imaginary * 0.0)
+    shown = made.preview(made.networks, 2)
+    assert network.level == pytest.approx(1.25, abs=1e-4)
+    np.testing.assert_allclose(shown, made._examples["noisy"][:2], atol=1e-4)
+    audio = batch()["noisy"][..., 0]
+    np.testing.assert_allclose(made.enhance(audio, training=True), 0.8 * audio, atol=1e-4)  # losses see what the network says
 
 
 def test_the_critic_starts_late_and_each_phase_moves_its_own_network():

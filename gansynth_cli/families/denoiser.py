@@ -23,6 +23,7 @@ from .frame_denoiser import FrameDenoiser
 from .gan import AdversarialGame
 
 _QUIET = 1e-3  # -60 dBFS: clips below count as that loud when they are levelled for the losses
+_MOST_LEVEL = 1.5  # 3.5 dB: what is turned down by more is not for a factor to mend
 _POINTS, _ADDED_POINTS = 0.1, 0.0309  # PESQ's raw score a unit of disturbance
 _SILENT = 1e-3  # a target whose energy is below this part of the noisy clip's (-30 dB) has no signal-to-noise ratio to improve
 
@@ -114,7 +115,7 @@ class Denoiser(EnhancementPreviews, AdversarialGame):
 
     # From audio to audio.
 
-    def enhance(self, noisy: tf.Tensor, network: keras.Model | None = None) -> tf.Tensor:
+    def enhance(self, noisy: tf.Tensor, network: keras.Model | None = None, training: bool = False) -> tf.Tensor:
         """float32 [batch, samples] -> [batch, samples], cleaned; the same transform as at inference, aligned to the sample."""
         fft, hop = self.model.fft, self.model.fft // 2
         samples = noisy.shape[1]
@@ -123,7 +124,7 @@ class Denoiser(EnhancementPreviews, AdversarialGame):
         padded = tf.pad(noisy, [[0, 0], [hop, blocks * hop - samples]])
         halves = tf.reshape(padded, [-1, blocks + 1, hop])
         frames = tf.signal.rfft(tf.concat([halves[:, :-1], halves[:, 1:]], axis=-1) * window)
-        gain, _ = (network or self.networks["generator"])(frames)
+        gain, _ = (network or self.networks["generator"])(frames, training=training)
         made = tf.signal.irfft(frames * gain, [fft]) * window
         audio = made[:, :-1, hop:] + made[:, 1:, :hop]
         return tf.reshape(audio, [-1, (blocks - 1) * hop])[:, :samples]
@@ -139,12 +140,12 @@ class Denoiser(EnhancementPreviews, AdversarialGame):
 
     def reconstruct(self, batch: Batch, draws: Draws) -> Losses:
         noisy, clean, scale = self.levelled(batch)
-        return self.reconstruction(self.enhance(noisy) * scale, clean * scale)
+        return self.reconstruction(self.enhance(noisy, training=True) * scale, clean * scale)
 
     def reconstruct_first(self, batch: Batch, draws: Draws) -> Losses:
         """Before `losses.disturbance_start`."""
         noisy, clean, scale = self.levelled(batch)
-        return self.reconstruction(self.enhance(noisy) * scale, clean * scale, disturbance=False)
+        return self.reconstruction(self.enhance(noisy, training=True) * scale, clean * scale, disturbance=False)
 
     def reconstruction(self, estimate: tf.Tensor, clean: tf.Tensor, disturbance: bool = True) -> Losses:
         """The weighted terms of `[losses]` beside the critic's, of levelled clips [batch, samples]."""
@@ -179,7 +180,7 @@ class Denoiser(EnhancementPreviews, AdversarialGame):
 
     def critic_losses(self, batch: Batch, draws: Draws) -> Losses:
         noisy, clean, scale = self.levelled(batch, self.model.critic_clips)
-        fake = tf.stop_gradient(self.enhance(noisy) * scale)
+        fake = tf.stop_gradient(self.enhance(noisy, training=True) * scale)
         real_logits, _ = self.networks["critic"]((clean * scale)[..., None], training=True)
         fake_logits, _ = self.networks["critic"](fake[..., None], training=True)
         return {"adversarial": self.loss.critic(_joined(real_logits), _joined(fake_logits))}
@@ -187,7 +188,7 @@ class Denoiser(EnhancementPreviews, AdversarialGame):
     def generator_losses(self, batch: Batch, draws: Draws) -> Losses:
         """All terms. The critic judges `critic_clips` of the clips: it costs several times what the generator does."""
         noisy, clean, scale = self.levelled(batch)
-        estimate, clean = self.enhance(noisy) * scale, clean * scale
+        estimate, clean = self.enhance(noisy, training=True) * scale, clean * scale
         losses = self.reconstruction(estimate, clean)
         judged = self.model.critic_clips
         logits, features = self.networks["critic"](estimate[:judged, :, None], training=True)
@@ -206,6 +207,17 @@ class Denoiser(EnhancementPreviews, AdversarialGame):
 
     def enhance_clips(self, networks: Mapping[str, keras.Model], noisy: np.ndarray) -> np.ndarray:
         return self.enhance(tf.constant(noisy[..., 0]), networks["generator"]).numpy()[..., None]
+
+    def preview(self, networks: Mapping[str, keras.Model], clips: int) -> np.ndarray:
+        """The mixtures, cleaned. Sets the shown network's `level` before, so that clean speech comes out as loud as it went in."""
+        network, clean = networks["generator"], self._examples["clean"][..., 0]
+        clean = clean[np.sqrt(np.mean(np.square(clean), axis=1)) > _QUIET]
+        if len(clean):
+            network.level = 1.0
+            made = self.enhance(tf.constant(clean), network).numpy()
+            kept = np.sum(made * clean, axis=1) / np.sum(np.square(clean), axis=1)
+            network.level = float(np.clip(1.0 / max(np.median(kept), 1e-3), 1.0, _MOST_LEVEL))
+        return super().preview(networks, clips)
 
     def inference_model(self, networks: Mapping[str, keras.Model]) -> keras.Model:
         model = networks["generator"]

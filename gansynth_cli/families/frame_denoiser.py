@@ -30,6 +30,8 @@ class FrameDenoiser(keras.Model):
         options: Arguments of the network beside these.
         stored_as: "float32" or "float16": the precision of the weights in a file. Computation is float32.
         seed: Of the first weights.
+        level: Factor on every gain outside of training: a network that is unsure turns all it lets through down a little, and this turns
+            clean speech up again to where it was. `Denoiser.preview` sets it.
         provenance: Free JSON: recipe name, step, family, data fingerprint, project version.
     """
 
@@ -42,12 +44,13 @@ class FrameDenoiser(keras.Model):
         options: Mapping[str, Any],
         stored_as: str = "float32",
         seed: int = 0,
+        level: float = 1.0,
         provenance: Mapping[str, Any] | None = None,
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
         self.network, self.options, self.stored_as, self.seed = network, dict(options), stored_as, int(seed)
-        self.sample_rate, self.fft, self.hop = int(sample_rate), int(fft), int(hop)
+        self.sample_rate, self.fft, self.hop, self.level = int(sample_rate), int(fft), int(hop), float(level)
         self.provenance: dict[str, Any] = dict(provenance or {})
         self.mask: MaskNetwork = make_network({**self._own_config(), "options": self.options})
         rng = np.random.default_rng([self.seed, 0xDE401])
@@ -68,7 +71,9 @@ class FrameDenoiser(keras.Model):
             dtype="float32",
         )
 
-    def call(self, spectrum: tf.Tensor, states: Sequence[tf.Tensor] | None = None) -> tuple[tf.Tensor, list[tf.Tensor]]:
+    def call(
+        self, spectrum: tf.Tensor, states: Sequence[tf.Tensor] | None = None, training: bool = False
+    ) -> tuple[tf.Tensor, list[tf.Tensor]]:
         """complex64 [rows, frames, bins] and states -> (gain complex64 of that shape, states after the last frame)."""
         frames_first = tf.transpose(spectrum, [1, 0, 2])
         if states is None:
@@ -76,6 +81,8 @@ class FrameDenoiser(keras.Model):
         operations = TensorOperations({name: variable.value for name, variable in self.table.items()})
         real, imaginary, states = self.mask.run(operations, tf.math.real(frames_first), tf.math.imag(frames_first), states)
         gain = tf.complex(real, tf.zeros_like(real) if imaginary is None else imaginary)
+        if not training:
+            gain *= tf.cast(self.level, tf.complex64)
         return tf.transpose(gain, [1, 0, 2]), states
 
     def initial_states(self, rows: int | tf.Tensor) -> list[tf.Tensor]:
@@ -86,7 +93,7 @@ class FrameDenoiser(keras.Model):
         return {name: getattr(self, name) for name in ("network", "sample_rate", "fft", "hop")}
 
     def get_config(self) -> dict[str, Any]:
-        own = ("options", "stored_as", "seed", "provenance")
+        own = ("options", "stored_as", "seed", "level", "provenance")
         return {**super().get_config(), **self._own_config(), **{name: getattr(self, name) for name in own}}
 
     def save_own_variables(self, store: Any) -> None:

@@ -32,6 +32,7 @@ class FrameNetwork:
         sample_rate: Hz.
         fft, hop: Samples.
         bins: fft / 2 + 1.
+        level: Factor on every gain; see `FrameDenoiser`.
         sha256: Of the file.
         provenance: What the file says of its training.
         network: The network.
@@ -44,7 +45,7 @@ class FrameNetwork:
 
     def __init__(self, config: Mapping[str, Any], weights: Mapping[str, np.ndarray], sha256: str = ""):
         self.sample_rate, self.fft, self.hop = int(config["sample_rate"]), int(config["fft"]), int(config["hop"])
-        self.bins, self.sha256 = self.fft // 2 + 1, sha256
+        self.bins, self.sha256, self.level = self.fft // 2 + 1, sha256, np.float32(config.get("level", 1.0))
         self.provenance: dict[str, Any] = dict(config.get("provenance") or {})
         self.network: MaskNetwork = make_network(config)
         self._operations = _ArrayOperations(weights)
@@ -118,6 +119,7 @@ class FrameNetwork:
             block = np.ascontiguousarray(spectrum[:, first : first + _BLOCK].swapaxes(0, 1))
             real, imaginary, state = self.network.run(self._operations, block.real, block.imag, state)
             gain = real if imaginary is None else _complex(real, imaginary)
+            gain *= self.level
             gains.append(gain.swapaxes(0, 1))
         if not gains:
             return np.ones((rows, 0, bins), np.complex64), state
