@@ -167,7 +167,7 @@ def test_every_weight_matters():
 
 
 def test_the_bands_cover_the_spectrum_in_order():
-    network = make_network({"network": "bands", "fft": 64, "options": SMALL["bands"]})
+    network = make_network({"network": "bands", "sample_rate": 8000, "fft": 64, "hop": 32, "options": SMALL["bands"]})
     assert network.bands == 4 + 6
     model = denoiser("bands")
     for variable_name, variable in model.table.items():
@@ -189,6 +189,20 @@ def test_weights_stored_in_half_the_bytes(tmp_path):
     np.testing.assert_allclose(gain, model(tf.constant(x))[0], atol=1e-2)
     reloaded = keras.saving.load_model(tmp_path / "model.keras")
     np.testing.assert_allclose(gain, reloaded(tf.constant(x))[0], atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["gru", "bands"])
+def test_quiet_recordings_are_heard_as_loud_ones(name):
+    """25 dB below the quietest speech of training: lifted within three seconds; loud ones are heard as they are."""
+    model, frames = denoiser(name), 1100  # of 4 ms
+    steady = np.repeat(spectra(1, 1), frames, axis=1)
+    reference = np.sqrt(10**-3.6 * 33 * 32 / np.sum(np.abs(steady[0, 0]) ** 2)) * steady
+    gains = lambda x, training=False: model(tf.constant(x.astype(np.complex64)), training=training)[0].numpy()[0]
+    at_reference, quiet = gains(reference), gains(10**-1.25 * reference)
+    np.testing.assert_allclose(quiet[-1], at_reference[-1], atol=1e-3)
+    assert np.abs(quiet[20] - at_reference[20]).max() > 1e-2
+    np.testing.assert_allclose(gains(3 * reference), gains(3 * reference, training=True), atol=1e-5)
+    assert np.abs(gains(10**-2.5 * reference)[-1] - at_reference[-1]).max() > 1e-2  # 50 dB below is silence, and stays it
 
 
 def test_the_runtime_does_not_load_tensorflow():

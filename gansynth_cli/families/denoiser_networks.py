@@ -8,6 +8,7 @@ Arrays have the frames first: [frames, rows, ...], a row being one stream of aud
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
@@ -16,6 +17,9 @@ import numpy as np
 
 from ..signal.mel import mel_filter_bank
 
+QUIET_DBFS = -36.0  # loudest frames below this are lifted to it: training has no quieter speech
+MOST_LIFT_DB = 30.0
+RELEASE_DB = 10.0  # a second: how fast what was loud is forgotten
 POWER_FLOOR = 1e-8  # added to |X|^2: about -100 dB under a full-scale sine with a window of 512
 
 
@@ -46,6 +50,18 @@ class Operations(Protocol):
 
     def log(self, x: Any) -> Any: ...
 
+    def sum(self, x: Any) -> Any:
+        """Over the last axis, which is kept."""
+        ...
+
+    def follow(self, x: Any, state: Any, release: float) -> Any:
+        """y[t] = max(x[t], y[t - 1] - release), from y[-1] = state; x [frames, rows, 1]."""
+        ...
+
+    def lift(self, x: Any, most: float) -> Any:
+        """exp(-x / 2), x clipped to [-most, 0]."""
+        ...
+
     def sigmoid(self, x: Any) -> Any: ...
 
     def silu(self, x: Any) -> Any: ...
@@ -73,11 +89,25 @@ class MaskNetwork(ABC):
         self.fft, self.bins, self.max_gain = fft, fft // 2 + 1, max_gain
         self.weights: dict[str, tuple[int, ...]] = {}
         self.fixed: dict[str, np.ndarray] = {}
-        self.states: list[tuple[int, int]] = []
+        self.states: list[tuple[int, int]] = [(1, 1)]  # the first is that of the level
+        self.release = 0.0  # of the level a frame, in nepers of power; `make_network` knows the rate
+
+    def run(self, ops: Operations, real: Any, imaginary: Any, states: Sequence[Any]) -> tuple[Any, Any, list[Any]]:
+        """Parts of the spectrum [frames, rows, bins] -> the gain's real part, its imaginary part (None if it has none), the states.
+
+        What the network hears of a quiet recording is lifted to the levels it knows: the level follows the loudest frames at once and
+        falls by `RELEASE_DB` a second. Above `QUIET_DBFS` nothing is changed, so training, whose clips are louder, leaves this out.
+        """
+        reference = 10.0 ** (QUIET_DBFS / 10.0) * self.bins * self.fft / 2.0
+        power = ops.sum(real * real + imaginary * imaginary) * (1.0 / reference)
+        level = ops.follow(ops.log(power + 1e-12), states[0], self.release)
+        lift = ops.lift(level, MOST_LIFT_DB / 10.0 * math.log(10.0))
+        real, imaginary, after = self.gains(ops, real * lift, imaginary * lift, states[1:])
+        return real, imaginary, [level[-1], *after]
 
     @abstractmethod
-    def run(self, ops: Operations, real: Any, imaginary: Any, states: Sequence[Any]) -> tuple[Any, Any, list[Any]]:
-        """Parts of the spectrum [frames, rows, bins] -> the gain's real part, its imaginary part (None if it has none), the states."""
+    def gains(self, ops: Operations, real: Any, imaginary: Any, states: Sequence[Any]) -> tuple[Any, Any, list[Any]]:
+        """The same at the levels of training, with the states but the first."""
 
     def _dense(self, name: str, inputs: int, outputs: int) -> None:
         self.weights[f"{name}/kernel"], self.weights[f"{name}/bias"] = (inputs, outputs), (outputs,)
@@ -116,7 +146,7 @@ class RecurrentMask(MaskNetwork):
             self._gru(f"gru{index}", width, width)
         self._dense("out", width, self.bins * (2 if self.complex else 1))
 
-    def run(self, ops, real, imaginary, states):
+    def gains(self, ops, real, imaginary, states):
         frames, rows = ops.size(real, 0), ops.size(real, 1)
         power = ops.reshape(real * real + imaginary * imaginary, [-1, self.bins])
         mel = ops.reshape(power @ ops.weight("mel"), [frames, rows, self.fixed["mel"].shape[1]])
@@ -186,7 +216,7 @@ class BandMask(MaskNetwork):
             self._dense(f"decoder{index}", 2 * channels, hidden)
             self._dense(f"mask{index}", hidden, 2 * width)
 
-    def run(self, ops, real, imaginary, states):
+    def gains(self, ops, real, imaginary, states):
         frames, rows = ops.size(real, 0), ops.size(real, 1)
         power = real * real + imaginary * imaginary + POWER_FLOOR
         compression = ops.power(power, 0.5 * (self.COMPRESSION - 1.0))
@@ -230,7 +260,7 @@ class BandMask(MaskNetwork):
 
 
 def make_network(config: Mapping[str, Any]) -> MaskNetwork:
-    """The network of a configuration: `FrameDenoiser.get_config`'s keys `network`, `sample_rate`, `fft` and `options`.
+    """The network of a configuration: `FrameDenoiser.get_config`'s keys `network`, `sample_rate`, `fft`, `hop` and `options`.
 
     Raises:
         KeyError: There is no network of that name.
@@ -239,4 +269,6 @@ def make_network(config: Mapping[str, Any]) -> MaskNetwork:
         "gru": lambda options: RecurrentMask(config["sample_rate"], config["fft"], **options),
         "bands": lambda options: BandMask(config["fft"], **options),
     }
-    return kinds[config["network"]](dict(config["options"]))
+    network = kinds[config["network"]](dict(config["options"]))
+    network.release = RELEASE_DB / 10.0 * math.log(10.0) * config["hop"] / config["sample_rate"]
+    return network

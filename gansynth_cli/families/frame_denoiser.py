@@ -74,12 +74,20 @@ class FrameDenoiser(keras.Model):
     def call(
         self, spectrum: tf.Tensor, states: Sequence[tf.Tensor] | None = None, training: bool = False
     ) -> tuple[tf.Tensor, list[tf.Tensor]]:
-        """complex64 [rows, frames, bins] and states -> (gain complex64 of that shape, states after the last frame)."""
+        """complex64 [rows, frames, bins] and states -> (gain complex64 of that shape, states after the last frame).
+
+        In training neither quiet input is lifted nor `level` applied: both mend what training cannot show.
+        """
         frames_first = tf.transpose(spectrum, [1, 0, 2])
         if states is None:
             states = self.initial_states(spectrum.shape[0] if spectrum.shape[0] is not None else tf.shape(spectrum)[0])
         operations = TensorOperations({name: variable.value for name, variable in self.table.items()})
-        real, imaginary, states = self.mask.run(operations, tf.math.real(frames_first), tf.math.imag(frames_first), states)
+        real, imaginary = tf.math.real(frames_first), tf.math.imag(frames_first)
+        if training:
+            real, imaginary, after = self.mask.gains(operations, real, imaginary, states[1:])
+            states = [states[0], *after]
+        else:
+            real, imaginary, states = self.mask.run(operations, real, imaginary, states)
         gain = tf.complex(real, tf.zeros_like(real) if imaginary is None else imaginary)
         if not training:
             gain *= tf.cast(self.level, tf.complex64)
@@ -134,6 +142,15 @@ class TensorOperations:
 
     def log(self, x):
         return tf.math.log(x)
+
+    def sum(self, x):
+        return tf.reduce_sum(x, axis=-1, keepdims=True)
+
+    def follow(self, x, state, release):
+        return tf.scan(lambda before, now: tf.maximum(now, before - release), x, initializer=state)
+
+    def lift(self, x, most):
+        return tf.exp(-0.5 * tf.clip_by_value(x, -most, 0.0))
 
     def sigmoid(self, x):
         return tf.sigmoid(x)
