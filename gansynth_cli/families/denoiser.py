@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import keras
 import numpy as np
@@ -58,6 +59,7 @@ class Denoiser(EnhancementPreviews, AdversarialGame):
         self._check()
         seed = recipe.seed if seed is None else seed
         m = self.model
+        options: dict[str, Any]
         if m.network == "gru":
             options = {"mel_bands": m.mel_bands, "width": m.width, "layers": m.layers, "mask": m.mask, "max_gain": m.max_gain}
         else:
@@ -149,7 +151,8 @@ class Denoiser(EnhancementPreviews, AdversarialGame):
 
     def reconstruction(self, estimate: tf.Tensor, clean: tf.Tensor, disturbance: bool = True) -> Losses:
         """The weighted terms of `[losses]` beside the critic's, of levelled clips [batch, samples]."""
-        w, losses, fft = self.weights, {}, self.model.fft
+        w, fft = self.weights, self.model.fft
+        losses: Losses = {}
         e, t = spectrum(estimate, fft, fft // 2), spectrum(clean, fft, fft // 2)
         if disturbance and (w.disturbance or w.added_disturbance):
             all_of_it, added = bark_disturbance(e, t, self.recipe.data.sample_rate)
