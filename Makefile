@@ -30,8 +30,9 @@ demo: setup
 	@echo "your own sounds:   $(BIN)/gan-audio prepare FOLDER --labels folder --recipe specgan/small -o DATA"
 	@echo "                   $(BIN)/gan-audio train --recipe specgan/small --data DATA"
 
+# Two processes: TensorFlow starts in each, and tests of one file share their data sets.
 test: setup
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 # The slower checks too. Those on real recordings read the folder that GAN_AUDIO_DATA names.
 test-all: setup

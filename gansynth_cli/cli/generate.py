@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -64,11 +64,11 @@ def command(
     if from_ or vocoder:
         from . import vocode
 
-        given = {"-n": clips, "--seed": seed, "--first": first, "--label": label, "--steps": steps, "--method": method}
-        given |= {"--truncation": truncation, "--template": template, "--sample-rate": sample_rate, "--contact-sheet": contact_sheet}
-        given |= {"--trim-silence": trim_silence, "--interpolate": interpolate != (-1, -1), "--sidecar": sidecar}
-        given |= {"--normalize": normalize != "none", "--skip-existing": skip_existing}
-        vocode.check_options(from_, vocoder, mel_layout, refused=[name for name, value in given.items() if value])
+        passed: dict[str, Any] = {"-n": clips, "--seed": seed, "--first": first, "--label": label, "--steps": steps, "--method": method}
+        passed |= {"--truncation": truncation, "--template": template, "--sample-rate": sample_rate, "--contact-sheet": contact_sheet}
+        passed |= {"--trim-silence": trim_silence, "--interpolate": interpolate != (-1, -1), "--sidecar": sidecar}
+        passed |= {"--normalize": normalize != "none", "--skip-existing": skip_existing}
+        vocode.check_options(from_, vocoder, mel_layout, refused=[name for name, value in passed.items() if value])
         return vocode.run(
             model,
             from_,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -240,7 +240,7 @@ def _show(report: PrepareReport) -> None:
         console.say(f"Written to {report.output}. Next: gan-audio train --recipe NAME --data {Path(report.output)}")
 
 
-def _totals(info: DatasetInfo, splits: list[str]) -> list[list[Any]]:
+def _totals(info: DatasetInfo, splits: Sequence[str]) -> list[list[Any]]:
     rows: list[list[Any]] = []
     for name, values in (
         ("all clips", [info.splits[split].clips for split in splits]),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 from keras import layers
 
@@ -60,12 +62,12 @@ class HiFiGAN(VocoderFamily):
 
     def convolution(self, filters: int, kernel: int, dilation: int = 1, initializer=None) -> WeightNormalization:
         """Zeros at the ends, weight-normalised."""
-        settings = {"initializer": initializer or self.model.initializer, "deviation": 0.01, "seed": next(self.seeds)}
+        settings: dict[str, Any] = {"initializer": initializer or self.model.initializer, "deviation": 0.01, "seed": next(self.seeds)}
         return WeightNormalization(Convolution1D(filters, kernel, dilation=dilation, padding=dilation * (kernel // 2), **settings))
 
     def upsampling(self, filters: int, kernel: int, factor: int) -> WeightNormalization:
         """Transposed convolution, weight-normalised."""
-        settings = {"initializer": self.model.initializer, "deviation": 0.01, "seed": next(self.seeds)}
+        settings: dict[str, Any] = {"initializer": self.model.initializer, "deviation": 0.01, "seed": next(self.seeds)}
         return WeightNormalization(TransposedConvolution1D(filters, kernel, factor, padding=(kernel - factor) // 2, **settings))
 
     def receptive_frames(self) -> int:

@@ -3,7 +3,7 @@ kinds at once. A family of this kind says what its generator looks like."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -291,8 +291,9 @@ class VocoderFamily:
 
     def build_critic(self) -> keras.Model:
         """One network of all critics; see `layers.discriminators.join`."""
-        m, kinds = self.model, {}
-        common = lambda: {"initializer": m.initializer, "seed": next(self.seeds)}
+        m = self.model
+        kinds: dict[str, keras.Model] = {}
+        common: Callable[[], dict[str, Any]] = lambda: {"initializer": m.initializer, "seed": next(self.seeds)}
         for kind in m.discriminators:
             if kind == "msd":
                 s = m.msd
