@@ -105,6 +105,7 @@ def test_gru_sequence_takes_lengths_that_are_known_only_when_running():
 @pytest.mark.parametrize("name", SMALL)
 def test_numpy_runs_what_tensorflow_trains(name, tmp_path):
     model, x = denoiser(name), spectra(3, 70)
+    x[1] *= 1e-3  # one row is so quiet that it is lifted
     model.provenance, model.level = {"recipe": "a/b"}, 1.25
     model.save(tmp_path / "model.keras")
     network = FrameNetwork.load(tmp_path / "model.keras")
@@ -192,16 +193,19 @@ def test_weights_stored_in_half_the_bytes(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["gru", "bands"])
-def test_quiet_recordings_are_heard_as_loud_ones(name):
+def test_quiet_recordings_are_heard_as_loud_ones(name, tmp_path):
     """25 dB below the quietest speech of training: lifted within three seconds; loud ones are heard as they are."""
     model, frames = denoiser(name), 1100  # of 4 ms
+    model.save(tmp_path / "model.keras")
+    network = FrameNetwork.load(tmp_path / "model.keras")
     steady = np.repeat(spectra(1, 1), frames, axis=1)
     reference = np.sqrt(10**-3.6 * 33 * 32 / np.sum(np.abs(steady[0, 0]) ** 2)) * steady
-    gains = lambda x, training=False: model(tf.constant(x.astype(np.complex64)), training=training)[0].numpy()[0]
+    gains = lambda x: network.run(x.astype(np.complex64), network.initial_state(1))[0][0]
     at_reference, quiet = gains(reference), gains(10**-1.25 * reference)
     np.testing.assert_allclose(quiet[-1], at_reference[-1], atol=1e-3)
     assert np.abs(quiet[20] - at_reference[20]).max() > 1e-2
-    np.testing.assert_allclose(gains(3 * reference), gains(3 * reference, training=True), atol=1e-5)
+    loud = (3 * reference[:, :40]).astype(np.complex64)
+    np.testing.assert_allclose(gains(loud), model(tf.constant(loud), training=True)[0][0], atol=1e-5)
     assert np.abs(gains(10**-2.5 * reference)[-1] - at_reference[-1]).max() > 1e-2  # 50 dB below is silence, and stays it
 
 
