@@ -570,15 +570,18 @@ def test_it_learns_to_clean_a_few_clips():
     recipe = make_recipe(
         model={**MODEL, "widths": [16, 32, 32], "kernel": 15, "latent_dim": 2},
         losses={"stft_magnitude_l1": 30.0, "stft_real_l2": 30.0},
-        optimizers={name: {"name": "adam", "learning_rate": 2e-3, "beta_1": 0.5} for name in ("generator", "critic")},
+        optimizers={
+            name: {"name": "adam", "learning_rate": 2e-3, "beta_1": 0.5, "schedule": "cosine", "decay_steps": 600}
+            for name in ("generator", "critic")
+        },
     )
     info = DatasetInfo("x", 8000, 1, WINDOW, [], {})
     learner = Learner(recipe, lambda: SEGAN(recipe, info), Devices())
     learner.family.begin(PairSource())
     batch = make_pairs(4, seed=7)
-    for step in range(400):
+    for step in range(600):
         result = learner.step(step, [batch])
     assert np.isfinite(result.values).all()
     cleaned = learner.family.enhance_clips(learner.family.networks, batch["noisy"].numpy())
     error = lambda x: float(np.mean(np.square(x - batch["clean"])))
-    assert error(cleaned) < 0.2 * error(batch["noisy"].numpy())
+    assert error(cleaned) < 0.25 * error(batch["noisy"].numpy())
