@@ -184,7 +184,8 @@ def test_processes_write_what_one_writes(recordings: Path, model: Path, tmp_path
     assert tree(tmp_path / "two") == tree(tmp_path / "one")
     for name in tree(tmp_path / "one"):
         one, two = (soundfile.read(tmp_path / place / name, dtype="float64")[0] for place in ("one", "two"))
-        np.testing.assert_array_equal(one, two, err_msg=name)
+        # Sums of matrix products are rounded by the number of threads; a lossy encoder makes more of that than one step of 16 bits.
+        np.testing.assert_allclose(one, two, rtol=0, atol=1e-3 if name.endswith((".ogg", ".mp3")) else 1 / 32768, err_msg=name)
 
 
 # Where things go.

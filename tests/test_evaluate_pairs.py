@@ -84,6 +84,15 @@ def test_the_mode_needs_no_tensorflow():
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
+def rounded(value):
+    """Every number in it to nine digits."""
+    if isinstance(value, dict):
+        return {key: rounded(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [rounded(item) for item in value]
+    return float(f"{value:.9g}") if isinstance(value, float) else value
+
+
 def test_the_table_and_the_written_report(corpus, capsys, tmp_path):
     output = tmp_path / "reports" / "report.json"
     arguments = ["evaluate", "--reference", str(corpus / "clean"), "--noisy", str(corpus / "noisy"), str(corpus / "better")]
@@ -93,7 +102,7 @@ def test_the_table_and_the_written_report(corpus, capsys, tmp_path):
         assert word in said.out
     written = json.loads(output.read_text())
     one_process = run(capsys, *arguments[1:], "--metrics", "si_sdr,lsd")[1]
-    assert written["systems"] == one_process["systems"]
+    assert rounded(written["systems"]) == rounded(one_process["systems"])  # the last digits depend on the number of threads
     assert main([*arguments, "-o", str(output)]) == EXIT_USAGE
     assert "--overwrite" in capsys.readouterr().err
 
