@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import multiprocessing
-import os
-import signal
-import threading
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
@@ -16,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import AudioFileError, DatasetError, UsageError
+from ..processes import clean_context, follow_parent
 from .audio_file import wav_bytes
 from .clip_cutting import CutOptions, CutReport, cut
 from .layouts import SourceFile
@@ -253,21 +250,4 @@ def run_units(units: list[list[SourceFile]], work: Work, workers: int, total_byt
 
 def _pool(workers: int) -> Executor:
     """Processes that start clean: TensorFlow, if this process has it, must not be forked."""
-    methods = multiprocessing.get_all_start_methods()
-    context = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
-    if "forkserver" in methods:
-        context.set_forkserver_preload([process_unit.__module__])
-    return ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker)
-
-
-def _start_worker() -> None:
-    """Leaves Ctrl-C to the parent, and ends with it: a pool's workers would wait for ever for one that was killed."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = multiprocessing.parent_process()
-
-    def end_with_parent() -> None:
-        if parent is not None:
-            parent.join()
-            os._exit(1)
-
-    threading.Thread(target=end_with_parent, daemon=True).start()
+    return ProcessPoolExecutor(workers, mp_context=clean_context(process_unit.__module__), initializer=follow_parent)

@@ -10,7 +10,6 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from .. import __version__
 from ..data.dataset_info import DatasetInfo
 from ..errors import RecipeError
 from ..layers import discriminators
@@ -19,7 +18,7 @@ from ..losses.perceptual import bark_disturbance
 from ..losses.spectral import compressed_spectrum, feature_matching, multi_resolution_stft, over_suppression, spectrum, waveform_l1
 from ..recipe_schema import DenoiserLosses, DenoiserModel, Recipe
 from .enhancer import EnhancementPreviews
-from .family import Batch, BatchFeatures, Draws, Losses, Phase
+from .family import Batch, BatchFeatures, Draws, Losses, Phase, provenance_of
 from .frame_denoiser import FrameDenoiser
 from .gan import AdversarialGame
 
@@ -225,13 +224,7 @@ class Denoiser(EnhancementPreviews, AdversarialGame):
     def inference_model(self, networks: Mapping[str, keras.Model]) -> keras.Model:
         model = networks["generator"]
         recipe = self.recipe
-        model.provenance = {
-            "software": f"gan-audio {__version__}",
-            "family": recipe.family,
-            "recipe": recipe.name,
-            "seed": recipe.seed,
-            "data": self.info.fingerprint,
-        }
+        model.provenance = provenance_of(recipe, self.info)
         return model
 
 

@@ -11,6 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from .. import __version__
 from ..data.dataset_info import DatasetInfo
 from ..recipe_schema import Recipe
 
@@ -169,6 +170,17 @@ class MeasuredPreviews(Protocol):
     def preview_figures(self, clips: np.ndarray) -> Mapping[str, float]:
         """`preview/...` figures of the clips that `preview` has just given, all of them: logged, and good for `training.best_metric`."""
         ...
+
+
+def provenance_of(recipe: Recipe, info: DatasetInfo) -> dict[str, Any]:
+    """Where a model comes from, as it is kept in the model and in what the model makes."""
+    return {
+        "software": f"gan-audio {__version__}",
+        "family": recipe.family,
+        "recipe": recipe.name,
+        "seed": recipe.seed,
+        "data": info.fingerprint,
+    }
 
 
 @keras.saving.register_keras_serializable(package="gan_audio")

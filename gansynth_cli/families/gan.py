@@ -10,13 +10,12 @@ import numpy as np
 import tensorflow as tf
 from keras import layers
 
-from .. import __version__
 from ..data.dataset_info import DatasetInfo
 from ..errors import DatasetError
 from ..layers import LabelEmbedding, LabelProjection, MinibatchStddev, Modulation
 from ..losses.adversarial import LOSSES, AdversarialLoss, drift_penalty, gradient_penalty, r1_penalty
 from ..recipe_schema import Adversarial, Recipe, SpecGANModel, WaveGANModel
-from .family import AudioGenerator, Batch, BatchFeatures, Draws, Losses, Phase
+from .family import AudioGenerator, Batch, BatchFeatures, Draws, Losses, Phase, provenance_of
 
 PREVIEW_BATCH = 16  # bounds the memory of a preview; examples do not depend on it
 
@@ -197,13 +196,7 @@ class AdversarialFamily(AdversarialGame):
             recipe.data.sample_rate,
             labels=self.labels,
             latent={"dim": model.latent_dim, "distribution": model.latent},
-            provenance={
-                "software": f"gan-audio {__version__}",
-                "family": recipe.family,
-                "recipe": recipe.name,
-                "seed": recipe.seed,
-                "data": self.info.fingerprint,
-            },
+            provenance=provenance_of(recipe, self.info),
             name="audio_generator",
         )
 

@@ -14,7 +14,6 @@ import numpy as np
 import tensorflow as tf
 from keras import layers
 
-from .. import __version__
 from ..data.dataset_info import DatasetInfo
 from ..errors import RecipeError
 from ..layers import ChannelScale, PhaseShuffle, ReferenceBatch, VirtualBatchNormalization, WithoutReference
@@ -23,7 +22,7 @@ from ..losses.spectral import Part, Spectrum, spectrum, spectrum_l1, spectrum_l2
 from ..recipe_schema import Recipe, SEGANLosses, SEGANModel
 from ..signal.emphasis import deemphasize, emphasize, emphasize_clips
 from .enhancer import EnhancementPreviews, WindowEnhancer
-from .family import Batch, BatchFeatures, Draws, Losses
+from .family import Batch, BatchFeatures, Draws, Losses, provenance_of
 from .gan import AdversarialGame, batch_size, layer_seeds
 
 if TYPE_CHECKING:
@@ -249,13 +248,7 @@ class SEGAN(EnhancementPreviews, AdversarialGame):
             preemphasis=self.model.preemphasis,
             latent_shape=self.latent_shape,
             latent_seed=recipe.seed,
-            provenance={
-                "software": f"gan-audio {__version__}",
-                "family": recipe.family,
-                "recipe": recipe.name,
-                "seed": recipe.seed,
-                "data": self.info.fingerprint,
-            },
+            provenance=provenance_of(recipe, self.info),
             name="window_enhancer",
         )
 

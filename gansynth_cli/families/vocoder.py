@@ -11,7 +11,6 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from .. import __version__
 from ..data.dataset_info import DatasetInfo
 from ..errors import DatasetError, RecipeError
 from ..layers import discriminators
@@ -23,7 +22,7 @@ from ..recipe_schema import Recipe, VocoderLosses, VocoderModel
 from ..signal import pqmf
 from ..signal.mel_convention import MelConvention
 from ..signal.mel_front_end import mel_spectrogram
-from .family import Batch, BatchFeatures, Draws, Losses, Phase
+from .family import Batch, BatchFeatures, Draws, Losses, Phase, provenance_of
 
 if TYPE_CHECKING:
     from ..data.pipeline import Source
@@ -355,13 +354,7 @@ class VocoderFamily:
             self.head(),
             self.convention,
             self.receptive_frames(),
-            provenance={
-                "software": f"gan-audio {__version__}",
-                "family": recipe.family,
-                "recipe": recipe.name,
-                "seed": recipe.seed,
-                "data": self.info.fingerprint,
-            },
+            provenance=provenance_of(recipe, self.info),
             name="vocoder",
         )
 

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
 import queue
-import signal
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_completed
@@ -16,6 +13,7 @@ from typing import Any
 
 from ..data import audio_file, audio_stream
 from ..errors import AudioFileError, UsageError
+from ..processes import clean_context, follow_parent
 from .enhance import enhance_file
 from .enhance_job import Job, Options, Outcome, Stopped
 from .enhancers import Enhancer, Found, open_enhancer
@@ -151,8 +149,7 @@ def _in_processes(
     on_audio: Callable[[float], None],
     on_outcome: Callable[[Outcome], None],
 ) -> list[Outcome]:
-    methods = multiprocessing.get_all_start_methods()
-    context: Any = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
+    context = clean_context()
     done_audio, stop = context.Queue(), context.Event()
     found = Found(enhancer.file, needs_tensorflow=not enhancer.masks)
     outcomes: dict[int, Outcome] = {}
@@ -216,15 +213,7 @@ _worker: dict[str, Any] = {}  # of this process
 
 def _start(found: Found, options: Options, done_audio: Any, stop: Any) -> None:
     """Leaves Ctrl-C to the parent, ends with it, and opens the model."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = multiprocessing.parent_process()
-
-    def end_with_parent() -> None:
-        if parent is not None:
-            parent.join()
-            os._exit(1)
-
-    threading.Thread(target=end_with_parent, daemon=True).start()
+    follow_parent()
     _worker.update(enhancer=open_enhancer(found), options=options, done_audio=done_audio, stop=stop)
 
 
