@@ -22,7 +22,7 @@ from typing import Any
 
 from .. import __version__
 from ..errors import DatasetError, UsageError
-from ..recipe_schema import LogSpectrogram
+from ..family_schemas.generation import LogSpectrogram
 from . import audio_file
 from .clip_cutting import CutOptions
 from .clip_reader import ShardClips

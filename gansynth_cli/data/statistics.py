@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 
 from ..errors import DatasetError
-from ..recipe_schema import LogSpectrogram
+from ..family_schemas.generation import LogSpectrogram
 from .dataset_info import DatasetInfo
 
 __all__ = ["ClipSource", "LogSpectrogram", "compute", "ensure_statistics", "statistics_key"]

@@ -12,11 +12,12 @@ import tensorflow as tf
 
 from ..data.dataset_info import DatasetInfo
 from ..errors import RecipeError
+from ..family_schemas.enhancement import DenoiserLosses, DenoiserModel
 from ..layers import discriminators
 from ..losses.adversarial import LOSSES
 from ..losses.perceptual import bark_disturbance
 from ..losses.spectral import compressed_spectrum, feature_matching, multi_resolution_stft, over_suppression, spectrum, waveform_l1
-from ..recipe_schema import DenoiserLosses, DenoiserModel, Recipe
+from ..recipe_schema import Recipe
 from .enhancer import EnhancementPreviews
 from .family import Batch, BatchFeatures, Draws, Losses, Phase, provenance_of
 from .frame_denoiser import FrameDenoiser

@@ -12,9 +12,10 @@ from keras import layers
 
 from ..data.dataset_info import DatasetInfo
 from ..errors import DatasetError
+from ..family_schemas.generation import SpecGANModel, WaveGANModel
 from ..layers import LabelEmbedding, LabelProjection, MinibatchStddev, Modulation
 from ..losses.adversarial import LOSSES, AdversarialLoss, drift_penalty, gradient_penalty, r1_penalty
-from ..recipe_schema import Adversarial, Recipe, SpecGANModel, WaveGANModel
+from ..recipe_schema import Adversarial, Recipe
 from .family import AudioGenerator, Batch, BatchFeatures, Draws, Losses, Phase, provenance_of
 
 PREVIEW_BATCH = 16  # bounds the memory of a preview; examples do not depend on it

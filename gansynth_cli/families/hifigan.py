@@ -8,9 +8,9 @@ import keras
 from keras import layers
 
 from ..errors import RecipeError
+from ..family_schemas.vocoders import HiFiGANModel
 from ..layers.convolution import Convolution1D, TransposedConvolution1D
 from ..layers.weight_norm import WeightNormalization
-from ..recipe_schema import HiFiGANModel
 from .vocoder import Upsampling, VocoderFamily, check_upsampling, receptive_frames_of
 
 

@@ -8,10 +8,10 @@ import tensorflow as tf
 from keras import layers
 
 from ..errors import RecipeError
+from ..family_schemas.vocoders import MelGANModel
 from ..layers.convolution import Convolution1D, TransposedConvolution1D
 from ..layers.vocoder import SubBandsToAudio
 from ..layers.weight_norm import WeightNormalization
-from ..recipe_schema import MelGANModel
 from ..signal import pqmf
 from .vocoder import Upsampling, VocoderFamily, check_upsampling, receptive_frames_of
 

@@ -16,10 +16,11 @@ from keras import layers
 
 from ..data.dataset_info import DatasetInfo
 from ..errors import RecipeError
+from ..family_schemas.enhancement import SEGANLosses, SEGANModel
 from ..layers import ChannelScale, PhaseShuffle, ReferenceBatch, VirtualBatchNormalization, WithoutReference
 from ..losses.adversarial import LOSSES
 from ..losses.spectral import Part, Spectrum, spectrum, spectrum_l1, spectrum_l2, waveform_l1, waveform_l2
-from ..recipe_schema import Recipe, SEGANLosses, SEGANModel
+from ..recipe_schema import Recipe
 from ..signal.emphasis import deemphasize, emphasize, emphasize_clips
 from .enhancer import EnhancementPreviews, WindowEnhancer
 from .family import Batch, BatchFeatures, Draws, Losses, provenance_of

@@ -11,8 +11,9 @@ from keras import layers
 from ..data.dataset_info import DatasetInfo
 from ..data.statistics import statistics_key
 from ..errors import DatasetError, RecipeError
+from ..family_schemas.generation import SpecGANModel
 from ..layers import NormalizedLogSpectrogram, SpectrogramToAudio
-from ..recipe_schema import Recipe, SpecGANModel
+from ..recipe_schema import Recipe
 from ..signal.stft import frame_count
 from .family import BatchFeatures
 from .gan import AdversarialFamily

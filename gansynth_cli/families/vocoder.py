@@ -13,12 +13,13 @@ import tensorflow as tf
 
 from ..data.dataset_info import DatasetInfo
 from ..errors import DatasetError, RecipeError
+from ..family_schemas.vocoders import VocoderLosses, VocoderModel
 from ..layers import discriminators
 from ..layers.vocoder import MelSpectrogram
 from ..layers.weight_norm import fold_normalization, is_normalized
 from ..losses import spectral
 from ..losses.adversarial import LOSSES
-from ..recipe_schema import Recipe, VocoderLosses, VocoderModel
+from ..recipe_schema import Recipe
 from ..signal import pqmf
 from ..signal.mel_convention import MelConvention
 from ..signal.mel_front_end import mel_spectrogram

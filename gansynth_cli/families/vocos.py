@@ -7,9 +7,9 @@ import keras
 from keras import layers
 
 from ..errors import RecipeError
+from ..family_schemas.vocoders import VocosModel
 from ..layers.convolution import Convolution1D, DepthwiseConvolution1D
 from ..layers.vocoder import AddToMagnitude, LayerScale, MelToLogMagnitude, SpectrumToAudio
-from ..recipe_schema import VocosModel
 from .vocoder import VocoderFamily
 
 _KERNEL = 7

@@ -9,8 +9,9 @@ from keras import layers
 
 from ..data.dataset_info import DatasetInfo
 from ..errors import RecipeError
+from ..family_schemas.generation import WaveGANModel
 from ..layers import PhaseShuffle, PostProcessingFilter, WaveformToAudio
-from ..recipe_schema import Recipe, WaveGANModel
+from ..recipe_schema import Recipe
 from .family import Draws
 from .gan import AdversarialFamily
 

@@ -1,0 +1,96 @@
+"""SEGAN and the streaming denoisers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+from .types import Count, Fraction, Positive, Weight
+
+
+@dataclass(frozen=True)
+class SEGANModel:
+    """`[model]` of family segan (Pascual, Bonafonte and Serra 2017). The window is data.clip_samples."""
+
+    # Channels of the encoder's layers, which the critic has too; the decoder mirrors them.
+    widths: Annotated[tuple[Positive, ...], Meta(min_length=2)] = (16, 32, 32, 64, 64, 128, 128, 256, 256, 512, 1024)
+    critic_widths: tuple[Positive, ...] = ()  # empty: widths
+    kernel: Positive = 31
+    stride: Annotated[int, Meta(ge=2)] = 2  # of every layer: clip_samples is a multiple of stride^layers
+    latent_dim: Count = 1024  # channels of noise beside the code; 0: none
+    preemphasis: Annotated[float, Meta(ge=0, lt=1)] = 0.95  # of all that the networks see and make; 0: none
+    # What becomes of an encoder layer's output on its way to the decoder: as it is; times a learnt factor a channel (SEGAN+); times a
+    # number in (0, 1) for every channel and sample that the decoder gives (as Oktay et al. 2018, "Attention U-Net"; no part of SEGAN).
+    skips: Literal["plain", "scaled", "gated"] = "plain"
+    residual: bool = False  # the network's output is added to the noisy window
+    initial: Literal["normal", "he"] = "normal"  # truncated normal of deviation .02, or of He et al. 2015, which small networks need
+    critic_norm: Literal["virtual", "none"] = "virtual"  # virtual batch normalisation (Salimans et al. 2016)
+    reference_clips: Positive = 100  # of virtual batch normalisation: chosen before the first step, kept with the critic
+    phase_shuffle: Count = 0  # radius in samples before each of the critic's layers but the first two (SEGAN+: 5); 0: none
+
+
+@dataclass(frozen=True)
+class SEGANLosses:
+    """`[losses]` of family segan: weights of what the generator learns beside the adversarial loss. 0 switches a term off.
+
+    All are means over samples or bins of pre-emphasised audio. Spectra are normalised (white noise has its own variance in every bin),
+    so a weight means about the same for a spectrum as for the waveform.
+    """
+
+    waveform_l1: Weight = 100.0
+    waveform_l2: Weight = 0.0
+    stft_real_l1: Weight = 0.0
+    stft_real_l2: Weight = 0.0
+    stft_imag_l1: Weight = 0.0
+    stft_imag_l2: Weight = 0.0
+    stft_magnitude_l1: Weight = 0.0
+    stft_magnitude_l2: Weight = 0.0
+    stft_fft: Annotated[int, Meta(ge=4)] = 512  # samples, as is the Hann window
+    stft_hop: Positive = 128  # samples
+
+
+@dataclass(frozen=True)
+class DenoiserModel:
+    """`[model]` of family denoiser: a gain for every bin of a spectrum of `fft` samples every fft / 2 samples, frame by frame."""
+
+    network: Literal["gru", "bands"] = "bands"
+    fft: Positive = 512  # samples; a periodic square-root Hann window at both ends
+    max_gain: Annotated[float, Meta(gt=1)] = 2.0  # bound of a complex gain's magnitude
+    stored_as: Literal["float32", "float16"] = "float16"  # the weights in the saved model; half precision costs no quality (measured)
+    # network = "gru": log-mel bands, a dense layer, recurrent layers.
+    mel_bands: Positive = 80
+    width: Positive = 256  # units of every layer
+    layers: Positive = 2  # recurrent ones
+    mask: Literal["real", "complex"] = "complex"
+    # network = "bands": a recurrence that all bands share, and a narrow one over all bands of a frame.
+    segments: tuple[tuple[Positive, Positive], ...] = ((32, 2), (64, 8), (160, 16))  # bins, bins a band; fft / 2 bins in all
+    channels: Positive = 32  # numbers a band
+    blocks: Positive = 2
+    shared_blocks: Count = 2  # so many of the blocks, the first ones, have the recurrence that all bands share
+    context: Count = 160  # units of the recurrence over all bands; 0: none
+    # The critic: `layers.discriminators.multi_resolution`, there only if a loss asks for it.
+    critic_resolutions: tuple[Positive, ...] = (1024, 512, 256)  # FFT sizes
+    critic_band_edges: tuple[Fraction, ...] = (0.0, 0.1, 0.25, 0.5, 0.75, 1.0)  # each band of a spectrum has kernels of its own
+    critic_channels: Positive = 8
+    critic_clips: Positive = 8  # of each batch it judges so many
+
+
+@dataclass(frozen=True)
+class DenoiserLosses:
+    """`[losses]` of family denoiser: weights. Clips are brought to the noisy clip's level 1 before."""
+
+    power: Annotated[float, Meta(gt=0, le=1)] = 0.3  # magnitudes are compressed by it
+    complex: Weight = 0.5  # mean square of compressed complex spectra
+    magnitude: Weight = 1.0  # of compressed magnitudes
+    over_suppression: Weight = 0.25  # of what is missing of them alone
+    si_snr: Weight = 0.01  # a dB of scale-invariant signal-to-noise ratio
+    si_snr_ceiling_db: Weight = 30.0  # beyond which it does not count
+    waveform_l1: Weight = 0.0
+    stft: Weight = 0.0  # spectral convergence + log magnitude at two more resolutions
+    disturbance: Weight = 0.0  # a point of PESQ's scale lost to differences in loudness (`losses.perceptual.bark_disturbance`)
+    added_disturbance: Weight = 0.0  # a point lost to what was added alone
+    disturbance_start: Count = 0  # step from which the two count
+    adversarial: Weight = 0.0  # the critic's; 0 with feature_matching = 0: no critic
+    feature_matching: Weight = 0.0

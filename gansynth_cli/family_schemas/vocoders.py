@@ -1,0 +1,123 @@
+"""MelGAN, HiFi-GAN and Vocos, and the critics that they share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+from ..signal.mel_convention import MelConvention
+from .types import Count, Fraction, Positive, Rate, Weight
+
+
+@dataclass(frozen=True)
+class MultiScaleCritic:
+    """`[model.msd]`: see `layers.discriminators.multi_scale`."""
+
+    style: Literal["melgan", "hifigan"] = "melgan"
+    scales: Positive = 3
+    channels: Count = 0  # of the first layer; 0: as published, 16 (melgan) or 128 (hifigan)
+    most_channels: Positive = 1024
+    strides: tuple[Positive, ...] = (4, 4, 4, 4)  # melgan only
+    weight: Weight = 1.0  # of what it says, in the critic's and in the generator's losses
+
+
+@dataclass(frozen=True)
+class MultiPeriodCritic:
+    """`[model.mpd]`: see `layers.discriminators.multi_period`."""
+
+    periods: tuple[Annotated[int, Meta(ge=2)], ...] = (2, 3, 5, 7, 11)
+    channels: Positive = 32  # of the first layer; the published size is 32
+    weight: Weight = 1.0
+
+
+@dataclass(frozen=True)
+class MultiResolutionCritic:
+    """`[model.mrd]`: see `layers.discriminators.multi_resolution`."""
+
+    resolutions: tuple[Positive, ...] = (2048, 1024, 512)  # FFT sizes in samples
+    channels: Positive = 32  # of every layer; the published size is 32
+    band_edges: tuple[Fraction, ...] = (0.0, 0.1, 0.25, 0.5, 0.75, 1.0)  # of half the sample rate
+    weight: Weight = 1.0
+
+
+@dataclass(frozen=True)
+class MelCritic:
+    """`[model.mel_critic]`: a critic of the log-mel spectrogram, `discriminators = ["mel"]`; see `layers.discriminators.mel_domain`."""
+
+    channels: Positive = 32
+    weight: Weight = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class VocoderModel:
+    """`[model]`: what the vocoders share. Any generator is judged by any of the critics, and by several."""
+
+    mel: MelConvention = field(default_factory=MelConvention)
+    discriminators: tuple[Literal["msd", "mpd", "mrd", "mel"], ...] = ("msd",)  # empty: no game, the losses alone
+    msd: MultiScaleCritic = field(default_factory=MultiScaleCritic)
+    mpd: MultiPeriodCritic = field(default_factory=MultiPeriodCritic)
+    mrd: MultiResolutionCritic = field(default_factory=MultiResolutionCritic)
+    mel_critic: MelCritic = field(default_factory=MelCritic)
+    initializer: Literal["fan_in", "normal"] = "fan_in"  # "normal": the paper's N(0, deviation^2); fan_in: U(+-1 / sqrt(fan in))
+
+
+@dataclass(frozen=True, kw_only=True)
+class MelGANModel(VocoderModel):
+    """`[model]` of family melgan (Kumar et al. 2019); with `bands = 4` Multi-band MelGAN (Yang et al. 2021)."""
+
+    channels: Positive = 512  # of the first layer, halved by each upsampling
+    upsample: tuple[Annotated[int, Meta(ge=2)], ...] = (8, 8, 2, 2)  # their product times `bands` is the hop
+    dilations: tuple[Positive, ...] = (1, 3, 9)  # one residual block each
+    bands: Literal[1, 4] = 1  # 4: the network gives sub-bands at a quarter of the rate, a fixed filter bank the signal
+
+
+@dataclass(frozen=True, kw_only=True)
+class HiFiGANModel(VocoderModel):
+    """`[model]` of family hifigan (Kong et al. 2020). The defaults are V1; V2 and V3 are in recipes/hifigan/base.toml."""
+
+    channels: Positive = 512  # of the first layer, halved by each upsampling
+    upsample: tuple[Annotated[int, Meta(ge=2)], ...] = (8, 8, 2, 2)
+    upsample_kernels: tuple[Positive, ...] = (16, 16, 4, 4)
+    block: Literal[1, 2] = 1  # kind of residual block: two convolutions a dilation, or one
+    kernels: tuple[Positive, ...] = (3, 7, 11)  # of the parallel branches
+    dilations: tuple[tuple[Positive, ...], ...] = ((1, 3, 5), (1, 3, 5), (1, 3, 5))  # of each branch
+
+
+@dataclass(frozen=True, kw_only=True)
+class VocosModel(VocoderModel):
+    """`[model]` of family vocos (Siuzdak 2024)."""
+
+    channels: Positive = 512
+    hidden: Count = 0  # width inside of a block; 0: three times `channels`
+    blocks: Positive = 8
+    prior: Literal["none", "pseudo-inverse"] = "none"  # pseudo-inverse: magnitudes start from the mel spectrogram's (FreeV)
+    most_magnitude: Rate = 100.0  # magnitudes are clipped at this; a full-scale tone has fft / 4
+
+
+@dataclass(frozen=True)
+class VocoderLosses:
+    """`[losses]` of the vocoders: the weights of named terms; a term with weight 0 is not computed. `[adversarial] loss` names the game,
+    and `[adversarial] critic_start` the step from which it is played: before, the generator learns from the other terms alone."""
+
+    adversarial: Weight = 1.0
+    feature_matching: Weight = 0.0
+    feature_matching_first: bool = True  # whether the first feature map of each sub-discriminator is matched
+    feature_matching_logits: bool = False  # whether the logits are matched too
+    average: bool = False  # mean over the sub-discriminators of a kind, in place of their sum
+    adversarial_every: Positive = 1  # the game is played at every n-th step only; the critics are most of its cost
+    critic_clips: Count = 0  # the critics see so many clips of a batch; 0: all
+    critic_samples: Count = 0  # and so many samples of each, from a place drawn anew at each step; 0: all
+    mel_l1: Weight = 0.0
+    mel_l2: Weight = 0.0
+    mel_high_hz: Weight = 0.0  # upper edge of the mel spectrograms that are compared; 0: half the sample rate
+    mel_clamp: bool = False  # compare log(max(mel, floor)) as published; else log(mel + floor), whose gradient lives in silence
+    stft_convergence: Weight = 0.0  # spectral convergence over `stft_resolutions`
+    stft_magnitude: Weight = 0.0  # L1 of their log magnitudes
+    # fft, hop, window in samples
+    stft_resolutions: tuple[tuple[Positive, Positive, Positive], ...] = ((1024, 120, 600), (2048, 240, 1200), (512, 50, 240))
+    sub_band_convergence: Weight = 0.0  # the same two of the sub-bands; model.bands = 4
+    sub_band_magnitude: Weight = 0.0
+    sub_band_resolutions: tuple[tuple[Positive, Positive, Positive], ...] = ((384, 30, 150), (683, 60, 300), (171, 10, 60))
+    waveform_l1: Weight = 0.0
