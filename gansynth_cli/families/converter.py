@@ -1,0 +1,298 @@
+"""The model that conversion families ship: from one domain's spectra and pitch to another's, with all that is needed to do it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from ..signal.mel_convention import MelConvention
+
+FEW_VOICED_SECONDS = 10.0  # with less voiced speech of a domain its deviation is not known well enough: only the median is shifted
+LEAST_RATIO, MOST_RATIO = 0.5, 2.0  # of the deviations of two domains' ln F0
+LOWEST_HZ, HIGHEST_HZ = 40.0, 1100.0  # what a converted pitch is held to
+_ACTIVE_BELOW = float(np.log(10.0) * 35.0 / 20.0)  # frames within 35 dB of the loudest are active
+_LEAST_DEVIATION = 1e-3
+
+Code = Any  # int32 [batch], numbers of domains; or float32 [batch, domains], weights that sum to 1: a mix of domains
+
+
+@keras.saving.register_keras_serializable(package="gan_audio")
+class VoiceConverter(keras.Model):
+    """Converts log-mel spectra and F0 contours between domains (speakers, emotions). Saved as `model/generator.keras`.
+
+    In pieces. With `chunk_frames` = 0 every frame depends on `receptive_frames` frames on either side and no others: pieces that begin at
+    multiples of `stride_frames`, with that much context, come out as in the whole recording. With `chunk_frames` = n the network
+    normalises over all frames that it is given (instance norm over time), so that any length has its own result: a recording is to be
+    fed in pieces of exactly n frames which overlap and are cross-faded; a shorter one goes in whole.
+
+    Args:
+        network: {"mel": float [batch, frames, bands], standardised with the source's statistics; "mask": float [batch, frames, 1], all
+            ones; "source", "target": float [batch, domains], codes} -> float [batch, frames, bands], standardised with the target's.
+            `frames` is a multiple of `stride_frames`.
+        convention: What the spectra's numbers mean, resolved; a `MelConvention` or its dict.
+        domains: Their names, in the order of their numbers.
+        mel_mean, mel_deviation: [domains, bands], of `features` in that convention.
+        f0_mean, f0_deviation, f0_median: [domains], of ln F0 (Hz) over voiced frames.
+        f0_seconds: [domains], voiced seconds that these come from; 0: the domain's pitch is not known.
+        active_level: [domains], mean over bands and active frames of the mel spectra; empty: not known.
+        features: "mel": `convert` takes log-mel spectra of audio. "world": log-mel spectra of WORLD's spectral envelope
+            (`signal.world_envelope.envelope_mel`) in the same convention, without harmonics.
+        vocoder: How a waveform is made, unless the user says otherwise: "world" or "mel".
+        receptive_frames, chunk_frames, stride_frames: See above.
+        classifier: float [batch, frames, bands], standardised with the mean over domains -> logits [batch, domains]; None: `detect`
+            compares with the statistics.
+        prosody: {"contour": float [batch, frames, scales], "source", "target"} -> the same shape: standardised wavelet coefficients of
+            ln F0 (`signal.pitch.decompose`), a frame every hop; None: F0 is converted by its statistics alone.
+        prosody_mean, prosody_deviation: [domains, scales].
+        consent: The note that `prepare --consent` stored with the recordings.
+        provenance: Free JSON: recipe name, step, family, data fingerprint, project version.
+    """
+
+    def __init__(
+        self,
+        network: keras.Model,
+        convention: MelConvention | Mapping[str, Any],
+        domains: Sequence[str],
+        mel_mean: Any,
+        mel_deviation: Any,
+        f0_mean: Any,
+        f0_deviation: Any,
+        f0_median: Any = (),
+        f0_seconds: Any = (),
+        active_level: Any = (),
+        features: Literal["mel", "world"] = "mel",
+        vocoder: Literal["world", "mel"] = "world",
+        receptive_frames: int = 0,
+        chunk_frames: int = 0,
+        stride_frames: int = 1,
+        classifier: keras.Model | None = None,
+        prosody: keras.Model | None = None,
+        prosody_mean: Any = (),
+        prosody_deviation: Any = (),
+        consent: str = "",
+        provenance: Mapping[str, Any] | None = None,
+        **kwargs: Any,
+    ):
+        super().__init__(**kwargs)
+        self.network, self.classifier, self.prosody = network, classifier, prosody
+        self.convention = convention if isinstance(convention, MelConvention) else MelConvention.from_dict(convention)
+        self.domains = list(domains)
+        count, bands = len(self.domains), self.convention.bands
+        self.mel_mean = _array(mel_mean, (count, bands))
+        self.mel_deviation = np.maximum(_array(mel_deviation, (count, bands)), _LEAST_DEVIATION)
+        self.f0_mean, self.f0_deviation = _array(f0_mean, (count,)), _array(f0_deviation, (count,))
+        self.f0_median = _array(f0_median, (count,)) if len(f0_median) else self.f0_mean.copy()
+        self.f0_seconds = _array(f0_seconds, (count,)) if len(f0_seconds) else np.full(count, np.inf, np.float32)
+        self.active_level = _array(active_level, (count,)) if len(active_level) else self.mel_mean.mean(axis=1)
+        self.features, self.vocoder = features, vocoder
+        self.receptive_frames, self.chunk_frames, self.stride_frames = int(receptive_frames), int(chunk_frames), int(stride_frames)
+        self.prosody_mean, self.prosody_deviation = np.asarray(prosody_mean, np.float32), np.asarray(prosody_deviation, np.float32)
+        self.consent = str(consent)
+        self.provenance: dict[str, Any] = dict(provenance or {})
+        self.built = True  # its parts are: it can be saved without having been called
+
+    @property
+    def sample_rate(self) -> int:
+        """Hz."""
+        return self.convention.sample_rate
+
+    @property
+    def hop(self) -> int:
+        """Samples from frame to frame."""
+        return self.convention.hop
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The domains."""
+        return tuple(self.domains)
+
+    def call(self, inputs):
+        """`convert` of {"mel", "source", "target"}."""
+        return self.convert(inputs["mel"], inputs["source"], inputs["target"])
+
+    def convert(self, mel: tf.Tensor, source: Code, target: Code, strength: float = 1.0) -> tf.Tensor:
+        """Spectra as the target domain would have them. A pure function: no state, the same result for each example of any batch.
+
+        Args:
+            mel: float32 [batch, frames, bands], `features` in the convention; any number of frames from 1.
+            source, target: int32 [batch], or float32 [batch, domains]: weights that sum to 1, for a mix of domains.
+            strength: 0 gives `mel` back, 1 the conversion; between them the logarithms are interpolated.
+
+        Returns:
+            float32, the shape of `mel`.
+        """
+        mel = tf.convert_to_tensor(mel, tf.float32)
+        source, target = self.code(source), self.code(target)
+        frames = tf.shape(mel)[1]
+        spare = -frames % self.stride_frames
+        whole = tf.concat([mel, tf.repeat(mel[:, -1:], spare, axis=1)], axis=1) if self.stride_frames > 1 else mel
+        standardised = (whole - self._rows(self.mel_mean, source)) / self._rows(self.mel_deviation, source)
+        mask = tf.ones_like(standardised[..., :1])
+        made = tf.cast(self.network({"mel": standardised, "mask": mask, "source": source, "target": target}, training=False), tf.float32)[
+            :, :frames
+        ]
+        made = made * self._rows(self.mel_deviation, target) + self._rows(self.mel_mean, target)
+        return tf.ensure_shape(mel + tf.cast(strength, tf.float32) * (made - mel), mel.shape)
+
+    def convert_f0(
+        self,
+        ln_f0: np.ndarray,
+        source: int | np.ndarray,
+        target: int | np.ndarray,
+        semitones: float | None = None,
+        keep: bool = False,
+        own_statistics: bool = False,
+    ) -> np.ndarray:
+        """A pitch contour as the target domain would have it.
+
+        Log-Gaussian: (ln f - mean_s) deviation_t / deviation_s + mean_t on voiced frames, the ratio of the deviations held to 0.5 ... 2.
+        Below 10 s of voiced speech in either domain only the median is shifted; where a pitch is not known at all, nothing. With a
+        prosody network the movement about the mean is converted by it, where there is a second of contour at least.
+
+        Args:
+            ln_f0: float [frames], the natural logarithm of Hz; 0 where unvoiced, and there it stays 0.
+            source, target: Numbers of domains, or weights [domains].
+            semitones: Shift by so much instead.
+            keep: Give the contour back as it is.
+            own_statistics: The speaker is none of the domains: what is known of the source comes from the contour itself.
+
+        Returns:
+            float32 [frames], voiced frames within 40 to 1100 Hz.
+        """
+        contour = np.array(ln_f0, np.float32)
+        voiced = contour > 0
+        if keep or not voiced.any():
+            return contour
+        values = contour[voiced].astype(np.float64)
+        if semitones is not None:
+            values = values + float(semitones) * np.log(2.0) / 12.0
+        else:
+            values = self._converted(contour, values, self._f0_of(source, values if own_statistics else None), target, source)
+        contour[voiced] = np.clip(values, np.log(LOWEST_HZ), np.log(HIGHEST_HZ))
+        return contour
+
+    def detect(self, mel: tf.Tensor) -> tf.Tensor:
+        """Which domain speaks: float32 [batch, domains], log-probabilities, of float32 [batch, frames, bands] as `convert` takes it.
+
+        Give it seconds of speech at the level of the domains' recordings (see `level_offset`), rather than silence."""
+        mel = tf.convert_to_tensor(mel, tf.float32)
+        if self.classifier is not None:
+            spare = -tf.shape(mel)[1] % self.stride_frames
+            mel = tf.concat([mel, tf.repeat(mel[:, -1:], spare, axis=1)], axis=1)
+            standardised = (mel - self.mel_mean.mean(axis=0)) / self.mel_deviation.mean(axis=0)
+            return tf.nn.log_softmax(tf.cast(self.classifier(standardised, training=False), tf.float32))
+        # How likely the average spectrum is under each domain's Gaussian. Means of bands move together: they count as one.
+        mean = tf.reduce_mean(mel, axis=1)[:, None]
+        distance = tf.reduce_mean(tf.square((mean - self.mel_mean) / self.mel_deviation) / 2 + tf.math.log(self.mel_deviation), axis=-1)
+        return tf.nn.log_softmax(-distance * 4.0)
+
+    def level_offset(self, mel: np.ndarray, source: int) -> float:
+        """What to add to a recording's spectra [frames, bands], so that its active frames are as loud as the source domain's were in
+        training. A network that learnt from studio recordings takes a quiet one for silence. Take it off the result again."""
+        mel = np.asarray(mel, np.float64)
+        return float(self.active_level[source] - active_level_of(mel)) if len(mel) else 0.0
+
+    def code(self, domain: Code) -> tf.Tensor:
+        """float32 [batch, domains] of numbers or weights."""
+        domain = tf.convert_to_tensor(domain)
+        return tf.one_hot(domain, len(self.domains)) if domain.dtype.is_integer else tf.cast(domain, tf.float32)
+
+    def _rows(self, table: np.ndarray, code: tf.Tensor) -> tf.Tensor:
+        return tf.matmul(code, tf.constant(table))[:, None]
+
+    def _weights(self, domain: int | np.ndarray) -> np.ndarray:
+        given = np.asarray(domain)
+        return np.eye(len(self.domains))[int(given)] if given.ndim == 0 else given.astype(np.float64)
+
+    def _f0_of(self, domain: int | np.ndarray, own: np.ndarray | None = None) -> tuple[float, float, float, float]:
+        """(mean, deviation, median, voiced seconds) of a domain or mix, or of a contour's own values."""
+        if own is not None:
+            return float(own.mean()), float(own.std()), float(np.median(own)), len(own) * self.hop / self.sample_rate
+        weights = self._weights(domain)
+        used = weights > 0
+        seconds = float(self.f0_seconds[used].min())
+        known = weights * (self.f0_seconds > 0)
+        if not known.sum():
+            return 0.0, 0.0, 0.0, 0.0
+        known = known / known.sum()
+        return float(known @ self.f0_mean), float(known @ self.f0_deviation), float(known @ self.f0_median), seconds
+
+    def _converted(
+        self, contour: np.ndarray, values: np.ndarray, have: tuple[float, ...], target: int | np.ndarray, source: int | np.ndarray
+    ) -> np.ndarray:
+        mean_s, deviation_s, median_s, seconds_s = have
+        mean_t, deviation_t, median_t, seconds_t = self._f0_of(target)
+        if not (median_s and median_t):
+            return values
+        if min(seconds_s, seconds_t) < FEW_VOICED_SECONDS or deviation_s <= 0:
+            return values + (median_t - median_s)
+        if self.prosody is not None and len(contour) * self.hop >= self.sample_rate:
+            return self._by_prosody(contour, mean_s, mean_t, source, target)
+        ratio = float(np.clip(deviation_t / deviation_s, LEAST_RATIO, MOST_RATIO))
+        return (values - mean_s) * ratio + mean_t
+
+    def _by_prosody(
+        self, contour: np.ndarray, mean_s: float, mean_t: float, source: int | np.ndarray, target: int | np.ndarray
+    ) -> np.ndarray:
+        """The wavelet coefficients of the movement through the network; what the scales leave out is kept as it was."""
+        from ..signal.pitch import decompose, recompose
+
+        assert self.prosody is not None
+        from_, to = self._weights(source), self._weights(target)
+        mean, deviation = self.prosody_mean, np.maximum(self.prosody_deviation, _LEAST_DEVIATION)
+        voiced, hop_seconds = contour > 0, self.hop / self.sample_rate
+        movement, scales = decompose(contour, hop_seconds, self.prosody_mean.shape[1], mean_s)
+        spare = -len(contour) % 4  # the network halves its rate twice
+        given = np.concatenate([scales, np.repeat(scales[-1:], spare, axis=0)])
+        inputs = {
+            "contour": ((given - from_ @ mean) / (from_ @ deviation)).astype(np.float32)[None],
+            "source": from_[None].astype(np.float32),
+            "target": to[None].astype(np.float32),
+        }
+        made = np.asarray(self.prosody(inputs, training=False))[0, : len(contour)] * (to @ deviation) + to @ mean
+        moved = movement + recompose(made.astype(np.float64)) - recompose(scales)
+        return moved[voiced] + mean_t
+
+    def get_config(self):
+        arrays = ["mel_mean", "mel_deviation", "f0_mean", "f0_deviation", "f0_median", "f0_seconds", "active_level"]
+        arrays += ["prosody_mean", "prosody_deviation"]
+        plain = ("domains", "features", "vocoder", "receptive_frames", "chunk_frames", "stride_frames", "consent", "provenance")
+        networks = ("network", "classifier", "prosody")
+        serialize = lambda part: None if part is None else keras.saving.serialize_keras_object(part)
+        return {
+            **super().get_config(),
+            **{name: serialize(getattr(self, name)) for name in networks},
+            **{name: _listed(getattr(self, name)) for name in arrays},
+            **{name: getattr(self, name) for name in plain},
+            "convention": self.convention.to_dict(),
+        }
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        config = dict(config)
+        for key in ("network", "classifier", "prosody"):
+            if config[key] is not None:
+                config[key] = keras.saving.deserialize_keras_object(config[key], custom_objects=custom_objects)
+        return cls(**config)
+
+
+def active_level_of(mel: np.ndarray) -> float:
+    """The mean over bands of the frames within 35 dB of the loudest (natural-log magnitudes), [frames, bands] -> a level."""
+    levels = mel.mean(axis=1)
+    return float(levels[levels >= levels.max() - _ACTIVE_BELOW].mean())
+
+
+def _array(values: Any, shape: tuple[int, ...]) -> np.ndarray:
+    made = np.asarray([np.inf if v is None else v for v in values] if len(shape) == 1 else values, np.float32)
+    if made.shape != shape:
+        raise ValueError(f"statistics of the shape {made.shape}; expected {shape}")
+    return made
+
+
+def _listed(values: np.ndarray) -> list:
+    """JSON has no infinity."""
+    return [None if v == np.inf else float(v) for v in values] if values.ndim == 1 else values.tolist()
