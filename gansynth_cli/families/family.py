@@ -34,12 +34,14 @@ class Draws:
         replicas: number of replicas, a Python int.
         workers: number of machines they are spread over. Machine w reads the clips w, w + workers, ... of the stream, so the
             numbers are dealt out likewise: each clip meets the numbers that it would meet on one device.
+        step: the step's number, an integer scalar: for weights that rise while training.
     """
 
     seed: tf.Tensor
     replica: tf.Tensor
     replicas: int = 1
     workers: int = 1
+    step: tf.Tensor | int = 0
 
     def _named(self, name: str) -> tf.Tensor:
         return tf.random.experimental.stateless_fold_in(self.seed, zlib.crc32(name.encode()) & 0x7FFFFFFF)
@@ -109,7 +111,8 @@ class BatchFeatures:
     """What a family needs each batch to hold; checked against the data set before training.
 
     A batch is a dict: `audio` float32 [batch, clip_samples, channels] in [-1, 1], and `label` int32 [batch] if `labels`. With `pairs`
-    it also has `clean` (which is `audio`) and `noisy`, of that shape.
+    it also has `clean` (which is `audio`) and `noisy`, of that shape. Each of `attributes` ("pitch", "instrument", "velocity") is an
+    int32 [batch] under its name: the number of its class in `DatasetInfo.attributes`.
     """
 
     sample_rate: int
@@ -118,6 +121,7 @@ class BatchFeatures:
     labels: bool = False
     statistics: tuple[str, ...] = ()
     pairs: bool = False
+    attributes: tuple[str, ...] = ()
 
 
 class Family(Protocol):

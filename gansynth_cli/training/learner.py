@@ -236,7 +236,7 @@ class Learner:
 
         def compute(batch, step, repeat, replica, scale):
             seed = draw_seed(self.recipe.seed, step, phase.name, repeat)
-            draws = Draws(seed, replica, replicas, self.devices.workers)
+            draws = Draws(seed, replica, replicas, self.devices.workers, step)
             with tf.GradientTape(watch_accessed_variables=False) as tape:
                 tape.watch(values)
                 # The one place where a loss is divided by the number of replicas: gradients and losses are summed over them.
