@@ -19,7 +19,7 @@ from PIL import Image
 from gansynth_cli.cli.app import main
 from gansynth_cli.data import audio_file, pcm_stream
 from gansynth_cli.errors import RunError, UsageError
-from gansynth_cli.inference import before_after, enhance_batch, enhancers
+from gansynth_cli.inference import before_after, enhance_batch, enhancers, file_batch
 from gansynth_cli.inference.enhance import enhance_file
 from gansynth_cli.inference.enhance_job import Job, Options, Outcome, Stopped
 from gansynth_cli.inference.enhancers import find_model, open_enhancer
@@ -174,7 +174,7 @@ def test_companions_that_are_missing_are_not_made_from_other_options(model: Path
 def test_processes_write_what_one_writes(recordings: Path, model: Path, tmp_path: Path, capsys, monkeypatch):
     (recordings / "broken.wav").write_bytes(b"RIFF")
     assert run([recordings, "-o", tmp_path / "one", "--model", model, "-j", 1], capsys)[0] == 1
-    monkeypatch.setattr(enhance_batch, "_POOL_SECONDS", 0.0)
+    monkeypatch.setattr(file_batch, "_POOL_SECONDS", 0.0)
     code, out, err = run([recordings, "-o", tmp_path / "two", "--model", model, "-j", 2, "--json"], capsys)
     assert code == 1
     assert "broken.wav" in err
@@ -665,15 +665,15 @@ def deadly(job: Job) -> Outcome:
     """Stands for a recording that makes its process run out of memory."""
     if job.name == "b.wav":
         os._exit(9)
-    return enhance_batch._do(job)
+    return file_batch._do(job)
 
 
 @pytest.mark.slow
 def test_a_process_that_dies_costs_one_recording(model: Path, tmp_path: Path, capsys, monkeypatch):
     for name in "abcde":
         write_wav(tmp_path / "rec" / f"{name}.wav", voice(), 16000)
-    monkeypatch.setattr(enhance_batch, "_POOL_SECONDS", 0.0)
-    monkeypatch.setattr(enhance_batch, "_do", deadly)  # the processes import this module, where it is not replaced
+    monkeypatch.setattr(file_batch, "_POOL_SECONDS", 0.0)
+    monkeypatch.setattr(file_batch, "_do", deadly)  # the processes import this module, where it is not replaced
     code, out, err = run([tmp_path / "rec", "-o", tmp_path / "out", "--model", model, "-j", 2, "--json"], capsys)
     assert code == 1
     assert [file["status"] for file in json.loads(out)["files"]] == ["done", "failed", "done", "done", "done"]

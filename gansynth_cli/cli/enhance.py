@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import os
-import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, UsageError
+from ..errors import UsageError
 from . import console
-from .enhance_pipes import STREAM, enhance_live, enhance_pipe, open_model, speed
+from .enhance_pipes import STREAM, enhance_live, enhance_pipe, open_model
+from .file_report import Words, cores, run_plan, show_plan
 
 if TYPE_CHECKING:
-    from ..inference.enhance_batch import Plan
     from ..inference.enhance_job import Options, Outcome
-    from ..inference.enhancers import Enhancer
 
 _WHAT, _SOUND, _LIVE = "What is written", "Sound", "Live"
-_MOST_NAMED = 20  # failures listed at the end
-_MOST_LINES = 50  # recordings that get a line each; of more, only the progress is shown
+_WORDS = Words("enhance", "enhanced", "Enhancing")
 
 
 def command(
@@ -121,115 +119,17 @@ def _files(inputs: list[Path], output: Path, model: Path | None, options: Option
     if not made.jobs and not made.failed:
         raise UsageError(f"All recordings are in the output folder {output}.", hint="give the folder of the noisy recordings as input")
     if dry_run:
-        return _show(made, output, options)
+        return show_plan(made, output, options.overwrite, _WORDS)
     enhancer = open_model(model)
-    for outcome in made.failed:
-        console.warn(f"{outcome.name}: {outcome.reason}")
-    outcomes: list[Outcome] = []
-    started = time.monotonic()
-    total = round(made.seconds)
+    workers = jobs or (1 if not enhancer.masks else cores())
 
-    def report(outcome: Outcome) -> None:
-        outcomes.append(outcome)
-        if outcome.status == "done":
-            if len(made.jobs) <= _MOST_LINES:
-                console.say(_line(outcome))
-            elif outcome.rtf:
-                bar.advance(0, f"{outcome.name}: RTF {outcome.rtf:.3f}")
-        elif outcome.status == "skipped":
-            bar.advance(outcome.audio_seconds)
-        else:
-            console.warn(f"{outcome.name}: {outcome.reason}")
+    def run(on_audio: Callable[[float], None], on_outcome: Callable[[Outcome], None]) -> list[Outcome]:
+        return enhance_jobs(made.jobs, enhancer, options, workers=workers, on_audio=on_audio, on_outcome=on_outcome)
 
-    try:
-        with console.progress("Enhancing", total, "s of sound") as bar:
-            workers = jobs or (1 if not enhancer.masks else _cores())
-            ordered = enhance_jobs(made.jobs, enhancer, options, workers=workers, on_audio=bar.advance, on_outcome=report)
-    except KeyboardInterrupt:
-        done = len([outcome for outcome in outcomes if outcome.status in ("done", "silent")])
-        console.warn(f"interrupted: {done} of {len(made.jobs)} recordings are in {output}. To go on, run the same command again.")
-        return EXIT_INTERRUPTED
-    return _finish(made.failed + ordered, output, enhancer, time.monotonic() - started)
-
-
-def _show(made: Plan, output: Path, options: Options) -> int:
-    """What would be done."""
-    rows: list[list[Any]] = []
-    for job in made.jobs:
-        there = job.target.exists() and not options.overwrite
-        rows.append([job.name, job.target, "exists: skipped" if there else f"{job.container} {job.subtype}", round(job.seconds, 2)])
-    rows += [[outcome.name, "-", "fails", 0.0] for outcome in made.failed]
-    console.table("", ["recording", "output", "what", "seconds"], rows)
-    for outcome in made.failed:
-        console.warn(f"{outcome.name}: {outcome.reason}")
-    write = [row for row in rows if not str(row[2]).startswith(("exists", "fails"))]
-    console.say(f"{len(write)} of {len(rows)} recordings to enhance, {sum(row[3] for row in write) / 60:.1f} minutes; nothing is written")
-    console.result(
-        {
-            "dry_run": True,
-            "output": output,
-            "files": [{"name": str(name), "output": str(target), "what": what, "seconds": seconds} for name, target, what, seconds in rows],
-            "failed": len(made.failed),
-            "left_out": made.left_out,
-        }
-    )
-    return EXIT_FAILED if made.failed else EXIT_OK
-
-
-def _line(outcome: Outcome) -> str:
-    extra = f", {outcome.clipped} samples clipped" if outcome.clipped else ""
-    note = f" ({outcome.note})" if outcome.note else ""
-    return f"{outcome.name}: {outcome.audio_seconds:.2f} s{speed(outcome.rtf)}{extra}{note}"
-
-
-def _finish(outcomes: list[Outcome], output: Path, enhancer: Enhancer, seconds: float) -> int:
-    count = {status: len([o for o in outcomes if o.status == status]) for status in ("done", "skipped", "silent", "failed")}
-    audio = sum(o.audio_seconds for o in outcomes if o.status in ("done", "silent"))
-    rtf = seconds / audio if audio else None
-    clipped = [o for o in outcomes if o.clipped]
-    written = f"{count['done'] + count['silent']} of {len(outcomes)} recordings enhanced"
-    skipped = f", {count['skipped']} skipped because they exist (--overwrite makes them anew)" if count["skipped"] else ""
-    console.say(f"{output}: {written}, {console.duration(audio)} of sound in {console.duration(seconds)}{speed(rtf)}{skipped}")
-    if clipped:
-        console.warn(
-            f"{sum(o.clipped for o in clipped)} samples in {len(clipped)} recordings were beyond full scale and were clipped, not wrapped: "
-            + _named(clipped)
-        )
-    if count["silent"]:
-        console.warn(f"{count['silent']} silent, written as silence: " + _named([o for o in outcomes if o.status == "silent"]))
-    failed = [o for o in outcomes if o.status == "failed"]
-    if failed:
-        console.warn(f"{len(failed)} failed:")
-        for outcome in failed[:_MOST_NAMED]:
-            hint = f" (hint: {outcome.hint})" if outcome.hint else ""
-            console.warn(f"  {outcome.name}: {outcome.reason}{hint}")
-        if len(failed) > _MOST_NAMED:
-            console.warn(f"  and {len(failed) - _MOST_NAMED} more; --json lists all")
-    console.result(
-        {
-            "output": output,
-            **count,
-            "audio_seconds": round(audio, 3),
-            "seconds": round(seconds, 3),
-            "rtf": round(rtf, 5) if rtf else None,
-            "clipped_samples": sum(o.clipped for o in outcomes),
-            "model": enhancer.sha256,
-            "files": [outcome.to_json() for outcome in outcomes],
-        }
-    )
-    return EXIT_FAILED if count["failed"] or count["silent"] else EXIT_OK
-
-
-def _named(outcomes: list[Outcome]) -> str:
-    more = f" and {len(outcomes) - _MOST_NAMED} more" if len(outcomes) > _MOST_NAMED else ""
-    return ", ".join(outcome.name for outcome in outcomes[:_MOST_NAMED]) + more
+    return run_plan(made, output, _WORDS, run, {"model": enhancer.sha256})
 
 
 def _without_files(options: Options, dry_run: bool) -> str:
     """The first option that makes sense for files only, if one is given."""
     asked = {"--keep-noise": options.keep_noise, "--before-after": options.before_after, "--dry-run": dry_run}
     return next((name for name, given in asked.items() if given), "")
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

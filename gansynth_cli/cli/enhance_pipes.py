@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from ..errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, AudioFileError, UsageError
 from . import console
+from .file_report import speed
 
 if TYPE_CHECKING:
     from ..inference.enhance_job import Options
@@ -183,8 +184,3 @@ def open_model(model: Path | None) -> Enhancer:
     took = time.perf_counter() - started
     console.say(f"{found.file.name}: {enhancer.sample_rate} Hz, SHA-256 {enhancer.sha256[:12]}, opened in {took:.2f} s{kind}")
     return enhancer
-
-
-def speed(rtf: float | None) -> str:
-    """A real-time factor for the end of a line."""
-    return f", RTF {rtf:.4f} ({1 / rtf:.3g} times real time)" if rtf else ""

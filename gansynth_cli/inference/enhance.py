@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import time
-import traceback
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -20,6 +18,7 @@ from ..data.audio_file import AudioInfo
 from ..errors import AudioFileError, GanAudioError
 from .enhance_job import Job, Options, Outcome, Stopped
 from .enhancers import Enhancer
+from .file_batch import attempt
 
 if TYPE_CHECKING:
     from . import before_after
@@ -130,9 +129,8 @@ def enhance_file(
     Raises:
         Stopped: `stop` said so. Nothing is left behind.
     """
-    outcome = Outcome(job.name, output=job.target, note=job.note)
-    started = time.perf_counter()
-    try:
+
+    def work(outcome: Outcome) -> Outcome:
         if not _must_do(job, options):
             return Outcome(job.name, "skipped", output=job.target, audio_seconds=job.seconds)
         with audio_stream.open_reader(job.source) as reader:
@@ -142,21 +140,9 @@ def enhance_file(
         outcome.audio_seconds = passed.frames / reader.info.sample_rate
         if passed.peak == 0:
             outcome.status, outcome.reason = "silent", "every sample is 0: nothing to enhance, the output is silent too"
-    except Stopped:
-        raise
-    except AudioFileError as error:
-        about = error.reason if Path(str(error.path)) == job.source else error.message
-        outcome = Outcome(job.name, "failed", about, error.hint or "")
-    except GanAudioError as error:
-        outcome = Outcome(job.name, "failed", error.message, error.hint or "")
-    except OSError as error:
-        outcome = Outcome(job.name, "failed", f"{error.filename or job.target}: {(error.strerror or str(error)).lower()}")
-    except Exception as error:  # a defect, which must not cost the night's other thousand recordings
-        place = traceback.extract_tb(error.__traceback__)[-1]
-        reason = f"{type(error).__name__}: {error} ({Path(place.filename).name}, line {place.lineno})"
-        outcome = Outcome(job.name, "failed", reason, "this is a defect of gan-audio: please report it with this recording")
-    outcome.seconds = time.perf_counter() - started
-    return outcome
+        return outcome
+
+    return attempt(job, work)
 
 
 def _must_do(job: Job, options: Options) -> bool:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
 
 from ..errors import UsageError
+from . import file_batch
 from .enhancers import STRENGTH_DB
+from .file_batch import Outcome, Stopped
+
+__all__ = ["Job", "Options", "Outcome", "Stopped"]
 
 MOST_STRENGTH_DB = 100.0
-
-Status = Literal["done", "silent", "skipped", "failed"]
 
 
 @dataclass(frozen=True)
@@ -46,26 +47,8 @@ class Options:
 
 
 @dataclass(frozen=True)
-class Job:
-    """One recording to be cleaned.
-
-    Attributes:
-        name: Its path below its input folder, with slashes: what messages call it.
-        source: The recording.
-        target: Where the output goes.
-        container: libsndfile's format of the output.
-        subtype: libsndfile's encoding of it.
-        seconds: Its length according to its header; 0 where that does not say.
-        note: What the user should know of the output's format.
-    """
-
-    name: str
-    source: Path
-    target: Path
-    container: str
-    subtype: str
-    seconds: float = 0.0
-    note: str = ""
+class Job(file_batch.Job):
+    """One recording to be cleaned."""
 
     @property
     def noise(self) -> Path:
@@ -79,44 +62,3 @@ class Job:
     def outputs(self, options: Options) -> list[Path]:
         """The files that are written, the most important last."""
         return [*([self.noise] if options.keep_noise else []), *([self.picture] if options.before_after else []), self.target]
-
-
-@dataclass
-class Outcome:
-    """What became of one recording.
-
-    Attributes:
-        name: As in its job.
-        status: "done"; "silent": written, but every sample is 0; "skipped": the output exists; "failed".
-        reason: Why it failed.
-        hint: What helps.
-        output: The file written.
-        audio_seconds: Length of the recording.
-        seconds: Time it took, reading and writing included.
-        clipped: Samples of the output beyond full scale, which the encoding cannot hold.
-        note: What else the user should know.
-    """
-
-    name: str
-    status: Status = "done"
-    reason: str = ""
-    hint: str = ""
-    output: Path | None = None
-    audio_seconds: float = 0.0
-    seconds: float = 0.0
-    clipped: int = 0
-    note: str = ""
-
-    @property
-    def rtf(self) -> float | None:
-        """Real-time factor: seconds of work for a second of sound."""
-        return self.seconds / self.audio_seconds if self.audio_seconds and self.seconds else None
-
-    def to_json(self) -> dict[str, Any]:
-        facts = {**vars(self), "seconds": round(self.seconds, 4), "audio_seconds": round(self.audio_seconds, 6)}
-        rtf = self.rtf
-        return {key: value for key, value in facts.items() if value not in ("", None)} | ({"rtf": round(rtf, 5)} if rtf else {})
-
-
-class Stopped(Exception):
-    """The user wants no more."""
