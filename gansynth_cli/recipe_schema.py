@@ -17,6 +17,7 @@ from .family_schemas.enhancement import DenoiserLosses, DenoiserModel, SEGANLoss
 from .family_schemas.generation import SpecGANModel, WaveGANModel
 from .family_schemas.shared import FamilySchema, NoLosses
 from .family_schemas.types import Count, Fraction, Positive, Range, Rate, Weight
+from .family_schemas.vae import VAELosses, VAEModel
 from .family_schemas.vocoders import HiFiGANModel, MelGANModel, VocoderLosses, VocosModel
 
 
@@ -201,6 +202,7 @@ FAMILIES: dict[str, FamilySchema] = {
     "hifigan": FamilySchema(HiFiGANModel, VocoderLosses, use=_VOCODE),
     "vocos": FamilySchema(VocosModel, VocoderLosses, use=_VOCODE),
     "segan": FamilySchema(SEGANModel, SEGANLosses, use=_ENHANCE),
+    "vae": FamilySchema(VAEModel, VAELosses, ("vae",)),
 }
 
 

@@ -3,12 +3,15 @@
 from .audio import NormalizedLogSpectrogram, PostProcessingFilter, SpectrogramToAudio, WaveformToAudio
 from .channel_scale import ChannelScale
 from .gan import LabelEmbedding, LabelProjection, MinibatchStddev, Modulation, PhaseShuffle, PixelNorm
+from .gaussian import BoundedLogVariance, LogDeviation
 from .virtual_norm import ReferenceBatch, VirtualBatchNormalization, WithoutReference
 
 __all__ = [
+    "BoundedLogVariance",
     "ChannelScale",
     "LabelEmbedding",
     "LabelProjection",
+    "LogDeviation",
     "MinibatchStddev",
     "Modulation",
     "NormalizedLogSpectrogram",
