@@ -1,8 +1,9 @@
-"""The model of notes that GANSynth and the VAEs save: latent, pitch, instrument and velocity in, audio out."""
+"""What a trained model of notes is: pitch, instrument and velocity are chosen, a latent gives the timbre. GANs and autoencoders of
+notes all save this one class."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import keras
@@ -10,100 +11,106 @@ import tensorflow as tf
 
 from ..errors import RunError
 
+CONDITIONS = ("pitch", "instrument", "velocity")
+
 
 @keras.saving.register_keras_serializable(package="gan_audio")
 class NoteGenerator(keras.Model):
-    """A generator that needs nothing beside itself, told what to make. Saved as `model/generator.keras`.
+    """Latent and classes in, one note out; nothing beside the file is needed. Saved as `model/generator.keras`.
+
+    Everything from the latent to the samples is differentiable, so a latent can be found for a given sound.
 
     Args:
-        network: {"latent": float32 [batch, dim], and int32 [batch] for each condition that has classes} -> representation.
+        network: {"latent": float32 [batch, dim], and int32 [batch] for each condition it has classes for} -> the family's
+            representation.
         to_audio: A registered layer, representation -> float32 [batch, clip_samples, 1] in [-1, 1].
         sample_rate: Hz.
-        clip_samples: Length of a clip.
-        pitches: MIDI numbers of the pitch classes, ascending; empty: it has no pitch.
-        instruments: Names of the instrument classes; may be empty.
-        velocities: MIDI velocities of the velocity classes, ascending; may be empty.
+        clip_samples: Samples of a note.
+        pitches: MIDI numbers, ascending: class i sounds at pitches[i]. Empty: it has no pitch to choose.
+        instruments: Names in the order of their numbers; may be empty.
+        velocities: MIDI velocities, ascending; may be empty.
         latent: {"dim": int, "distribution": "normal"}.
         provenance: Free JSON: recipe name, step, family, data fingerprint, project version.
-        encoder: {"audio": float32 [batch, clip_samples, 1], and the conditions} -> (mean, log variance) of the latent, float32
-            [batch, dim] each; None where there is no way back.
-        labels: Names of ordinary classes, such as kinds of drums; may be empty.
+        encoder: {"audio": float32 [batch, clip_samples, 1], and the conditions as above} -> [mean, log variance], each
+            float32 [batch, dim]; None where the model has none (a GAN).
 
-    Everything from the latent to the audio has a gradient.
+    Example:
+        >>> note = model({"latent": tf.random.normal([1, 256]), "pitch": [model.pitches.index(60)]})
     """
 
     def __init__(
         self,
-        network: keras.Model,
-        to_audio: keras.layers.Layer,
+        network,
+        to_audio,
         sample_rate: int,
         clip_samples: int,
-        pitches: Sequence[int] = (),
-        instruments: Sequence[str] = (),
-        velocities: Sequence[int] = (),
+        pitches: Iterable[int] = (),
+        instruments: Iterable[str] = (),
+        velocities: Iterable[int] = (),
         latent: Mapping[str, Any] | None = None,
         provenance: Mapping[str, Any] | None = None,
-        encoder: keras.Model | None = None,
-        labels: Sequence[str] = (),
+        encoder=None,
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
-        self.network, self.to_audio, self.encoder = network, to_audio, encoder
+        self.network = network
+        self.to_audio = to_audio
         self.sample_rate, self.clip_samples = int(sample_rate), int(clip_samples)
-        self.pitches = tuple(int(pitch) for pitch in pitches)
-        self.velocities = tuple(int(velocity) for velocity in velocities)
-        self.instruments, self.labels = tuple(instruments), tuple(labels)
+        self.pitches = tuple(int(p) for p in pitches)
+        self.instruments = tuple(str(name) for name in instruments)
+        self.velocities = tuple(int(v) for v in velocities)
+        for name, values in (("pitches", self.pitches), ("velocities", self.velocities)):
+            if list(values) != sorted(set(values)):
+                raise ValueError(f"{name} are {list(values)}; expected ascending numbers, each once")
         self.latent = dict(latent or {})
         self.provenance: dict[str, Any] = dict(provenance or {})
+        self.encoder = encoder
         self.built = True  # its parts are: it can be saved without having been called
 
     @property
-    def classes(self) -> dict[str, tuple[str, ...]]:
-        """Condition -> names of its classes in the order of their numbers; conditions without classes are left out."""
-        every = {
-            "label": self.labels,
-            "pitch": tuple(map(str, self.pitches)),
-            "instrument": self.instruments,
-            "velocity": tuple(map(str, self.velocities)),
-        }
-        return {name: names for name, names in every.items() if names}
+    def classes(self) -> dict[str, int]:
+        """Condition -> number of classes, of those that the model reads, in the order of `CONDITIONS`."""
+        known = dict(zip(CONDITIONS, (self.pitches, self.instruments, self.velocities), strict=True))
+        return {name: len(values) for name, values in known.items() if values}
 
-    def call(self, inputs):
-        """{"latent": float32 [batch, dim], "label", "pitch", "instrument", "velocity": int32 [batch] class numbers} -> float32
-        [batch, clip_samples, 1]. Conditions without classes are not read."""
-        return self.to_audio(self.network({name: inputs[name] for name in ("latent", *self.classes)}, training=False))
+    def call(self, inputs: Mapping[str, tf.Tensor]) -> tf.Tensor:
+        """`inputs`: {"latent": float32 [batch, dim], "pitch", "instrument", "velocity": int32 [batch], class numbers}. Keys that the
+        model has no classes for are not read. Returns float32 [batch, clip_samples, 1]."""
+        latent = tf.convert_to_tensor(inputs["latent"], tf.float32)
+        return self.to_audio(self.network({"latent": latent, **self._conditions(inputs)}, training=False))
 
-    def encode(self, audio: tf.Tensor, conditions: Mapping[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
-        """(mean, log variance) of the latents that such clips may have come from, float32 [batch, dim] each.
-
-        Args:
-            audio: float32 [batch, clip_samples, 1].
-            conditions: int32 [batch] for each condition that has classes.
+    def encode(self, audio: tf.Tensor, conditions: Mapping[str, tf.Tensor] | None = None) -> tuple[tf.Tensor, tf.Tensor]:
+        """(mean, log variance), each float32 [batch, dim], of the latents of `audio` float32 [batch, clip_samples, 1], a note of the
+        given classes.
 
         Raises:
             RunError: The model has no encoder.
         """
         if self.encoder is None:
             raise RunError(
-                "The model has no encoder: it makes sounds from latents, and cannot say which latent a recording has.",
-                hint="gan-audio generate RUN --match clip.wav -o out/ searches for one; models of the family vae have an encoder",
+                "This model has no encoder: it makes notes, but cannot read one.",
+                hint="generate RUN --match clip.wav searches for the latent of a recording; a model of family vae has an encoder",
             )
-        mean, log_variance = self.encoder({"audio": audio, **{name: conditions[name] for name in self.classes}}, training=False)
+        audio = tf.convert_to_tensor(audio, tf.float32)
+        mean, log_variance = self.encoder({"audio": audio, **self._conditions(conditions or {})}, training=False)
         return mean, log_variance
 
-    def get_config(self):
-        serialize = keras.saving.serialize_keras_object
+    def _conditions(self, inputs: Mapping[str, Any]) -> dict[str, tf.Tensor]:
+        missing = [name for name in self.classes if name not in inputs]
+        if missing:
+            raise ValueError(f"{', '.join(missing)} is missing; this model has the classes {self.classes}")
+        return {name: tf.cast(tf.convert_to_tensor(inputs[name]), tf.int32) for name in self.classes}
+
+    def get_config(self) -> dict[str, Any]:
+        parts = {name: getattr(self, name) for name in ("network", "to_audio", "encoder")}
         return {
             **super().get_config(),
-            "network": serialize(self.network),
-            "to_audio": serialize(self.to_audio),
-            "encoder": None if self.encoder is None else serialize(self.encoder),
+            **{name: part and keras.saving.serialize_keras_object(part) for name, part in parts.items()},
             "sample_rate": self.sample_rate,
             "clip_samples": self.clip_samples,
             "pitches": list(self.pitches),
             "instruments": list(self.instruments),
             "velocities": list(self.velocities),
-            "labels": list(self.labels),
             "latent": self.latent,
             "provenance": self.provenance,
         }
@@ -112,6 +119,6 @@ class NoteGenerator(keras.Model):
     def from_config(cls, config, custom_objects=None):
         config = dict(config)
         for key in ("network", "to_audio", "encoder"):
-            if config.get(key) is not None:
+            if config[key] is not None:
                 config[key] = keras.saving.deserialize_keras_object(config[key], custom_objects=custom_objects)
         return cls(**config)
