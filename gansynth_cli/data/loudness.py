@@ -24,7 +24,7 @@ def loudness_lufs(blocks: Iterable[np.ndarray], sample_rate: int, first: int = 0
     """
     from scipy.signal import lfilter
 
-    filters = _k_weighting(sample_rate)
+    filters = k_weighting(sample_rate)
     step = round(_BLOCK_SECONDS / 4 * sample_rate)
     states: list[np.ndarray] | None = None
     rest, sums, position, total, samples = None, [], 0, 0.0, 0
@@ -58,8 +58,8 @@ def loudness_lufs(blocks: Iterable[np.ndarray], sample_rate: int, first: int = 0
 
 
 @cache
-def _k_weighting(sample_rate: int) -> list[tuple[np.ndarray, np.ndarray]]:
-    """(b, a) of the high shelf and the high pass."""
+def k_weighting(sample_rate: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    """(b, a) of the high shelf and the high pass that stand for the ear."""
     import pyloudnorm
 
     return [(stage.passband_gain * stage.b, stage.a) for stage in pyloudnorm.Meter(sample_rate)._filters.values()]
