@@ -49,9 +49,9 @@ def test_convolution_equals_the_sum_it_is(stride, dilation, groups, padding, mod
     np.testing.assert_allclose(layer(x), expected, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("groups, inside, filters", [(2, 3, 4), (16, 4, 16), (64, 4, 256), (64, 4, 64), (48, 4, 48)])
+@pytest.mark.parametrize("groups, inside, filters", [(2, 3, 4), (16, 4, 16), (64, 4, 256), (64, 4, 64), (256, 4, 256), (96, 4, 96)])
 def test_grouped_convolution_and_its_gradient(groups, inside, filters):
-    """64 groups of 4 channels are merged into 16 of 16; the numbers stay those of one plain convolution with a sparse kernel."""
+    """256 groups of 4 channels are merged into 64 of 16; the numbers stay those of one plain convolution with a sparse kernel."""
     x, kernel = tf.constant(noise(1, 13, groups * inside)), tf.constant(noise(5, inside, filters, seed=1))
     whole = np.zeros((5, groups * inside, filters), np.float32)
     wide = filters // groups

@@ -17,7 +17,7 @@ _register = keras.saving.register_keras_serializable(package="gan_audio")
 PaddingMode = Literal["zero", "reflect"]
 Initializer = Literal["fan_in", "normal"]
 
-_FEW_GROUPS = 16  # below, the overhead of one small convolution a group is not worth avoiding
+_FEW_GROUPS = 64  # below, the overhead of one small convolution a group is not worth avoiding
 _MERGED_CHANNELS = 16  # input channels of a merged group; wider ones spend more on zeros than they save
 
 
@@ -150,8 +150,9 @@ class TransposedConvolution1D(keras.layers.Layer):
 
 @_register
 class DepthwiseConvolution1D(keras.layers.Layer):
-    """Each channel convolved with taps of its own, zeros at both ends, the length kept: shifted multiply-adds, whose gradient is sound
-    and fast on every device for the few taps that this is used with.
+    """Each channel convolved with taps of its own, zeros at both ends, the length kept. By the two-dimensional kernel of TensorFlow on
+    clips one row high: its gradient is fifteen times faster on the CPU than that of shifted multiply-adds, whose taps are summed up
+    over batch and time one by one.
 
     Args:
         kernel_size: Taps, odd.
@@ -174,9 +175,9 @@ class DepthwiseConvolution1D(keras.layers.Layer):
         super().build(inputs_shape)
 
     def call(self, inputs):
-        half, steps = self.kernel_size // 2, _size(inputs, 1)
-        padded, kernel = tf.pad(inputs, [[0, 0], [half, half], [0, 0]]), tf.cast(self.kernel, inputs.dtype)
-        return tf.add_n([padded[:, k : k + steps] * kernel[k] for k in range(self.kernel_size)]) + tf.cast(self.bias, inputs.dtype)
+        kernel = tf.cast(self.kernel, inputs.dtype)[None, :, :, None]
+        convolved = tf.nn.depthwise_conv2d(inputs[:, None], kernel, [1, 1, 1, 1], "SAME")
+        return convolved[:, 0] + tf.cast(self.bias, inputs.dtype)
 
     def compute_output_shape(self, inputs_shape):
         return inputs_shape
@@ -188,9 +189,11 @@ class DepthwiseConvolution1D(keras.layers.Layer):
 def grouped_convolution(x: tf.Tensor, kernel: tf.Tensor, groups: int, stride: int = 1, dilation: int = 1) -> tf.Tensor:
     """Convolution [batch, time, channels] * [taps, channels / groups, filters] in `groups` parts, without padding.
 
-    On a GPU it is cuDNN's. On the CPU each group is a convolution of its own. Where there are hundreds of groups of a few channels,
-    starting them costs more than computing them: neighbours are then merged under a block-diagonal kernel, which multiplies zeros
-    (four times the arithmetic at 4 channels a group) and still takes less time.
+    On a GPU it is cuDNN's. On the CPU each group is a convolution of its own. A stride is taken out of it first: `stride` samples side by
+    side are as many channels, over which it goes one by one; groups of four channels are so few that the library's strided convolution
+    takes twice as long. Where there are hundreds of such groups, starting them costs more than computing them: neighbours are
+    then merged under a block-diagonal kernel, which multiplies zeros (four times the arithmetic at 4 channels a group) and still takes
+    less time.
     """
     if tf.config.list_logical_devices("GPU"):
         return _convolve(x, kernel, stride, dilation)
@@ -203,8 +206,10 @@ def grouped_convolution(x: tf.Tensor, kernel: tf.Tensor, groups: int, stride: in
         blocks = tf.reshape(kernel, [taps, 1, inside, parts, merged, filters // groups])
         blocks *= tf.reshape(tf.eye(merged, dtype=kernel.dtype), [1, merged, 1, 1, merged, 1])
         kernel = tf.reshape(blocks, [taps, merged * inside, filters])
+    if stride > 1:
+        x, kernel = _without_stride(x, kernel, parts, stride)
     pairs = zip(tf.split(x, parts, axis=2), tf.split(kernel, parts, axis=2), strict=True)
-    return tf.concat([_convolve(a, b, stride, dilation) for a, b in pairs], axis=2)
+    return tf.concat([_convolve(a, b, 1, dilation) for a, b in pairs], axis=2)
 
 
 def pad_time(x: tf.Tensor, padding: int, mode: PaddingMode = "zero") -> tf.Tensor:
@@ -222,6 +227,19 @@ def make_initializer(name: Initializer, deviation: float, seed: int | None) -> k
     if name == "fan_in":
         return keras.initializers.VarianceScaling(1 / 3, "fan_in", "uniform", seed=seed)
     raise ValueError(f"initializer is {name!r}; expected 'fan_in' or 'normal'")
+
+
+def _without_stride(x: tf.Tensor, kernel: tf.Tensor, groups: int, stride: int) -> tuple[tf.Tensor, tf.Tensor]:
+    """Signal [batch, steps, groups * stride * inside] and kernel [taps / stride, stride * inside, filters] whose convolution of stride 1
+    is that of the given ones of stride `stride`."""
+    taps, inside, filters = kernel.shape
+    fewer = -(-taps // stride)
+    out = (_size(x, 1) - taps) // stride + 1
+    length = (out - 1 + fewer) * stride
+    x = tf.pad(x, [[0, 0], [0, stride], [0, 0]])[:, :length]  # past the last tap come zeros of the kernel
+    x = tf.reshape(x, [-1, length // stride, stride, groups, inside])
+    x = tf.reshape(tf.transpose(x, [0, 1, 3, 2, 4]), [-1, length // stride, groups * stride * inside])
+    return x, tf.reshape(tf.pad(kernel, [[0, fewer * stride - taps], [0, 0], [0, 0]]), [fewer, stride * inside, filters])
 
 
 def _convolve(x: tf.Tensor, kernel: tf.Tensor, stride: int, dilation: int) -> tf.Tensor:
