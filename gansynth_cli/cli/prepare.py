@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ..data.prepare import PrepareReport
 
 _SOUND, _LABELS, _SPLITS, _NOISE = "Sound", "Labels", "Splits", "Noise, for training enhancement"
+_NOTES = "Notes, for pitched instruments"
 
 
 def command(
@@ -95,8 +96,27 @@ def command(
     label_csv: Annotated[
         str, typer.Option(metavar="FILE", help="Columns path,label and maybe speaker,split.", rich_help_panel=_LABELS)
     ] = "",
-    layout: Annotated[str, typer.Option(help="A known corpus: folder, fsdd, sc09, nsynth, pairs or csv.", rich_help_panel=_LABELS)] = "",
+    layout: Annotated[
+        str, typer.Option(help="A known corpus: folder, fsdd, sc09, nsynth, notes, pairs or csv.", rich_help_panel=_LABELS)
+    ] = "",
     label_field: Annotated[str, typer.Option(help="nsynth: pitch, instrument_family_str, ...", rich_help_panel=_LABELS)] = "pitch",
+    instrument_field: Annotated[
+        str, typer.Option(help="nsynth: what the instrument is: instrument_family_str, instrument_str, ...", rich_help_panel=_NOTES)
+    ] = "instrument_family_str",
+    pitches: Annotated[
+        str, typer.Option(metavar="36-84", help="Only notes of these pitches: MIDI numbers, names, ranges.", rich_help_panel=_NOTES)
+    ] = "",
+    instruments: Annotated[str, typer.Option(metavar="A,B", help="Only notes of these instruments.", rich_help_panel=_NOTES)] = "",
+    attributes: Annotated[
+        str,
+        typer.Option(
+            metavar="FILE", help="Table: file,pitch,instrument or other attributes of each recording, as CSV.", rich_help_panel=_NOTES
+        ),
+    ] = "",
+    pitch_from: Annotated[
+        str,
+        typer.Option(help="notes: name, sound (measured) or auto: the name if it tells one.", rich_help_panel=_NOTES),
+    ] = "auto",
     select: Annotated[str, typer.Option(metavar="REGEX", help="Only recordings whose path matches.", rich_help_panel=_LABELS)] = "",
     exclude: Annotated[str, typer.Option(metavar="REGEX", help="No recordings whose path matches.", rich_help_panel=_LABELS)] = "",
     split_by: Annotated[
@@ -160,8 +180,21 @@ def command(
             preroll_ms=preroll_ms,
             min_clean_db=min_clean_db,
         ),
-        labels=LabelOptions(labels, label_pattern, label_csv, layout, label_field, select, exclude),
-        splits=SplitOptions(split_by, validation, test, tuple(filter(None, (part.strip() for part in holdout_speakers.split(","))))),
+        labels=LabelOptions(
+            labels,
+            label_pattern,
+            label_csv,
+            layout,
+            label_field,
+            select,
+            exclude,
+            instrument_field,
+            pitches,
+            _listed(instruments),
+            attributes,
+            pitch_from,
+        ),
+        splits=SplitOptions(split_by, validation, test, _listed(holdout_speakers)),
         name=name,
         shards=shards,
         noise_hop_samples=noise_hop_samples,
@@ -189,6 +222,10 @@ def command(
     _show(report)
     console.result(report.to_json())
     return EXIT_FAILED if report.failed and report.status in ("written", "dry run") else EXIT_OK
+
+
+def _listed(text: str) -> tuple[str, ...]:
+    return tuple(filter(None, (part.strip() for part in text.split(","))))
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import struct
 import uuid
 from collections.abc import Iterable, Iterator
@@ -67,11 +68,15 @@ def is_audio_name(path: str | os.PathLike) -> bool:
     return not path.name.startswith(".") and path.suffix.lower() in SUFFIXES
 
 
-def find_audio(inputs: Iterable[str | os.PathLike]) -> list[tuple[Path, Path]]:
+def find_audio(inputs: Iterable[str | os.PathLike], also: re.Pattern[str] | None = None) -> list[tuple[Path, Path]]:
     """The recordings below some folders: (root, path) pairs, sorted by path below each root, each file once.
 
     A file given by name is taken whatever its suffix; its root is its folder. Folders are searched to any depth, links to
     folders included, hidden files and folders left out.
+
+    Args:
+        inputs: Folders and files.
+        also: Files whose names this finds something in are taken too.
 
     Raises:
         UsageError: An input does not exist.
@@ -85,7 +90,7 @@ def find_audio(inputs: Iterable[str | os.PathLike]) -> list[tuple[Path, Path]]:
             here = [root]
             root = root.parent
         elif root.is_dir():
-            here = sorted(_walk(root), key=lambda path: path.relative_to(root).as_posix())
+            here = sorted(_walk(root, also), key=lambda path: path.relative_to(root).as_posix())
         else:
             raise UsageError(f"The input {given} does not exist.", hint="give a folder of recordings, or single files")
         new = [(root, path) for path in here if path not in known]
@@ -101,7 +106,7 @@ def find_audio(inputs: Iterable[str | os.PathLike]) -> list[tuple[Path, Path]]:
     return found
 
 
-def _walk(root: Path) -> Iterator[Path]:
+def _walk(root: Path, also: re.Pattern[str] | None = None) -> Iterator[Path]:
     visited: set[str] = set()
 
     def fail(error: OSError) -> None:
@@ -115,7 +120,7 @@ def _walk(root: Path) -> Iterator[Path]:
         visited.add(real)
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in files:
-            if is_audio_name(name):
+            if is_audio_name(name) or (also is not None and not name.startswith(".") and also.search(name)):
                 yield Path(folder, name)
 
 

@@ -27,12 +27,14 @@ class SplitInfo:
         seconds: Seconds of audio before padding.
         shards: Shard file names in order, each with its bytes, SHA-256 and number of clips.
         label_counts: Label name -> clips.
+        attribute_counts: Attribute -> class name -> clips.
     """
 
     clips: int
     seconds: float
     shards: list[dict[str, Any]] = field(default_factory=list)
     label_counts: dict[str, int] = field(default_factory=dict)
+    attribute_counts: dict[str, dict[str, int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,8 @@ class DatasetInfo:
         skipped: One entry a file that gave no clip: path, reason.
         fingerprint: SHA-256 over the shards' SHA-256: what a manifest records as the data.
         pairs: Whether each clip is a clean recording and its noisy partner.
+        attributes: What else is known of every clip: attribute -> class names in the order of their numbers. Of notes "pitch" (MIDI
+            numbers in decimal, ascending), "instrument", and "velocity" where there are several.
     """
 
     name: str
@@ -69,6 +73,7 @@ class DatasetInfo:
     skipped: list[dict[str, Any]] = field(default_factory=list)
     fingerprint: str = ""
     pairs: bool = False
+    attributes: dict[str, list[str]] = field(default_factory=dict)
     format_version: int = FORMAT_VERSION
 
     def without_sources(self) -> DatasetInfo:

@@ -1,7 +1,8 @@
 """Direct mode: batches from a plain folder of recordings, decoded while training.
 
 It starts at once and takes no disk, but decodes and resamples every clip in every epoch and knows no held-out split; for more than
-a first try, `prepare` is the better way. Labels are the folders, if all recordings lie in folders and there are several.
+a first try, `prepare` is the better way. Labels are the folders, if all recordings lie in folders and there are several; the attributes
+"pitch" and "instrument" come from names such as piano_C4.wav, if all recordings have such names.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import itertools
 import json
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,7 @@ from . import audio_file
 from .clip_reader import conform_clip
 from .dataset_info import DatasetInfo, SplitInfo
 from .layouts import label_order
+from .note_names import pitch_of_name
 from .pipeline import Source, balanced_repeats
 
 # (container, subtype) -> branch of `_decode_in_graph`
@@ -39,6 +41,7 @@ class _Windows:
     frames: np.ndarray
     labels: np.ndarray  # int64 number, -1 without labels
     branches: np.ndarray  # int64, see _BRANCHES; 0 is soundfile
+    attributes: dict[str, np.ndarray] = field(default_factory=dict)  # int64 numbers
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -101,6 +104,9 @@ class FolderSource(Source):
             audio = tf.numpy_function(self._read, [record], tf.float32, stateful=False)
         audio = tf.ensure_shape(audio, [None, self.info.channels])
         return audio, tf.cast(tf.gather(tf.constant(self._windows.labels), record), tf.int32)
+
+    def _attributes(self, record: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {name: tf.cast(tf.gather(tf.constant(numbers), record), tf.int32) for name, numbers in self._windows.attributes.items()}
 
     def _label(self, record: tf.Tensor) -> tf.Tensor:
         return tf.gather(tf.constant(self._windows.labels), record)
@@ -186,7 +192,9 @@ def _survey(path: Path, recipe: Recipe) -> tuple[_Windows, DatasetInfo]:
     if not rows:
         raise DatasetError(f"None of the {len(found)} recordings in {path} can be opened: {skipped[0]['path']}: {skipped[0]['reason']}.")
     columns = list(zip(*rows, strict=True))
-    windows = _Windows(list(columns[0]), *(np.array(column, np.int64) for column in columns[1:]))
+    attributes, classes = _attributes_of(path, list(columns[0]))
+    arrays = [np.array(column, np.int64) for column in columns[1:]]
+    windows = _Windows(list(columns[0]), arrays[0], arrays[1], arrays[2], arrays[3], attributes)
     info = DatasetInfo(
         name=path.resolve().name,
         sample_rate=settings.sample_rate,
@@ -196,5 +204,20 @@ def _survey(path: Path, recipe: Recipe) -> tuple[_Windows, DatasetInfo]:
         splits={"train": SplitInfo(len(rows), round(seconds, 6), [], {name: counts[name] for name in names if counts[name]})},
         skipped=skipped,
         fingerprint=digest.hexdigest(),
+        attributes=classes,
     )
     return windows, info
+
+
+def _attributes_of(root: Path, paths: list[str]) -> tuple[dict[str, np.ndarray], dict[str, list[str]]]:
+    """What the names of the files tell (one entry of `paths` a window): "pitch" if all tell one, and "instrument" if all do that too."""
+    told = [pitch_of_name(Path(path).stem) for path in paths]
+    pitches = [str(entry[0]) for entry in told if entry is not None]
+    if len(pitches) < len(paths):
+        return {}, {}
+    folders = [Path(path).parent for path in paths]
+    instruments = [folder.name if folder != root else entry[2] for folder, entry in zip(folders, told, strict=True) if entry is not None]
+    values = {"pitch": pitches} | ({"instrument": instruments} if all(instruments) else {})
+    classes = {name: label_order(found) for name, found in values.items()}
+    numbers = {name: {value: index for index, value in enumerate(classes[name])} for name in values}
+    return {name: np.array([numbers[name][value] for value in found], np.int64) for name, found in values.items()}, classes

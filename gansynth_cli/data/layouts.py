@@ -6,7 +6,6 @@ Known corpora (`--layout`), folders, file-name patterns and CSV tables all end i
 from __future__ import annotations
 
 import csv
-import json
 import re
 from collections import Counter
 from collections.abc import Iterable
@@ -16,15 +15,15 @@ from typing import Literal
 
 from ..errors import DatasetError, UsageError
 
-Layout = Literal["", "folder", "fsdd", "sc09", "nsynth", "pairs", "csv"]
+Layout = Literal["", "folder", "fsdd", "sc09", "nsynth", "notes", "pairs", "csv"]
 LABEL_MODES = ("auto", "none", "folder", "pattern", "csv", "layout")
-LAYOUTS = ("folder", "fsdd", "sc09", "nsynth", "pairs", "csv")
+LAYOUTS = ("folder", "fsdd", "sc09", "nsynth", "notes", "pairs", "csv")
 SC09_WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 _FSDD = re.compile(r"(?P<label>\d+)_(?P<speaker>[^_]+)_(?P<take>\d+)")
 _SPEECH_COMMANDS = re.compile(r"(?P<speaker>[^_]+)_nohash_(?P<take>\d+)")
 _PAIR_FOLDER = re.compile(r"(clean|noisy)(?![a-z])(.*)", re.IGNORECASE)
 _VCTK = re.compile(r"(?P<speaker>[ps]\d+)_\d+")
-_SPLIT_NAMES = {
+SPLIT_NAMES = {
     "train": "train",
     "training": "train",
     "validation": "validation",
@@ -32,7 +31,7 @@ _SPLIT_NAMES = {
     "val": "validation",
     "dev": "validation",
 }
-_SPLIT_NAMES |= {"test": "test", "testing": "test", "eval": "test"}
+SPLIT_NAMES |= {"test": "test", "testing": "test", "eval": "test"}
 
 
 @dataclass(frozen=True)
@@ -48,6 +47,8 @@ class SourceFile:
             between train and validation alone.
         role: "noise" of a recording that is mixed with the others, else "".
         noisy: The noisy partner of a clean recording.
+        attributes: (attribute, class name) pairs, the same attributes for all recordings of a data set.
+        record: (first byte, bytes) of the NSynth example in a TFRecord file that holds the recording; None if the file is one.
     """
 
     path: Path
@@ -57,6 +58,8 @@ class SourceFile:
     split: str = ""
     role: str = ""
     noisy: Path | None = None
+    attributes: tuple[tuple[str, str], ...] = ()
+    record: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,11 @@ class LabelOptions:
         field: NSynth: the entry of examples.json that is the label, such as pitch or instrument_family_str.
         select: Only files whose path below the input matches this regular expression somewhere.
         exclude: Files to leave out, likewise.
+        instrument_field: NSynth: the entry that is the attribute "instrument": instrument_family_str, instrument_str, ...
+        pitches: Only notes of these pitches, as `note_names.parse_pitches` reads them; "" takes all.
+        instruments: Only notes of these instruments; empty takes all.
+        attributes: Table with the column file and one column an attribute, such as pitch and instrument.
+        pitch_from: Layout notes: "name", "sound" (measured), or "auto": the name if it tells one.
     """
 
     labels: str = "auto"
@@ -81,6 +89,11 @@ class LabelOptions:
     field: str = "pitch"
     select: str = ""
     exclude: str = ""
+    instrument_field: str = "instrument_family_str"
+    pitches: str = ""
+    instruments: tuple[str, ...] = ()
+    attributes: str = ""
+    pitch_from: str = "auto"
 
     def mode(self) -> str:
         """`labels` with "auto" decided.
@@ -92,6 +105,8 @@ class LabelOptions:
             raise UsageError(f"--labels is {self.labels!r}; expected one of {', '.join(LABEL_MODES)}.")
         if self.layout and self.layout not in LAYOUTS:
             raise UsageError(f"--layout is {self.layout!r}; expected one of {', '.join(LAYOUTS)}.")
+        if self.pitch_from not in ("auto", "name", "sound"):
+            raise UsageError(f"--pitch-from is {self.pitch_from!r}; expected auto, name or sound.")
         implied = "pattern" if self.pattern else "csv" if self.csv else "layout" if self.layout else "none"
         mode = implied if self.labels == "auto" else self.labels
         needed = {"pattern": ("--label-pattern", self.pattern), "layout": ("--layout", self.layout)}.get(mode)
@@ -158,11 +173,14 @@ def label_sources(found: Iterable[tuple[Path, Path]], options: LabelOptions, noi
     elif mode == "csv":
         labelled = _by_csv(sources, roots, Path(options.csv), left_out, warnings)
     else:
-        readers = {"fsdd": _fsdd, "sc09": _sc09, "nsynth": _nsynth, "pairs": _pairs}
+        from . import note_layouts
+
+        readers = {"fsdd": _fsdd, "sc09": _sc09, "nsynth": note_layouts.nsynth, "notes": note_layouts.notes, "pairs": _pairs}
         reader = readers.get(options.layout)
         labelled = reader(sources, roots, options, left_out, warnings) if reader else sources
         if mode == "none":  # the corpus still says who speaks and which split is official
             labelled = [replace(source, label="") for source in labelled]
+    labelled = _with_attributes(labelled, roots, options, left_out)
     if not labelled:
         reasons = "; ".join(f"{reason} ({count} files)" for reason, count in Counter(reason for _, reason in left_out).most_common(3))
         raise DatasetError(
@@ -170,6 +188,25 @@ def label_sources(found: Iterable[tuple[Path, Path]], options: LabelOptions, noi
             hint="check --layout, --label-pattern or --label-csv, or use --labels none",
         )
     return Labelled([*labelled, *noises], left_out, warnings)
+
+
+def _with_attributes(
+    sources: list[SourceFile], roots: list[Path], options: LabelOptions, left_out: list[tuple[str, str]]
+) -> list[SourceFile]:
+    if not (options.attributes or options.pitches or options.instruments) or not sources:
+        return sources
+    from . import note_layouts
+
+    if options.attributes:
+        table = Path(options.attributes)
+        sources = note_layouts.with_table(sources, table, _csv_rows(table, ()), roots, left_out)
+    chosen = note_layouts.select_notes(sources, options, left_out)
+    if not chosen:
+        raise DatasetError(
+            f"None of the {len(sources)} recordings has a pitch of --pitches {options.pitches or 'any'} "
+            f"and an instrument of --instruments {','.join(options.instruments) or 'any'}."
+        )
+    return chosen
 
 
 def label_order(labels: Iterable[str]) -> list[str]:
@@ -267,10 +304,10 @@ def _by_csv(
                 missing.append(f"line {number}: {row['path']}")
             continue
         split = (row.get("split") or "").strip().lower()
-        if split and split not in _SPLIT_NAMES:
+        if split and split not in SPLIT_NAMES:
             raise DatasetError(f"{table}, line {number}: the split is {split!r}; expected train, validation or test.")
         new = replace(
-            by_path[path], label=row["label"].strip(), speaker=(row.get("speaker") or "").strip(), split=_SPLIT_NAMES.get(split, "")
+            by_path[path], label=row["label"].strip(), speaker=(row.get("speaker") or "").strip(), split=SPLIT_NAMES.get(split, "")
         )
         if labelled.get(path, new) != new:
             raise DatasetError(f"{table}, line {number}: {row['path']} has two different rows.")
@@ -287,19 +324,22 @@ def _by_csv(
     return sorted(labelled.values(), key=lambda source: source.name)
 
 
-def _csv_rows(table: Path) -> list[tuple[int, dict[str, str]]]:
+def _csv_rows(table: Path, needed: tuple[str, ...] = ("path", "label")) -> list[tuple[int, dict[str, str]]]:
+    """(line, row) of a table; without `needed` columns there is to be one called file or path, and one more."""
     try:
         with table.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file)
             columns = [name.strip().lower() for name in reader.fieldnames or []]
             reader.fieldnames = columns
-            if not {"path", "label"} <= set(columns):
+            if not needed and (not {"file", "path"} & set(columns) or len(columns) < 2):
+                raise DatasetError(f"{table} has the columns {', '.join(columns) or '(none)'}; expected file and attributes, as pitch.")
+            if not set(needed) <= set(columns):
                 raise DatasetError(
                     f"{table} has the columns {', '.join(columns) or '(none)'}; expected path,label and maybe speaker,split."
                 )
             rows = []
             for row in reader:
-                if row["path"] is None or row["label"] is None or not row["label"].strip():
+                if needed and (row["path"] is None or row["label"] is None or not row["label"].strip()):
                     raise DatasetError(f"{table}, line {reader.line_num}: path or label is missing.")
                 rows.append((reader.line_num, row))
     except FileNotFoundError as error:
@@ -352,43 +392,6 @@ def _sc09(sources, roots, options, left_out, warnings) -> list[SourceFile]:
     return labelled
 
 
-def _nsynth(sources, roots, options, left_out, warnings) -> list[SourceFile]:
-    """NSynth (Engel et al. 2017): `examples.json` beside or above the `audio` folder; the instrument is the speaker."""
-    tables: dict[Path, dict] = {}
-    labelled, used = [], set()
-    for source in sources:
-        table = next((p / "examples.json" for p in source.path.parents[:3] if (p / "examples.json").is_file()), None)
-        if table is None:
-            left_out.append((source.name, "no examples.json in its folder or the two above"))
-            continue
-        if table not in tables:
-            tables[table] = _examples(table)
-        entry = tables[table].get(source.path.stem)
-        if entry is None:
-            left_out.append((source.name, "not in examples.json"))
-            continue
-        if options.field not in entry:
-            raise DatasetError(
-                f"{table}: {source.path.stem} has no entry {options.field!r}.",
-                hint=f"--label-field takes one of {', '.join(sorted(entry))}",
-            )
-        value = entry[options.field]
-        if isinstance(value, (list, dict)):
-            raise DatasetError(f"{table}: {options.field!r} of {source.path.stem} is a list; a clip has one label.")
-        speaker = str(entry.get("instrument_str") or source.path.stem.rsplit("-", 2)[0])
-        split = entry.get("split") or next((part for part in ("train", "valid", "test") if table.parent.name == f"nsynth-{part}"), "")
-        used.add((table, source.path.stem))
-        labelled.append(replace(source, label=str(value), speaker=speaker, split=_SPLIT_NAMES.get(str(split), "")))
-    missing = [key for table, entries in tables.items() for key in entries if (table, key) not in used]
-    excluded = {Path(name).stem for name, _ in left_out}
-    missing = [key for key in missing if key not in excluded]
-    if missing:
-        warnings.append(
-            f"examples.json: {len(missing)} entries name no recording: {', '.join(missing[:5])}{', ...' if len(missing) > 5 else ''}."
-        )
-    return labelled
-
-
 def _pairs(sources, roots, options, left_out, warnings) -> list[SourceFile]:
     """Clean and noisy recordings in two folders, file by file of one name (VoiceBank+DEMAND, Valentini-Botinhao 2017).
 
@@ -425,13 +428,3 @@ def _pairs(sources, roots, options, left_out, warnings) -> list[SourceFile]:
     else:
         pairs = [replace(pair, split=pair.split if pair.split == "validation" else "") for pair in pairs]
     return sorted(pairs, key=lambda pair: pair.name)
-
-
-def _examples(table: Path) -> dict:
-    try:
-        entries = json.loads(table.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DatasetError(f"{table} cannot be read: {error}.") from error
-    if not isinstance(entries, dict) or not all(isinstance(entry, dict) for entry in entries.values()):
-        raise DatasetError(f"{table} is not an NSynth table: expected one JSON object a note.")
-    return entries

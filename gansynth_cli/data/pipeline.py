@@ -77,8 +77,8 @@ class Source(ABC):
         """Whether a family finds here what it needs.
 
         Raises:
-            DatasetError: Another rate, number of channels or clip length; no labels; no train split; damaged shards; no noise
-                to mix in, or clean recordings alone where pairs are needed.
+            DatasetError: Another rate, number of channels or clip length; no labels; an attribute that it does not have; no train
+                split; damaged shards; no noise to mix in, or clean recordings alone where pairs are needed.
         """
         info, name = self.info, self.recipe.name or self.recipe.family
         wrong = []
@@ -99,6 +99,13 @@ class Source(ABC):
         if features.labels and not info.labels:
             raise DatasetError(
                 f"{self.path} has no labels; the recipe {name} is conditional.", hint=f"{prepare}, or --set model.conditioning=none"
+            )
+        missing = [name for name in features.attributes if not info.attributes.get(name)]
+        if missing:
+            known = f"it has {', '.join(info.attributes)} alone" if info.attributes else "it has no attributes at all"
+            raise DatasetError(
+                f"{self.path} does not say the {' and '.join(missing)} of its clips, which the recipe {name} needs; {known}.",
+                hint=f"{prepare} --layout nsynth, or --layout notes for files with the pitch in their names (docs/notes.md)",
             )
         self._require("train")
         if features.pairs and not (info.pairs or self.recipe.data.mixing.enabled):
@@ -128,6 +135,8 @@ class Source(ABC):
         augment: bool = True,
     ) -> tf.data.Dataset:
         """Batches {"audio": float32 [batch, clip_samples, channels], "label": int32 [batch] if there are labels}.
+
+        Every attribute of the data set is there under its own name ("pitch", "instrument", ...), int32 [batch].
 
         With `data.mixing.enabled`, and of a data set of pairs, there are also "clean" (the same as "audio") and "noisy".
 
@@ -186,7 +195,7 @@ class Source(ABC):
                 made = {"audio": audio[:, :channels], "clean": audio[:, :channels], "noisy": audio[:, channels:]}
             else:
                 made = {"audio": tf.ensure_shape(audio, [settings.clip_samples, channels])}
-            return made | ({"label": label} if self.info.labels else {})
+            return made | ({"label": label} if self.info.labels else {}) | self._attributes(record)
 
         stream = epochs.flat_map(epoch).skip(skipped // group)
         make = clip
@@ -227,7 +236,7 @@ class Source(ABC):
             position, record = numbered
             made, label = mixer(record, others, noises, _place_seed(seed, _MIXING, position))
             made = {name: audio[:, None] for name, audio in made.items()}
-            return made | {"audio": made["clean"]} | ({"label": label} if self.info.labels else {})
+            return made | {"audio": made["clean"]} | ({"label": label} if self.info.labels else {}) | self._attributes(record)
 
         return tf.data.Dataset.zip(stream, others, noises), make
 
@@ -280,6 +289,10 @@ class Source(ABC):
     @abstractmethod
     def _decode(self, record: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """A record to (float32 [any length, channels], int32 label)."""
+
+    @abstractmethod
+    def _attributes(self, record: tf.Tensor) -> dict[str, tf.Tensor]:
+        """The number of the class of each of the data set's attributes, int32."""
 
     @abstractmethod
     def _label(self, record: tf.Tensor) -> tf.Tensor:
@@ -350,6 +363,13 @@ class ShardSource(Source):
         audio = tf.reshape(tf.cast(samples, tf.float32) / 32768.0, [-1, channels])
         audio = tf.ensure_shape(audio, [self.info.clip_samples or None, channels])
         return audio, tf.cast(example["label"], tf.int32)
+
+    def _attributes(self, record: tf.Tensor) -> dict[str, tf.Tensor]:
+        if not self.info.attributes:
+            return {}
+        features = {shards.ATTRIBUTE + name: tf.io.FixedLenFeature([], tf.int64) for name in self.info.attributes}
+        example = tf.io.parse_single_example(record, features)
+        return {name: tf.cast(example[shards.ATTRIBUTE + name], tf.int32) for name in self.info.attributes}
 
     def _label(self, record: tf.Tensor) -> tf.Tensor:
         return _label_of_example(record)

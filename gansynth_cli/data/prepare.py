@@ -16,7 +16,7 @@ import shutil
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from .clip_cutting import CutOptions
 from .clip_reader import ShardClips
 from .dataset_info import DatasetInfo, SplitInfo, fingerprint_of, read_dataset_info
 from .layouts import Labelled, LabelOptions, SourceFile, label_order, label_sources
+from .note_layouts import TFRECORD
 from .prepare_folder import (
     check_replaceable,
     differences,
@@ -48,6 +49,7 @@ __all__ = ["CutOptions", "LabelOptions", "PrepareOptions", "PrepareReport", "Spl
 
 Progress = Callable[[int, int, str], None]  # files done, files in all, the last one's name
 
+_NOTE_OPTIONS = ("instrument_field", "pitches", "instruments", "attributes", "pitch_from")
 _UNIT_FILES, _UNIT_BYTES = 64, 8 << 20
 _SHARD_BYTES = 32 << 20  # of sources: about that many of 16-bit PCM where the sources are
 _MOST_SHARDS = 256
@@ -89,7 +91,7 @@ def prepare(
     output = Path(output)
     specs = tuple(specs)
     options = replace(options, name=options.name or re.sub(r"[^\w.-]+", "_", output.resolve().name))
-    found = audio_file.find_audio(inputs)
+    found = audio_file.find_audio(inputs, TFRECORD if options.labels.layout == "nsynth" else None)
     labelled = label_sources(found, options.labels, audio_file.find_audio(noise))
     if options.pairs and any(source.role == "noise" for source in labelled.sources):
         raise UsageError(
@@ -130,7 +132,11 @@ class _Job:
         self.sources = sorted(labelled.sources, key=lambda source: _hash_of_name(source.name))
         self.has_noise = any(source.role == "noise" for source in self.sources)
         self.label_names = label_order(source.label for source in self.sources)
-        self.sizes = {source.name: _size(source.path) + (_size(source.noisy) if source.noisy else 0) for source in self.sources}
+        self.attributes = _attribute_names(self.sources)
+        self.sizes = {
+            source.name: source.record[1] if source.record else _size(source.path) + (_size(source.noisy) if source.noisy else 0)
+            for source in self.sources
+        }
         self.warnings = list(labelled.warnings)
         speakers = {source.speaker for source in self.sources if source.role != "noise"}
         unknown = sorted(set(options.splits.holdout_speakers) - speakers)
@@ -154,11 +160,19 @@ class _Job:
         if self.has_noise:
             for name in ("noise_hop_samples", "noise_short", "noise_max_clips"):
                 options[name] = getattr(self.options, name)
+        for field in fields(LabelOptions):
+            if field.name in _NOTE_OPTIONS and options[field.name] == field.default:  # data sets of earlier versions do not have them
+                del options[field.name]
+        if self.options.labels.attributes:
+            options["attributes"] = Path(self.options.labels.attributes).name
         options["holdout_speakers"] = sorted(self.options.splits.holdout_speakers)
         options["labels"] = self.options.labels.mode()
         if self.options.labels.csv:
             options["csv"] = Path(self.options.labels.csv).name
         lines = [[s.name, s.label, s.speaker, s.split, self.sizes[s.name]] + ([s.role] if s.role else []) for s in self.sources]
+        for line, source in zip(lines, self.sources, strict=True):
+            if source.attributes:
+                line.append(source.attributes)
         options["sources_sha256"] = hashlib.sha256(json.dumps(lines).encode()).hexdigest()
         return options
 
@@ -220,7 +234,8 @@ class _Job:
     def results(self, workers: int, folder: Path | None, first_unit: int, progress: Progress | None) -> Iterator[list[FileResult]]:
         """The results of the units from `first_unit` on, in order."""
         numbers = {name: index for index, name in enumerate(self.label_names)}
-        work = Work(self.options.cut, self.options.noise_cut, self.options.splits, numbers, str(folder) if folder else None)
+        classes = {name: {value: index for index, value in enumerate(values)} for name, values in self.attributes.items()}
+        work = Work(self.options.cut, self.options.noise_cut, self.options.splits, numbers, classes, str(folder) if folder else None)
         units = self.units()
         done = sum(len(unit) for unit in units[:first_unit])
         left = units[first_unit:]
@@ -245,6 +260,7 @@ class _Job:
                 seconds=round(sum(outcome.seconds for outcome in mine), 6),
                 shards=shards.facts(split) if shards else [],
                 label_counts={name: counts[name] for name in self.label_names if counts[name]},
+                attribute_counts=_attribute_counts(mine, self.attributes),
             )
         skipped = [{"path": o.name, "reason": o.failed or o.dropped, "failed": bool(o.failed)} for o in outcomes if not o.clips]
         skipped += [{"path": name, "reason": reason, "failed": False} for name, reason in self.labelled.left_out]
@@ -260,16 +276,18 @@ class _Job:
             prepared_with=self.signature() | {"version": __version__},
             sources=[
                 {"path": o.name, "sha256": o.sha256, "split": o.split, "clips": o.clips, "label": o.label, "speaker": o.speaker}
+                | ({"attributes": o.attributes} if o.attributes else {})
                 for o in kept
             ],
             skipped=sorted(skipped, key=lambda entry: entry["path"]),
             fingerprint=fingerprint_of(splits) if shards else "",
             pairs=self.options.pairs,
+            attributes=self.attributes,
         )
 
     def lists(self, outcomes: list[Outcome]) -> tuple[list[Outcome], list[tuple[str, str]], list[str]]:
         """Outcomes by name, recordings left out, and the warnings that follow from the outcomes."""
-        warnings = list(self.warnings)
+        warnings = [*self.warnings, *_untrained(self.attributes, outcomes)]
         counts: Counter[str] = Counter()
         for outcome in outcomes:
             counts[outcome.split if outcome.clips else ""] += 1
@@ -343,7 +361,10 @@ def _finish_existing(job: _Job, info: DatasetInfo, specs: tuple[LogSpectrogram, 
     if extended.statistics.keys() != info.statistics.keys():
         status = "statistics added"
         write_text(job.output / "dataset_info.json", extended.to_json())
-    outcomes = [Outcome(e["path"], e["label"], e["speaker"], e["sha256"], e["split"], e["clips"]) for e in info.sources]
+    outcomes = [
+        Outcome(e["path"], e["label"], e["speaker"], e["sha256"], e["split"], e["clips"], attributes=e.get("attributes", {}))
+        for e in info.sources
+    ]
     left_out = {name for name, _ in job.labelled.left_out}
     for entry in info.skipped:
         if entry["path"] not in left_out:
@@ -359,6 +380,33 @@ def _with_statistics(info: DatasetInfo, folder: Path, specs: tuple[LogSpectrogra
         if key not in statistics:
             statistics[key] = compute(spec, (clip for clip, _ in clips.clips("train")))
     return replace(info, statistics=statistics)
+
+
+def _attribute_names(sources: list[SourceFile]) -> dict[str, list[str]]:
+    found: dict[str, set[str]] = {}
+    for source in sources:
+        for name, value in source.attributes:
+            found.setdefault(name, set()).add(value)
+    return {name: label_order(values) for name, values in sorted(found.items())}
+
+
+def _attribute_counts(outcomes: list[Outcome], attributes: dict[str, list[str]]) -> dict[str, dict[str, int]]:
+    counts: dict[str, Counter[str]] = {name: Counter() for name in attributes}
+    for outcome in outcomes:
+        for name, value in outcome.attributes.items():
+            counts[name][value] += outcome.clips
+    return {name: {value: counts[name][value] for value in values if counts[name][value]} for name, values in attributes.items()}
+
+
+def _untrained(attributes: dict[str, list[str]], outcomes: list[Outcome]) -> list[str]:
+    """A sentence for each attribute that has classes without a clip in the train split."""
+    trained = _attribute_counts([outcome for outcome in outcomes if outcome.clips and outcome.split == "train"], attributes)
+    sentences = []
+    for name, values in attributes.items():
+        missing = [value for value in values if value not in trained[name]]
+        if missing:
+            sentences.append(f"no clip in the train split has the {name} {', '.join(missing[:8])}{', ...' if len(missing) > 8 else ''}.")
+    return sentences
 
 
 def _left_out_reasons(labelled: Labelled) -> set[str]:

@@ -14,7 +14,7 @@ from typing import Any
 from .. import __version__
 from ..errors import DatasetError
 from .dataset_info import DatasetInfo, read_dataset_info
-from .shards import FEATURES, ShardSet
+from .shards import ATTRIBUTE, FEATURES, ShardSet
 
 
 @contextmanager
@@ -126,6 +126,11 @@ def features_json(info: DatasetInfo) -> str:
             "classLabel": {"numClasses": str(len(info.labels)), "names": info.labels},
         },
     }
+    for name, values in info.attributes.items():
+        kinds[ATTRIBUTE + name] = {
+            "pythonClassName": f"{prefix}.class_label_feature.ClassLabel",
+            "classLabel": {"numClasses": str(len(values)), "names": values},
+        }
     for name, kind in FEATURES.items():
         if name not in kinds:
             text = {"pythonClassName": f"{prefix}.text_feature.Text", "text": {}}

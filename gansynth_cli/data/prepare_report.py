@@ -111,7 +111,9 @@ class PrepareReport:
 
     def to_json(self) -> dict[str, Any]:
         splits = {
-            name: {"clips": s.clips, "seconds": round(s.seconds, 3), "labels": s.label_counts} for name, s in self.info.splits.items()
+            name: {"clips": s.clips, "seconds": round(s.seconds, 3), "labels": s.label_counts}
+            | ({"attributes": s.attribute_counts} if s.attribute_counts else {})
+            for name, s in self.info.splits.items()
         }
         return {
             "output": str(self.output),
@@ -128,6 +130,7 @@ class PrepareReport:
             "failed": [{"path": o.name, "reason": o.failed} for o in self.failed],
             "left_out": [{"path": name, "reason": reason} for name, reason in self.left_out],
             "labels": self.info.labels,
+            "attributes": self.info.attributes,
             "splits": splits,
             "sample_rate": self.info.sample_rate,
             "channels": self.info.channels,

@@ -7,15 +7,19 @@ from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass, field
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from ..errors import AudioFileError, DatasetError, UsageError
 from ..processes import clean_context, follow_parent
+from . import audio_file
 from .audio_file import wav_bytes
 from .clip_cutting import CutOptions, CutReport, cut
 from .layouts import SourceFile
+from .note_layouts import read_record
 from .shards import ClipRecord, encode_example, frame_record, read_records
 
 _POOL_BYTES = 16 << 20  # of recordings: less than this is done before a pool has started
@@ -79,6 +83,7 @@ class Work:
         noise_cut: What is done to the sound of noise.
         splits: How recordings are shared among the splits.
         labels: Label name -> number.
+        attributes: Attribute -> class name -> number.
         folder: For the records of long recordings; None makes no records (a dry run).
     """
 
@@ -86,6 +91,7 @@ class Work:
     noise_cut: CutOptions
     splits: SplitOptions
     labels: dict[str, int]
+    attributes: dict[str, dict[str, int]]
     folder: str | None
 
 
@@ -108,6 +114,7 @@ class Outcome:
     seconds: float = 0.0  # of the clips, before padding
     dropped: str = ""  # gave no clip, as the options say
     failed: str = ""  # could not be decoded
+    attributes: dict[str, str] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         return {key: value for key, value in vars(self).items() if value or key == "name"}
@@ -148,17 +155,31 @@ def process_unit(sources: list[SourceFile], work: Work) -> list[FileResult]:
 
 
 def _process(source: SourceFile, work: Work) -> FileResult:
-    outcome = Outcome(source.name, source.label, source.speaker)
+    outcome = Outcome(source.name, source.label, source.speaker, attributes=dict(source.attributes))
     result = FileResult(outcome)
     try:
-        outcome.sha256 = _sha256(source.path)
-        outcome.split = work.splits.split_of(source, outcome.sha256)
-        _cut_into(result, source, work)
+        with _as_file(source) as (path, sha256):
+            outcome.sha256 = sha256
+            outcome.split = work.splits.split_of(source, sha256)
+            _cut_into(result, replace(source, path=path), work)
     except AudioFileError as error:
         if result.spilled:
             Path(result.spilled).unlink(missing_ok=True)
         return FileResult(Outcome(source.name, source.label, source.speaker, outcome.sha256, failed=error.reason))
     return result
+
+
+@contextmanager
+def _as_file(source: SourceFile) -> Iterator[tuple[Path, str]]:
+    """(path, SHA-256) of a recording; of a note in a TFRecord file a WAV file that lives as long as the context."""
+    if source.record is None:
+        yield source.path, _sha256(source.path)
+        return
+    audio, rate, content = read_record(source)
+    with TemporaryDirectory(prefix="gan-audio-") as folder:
+        path = Path(folder, "note.wav")
+        audio_file.write(path, audio, rate, subtype="FLOAT")
+        yield path, hashlib.sha256(content).hexdigest()
 
 
 def _cut_into(result: FileResult, source: SourceFile, work: Work) -> None:
@@ -182,6 +203,7 @@ def _cut_into(result: FileResult, source: SourceFile, work: Work) -> None:
                 source=source.name,
                 start=clip.start,
                 id=f"{outcome.sha256[:16]}-{clip.start}",
+                attributes={name: work.attributes[name][value] for name, value in source.attributes},
             )
             framed = frame_record(encode_example(record))
             if spill is not None:

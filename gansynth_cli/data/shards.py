@@ -5,7 +5,8 @@ its length, the data, and a masked CRC-32C of each (TensorFlow, `record_writer.h
 buffer messages. The tests read these files with TensorFlow's own reader and parser.
 
 An Example holds: `audio` (a WAV file, 16-bit PCM), `label` (int64, -1 without labels), `speaker`, `source`, `id` (UTF-8) and
-`start` (int64: the clip's first sample in the source at the data set's rate, after trimming).
+`start` (int64: the clip's first sample in the source at the data set's rate, after trimming). For each attribute of the data set there
+is `attribute/<name>` (int64, the number of its class).
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from __future__ import annotations
 import hashlib
 import struct
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from .dataset_info import DatasetInfo, SplitInfo
 SPLITS = ("train", "validation", "test")
 NOISE_SPLITS = tuple(f"noise-{split}" for split in SPLITS)  # what is mixed with the clips of the split of that name
 FEATURES = {"audio": "bytes", "label": "int64", "speaker": "bytes", "source": "bytes", "start": "int64", "id": "bytes"}
+ATTRIBUTE = "attribute/"  # prefix of the features that hold attributes
 
 
 def shard_name(dataset: str, split: str, index: int, count: int) -> str:
@@ -34,7 +36,7 @@ def shard_name(dataset: str, split: str, index: int, count: int) -> str:
 
 @dataclass(frozen=True)
 class ClipRecord:
-    """One clip as a shard holds it; `audio` is a WAV file in memory."""
+    """One clip as a shard holds it; `audio` is a WAV file in memory, `attributes` are names with the numbers of their classes."""
 
     audio: bytes
     label: int
@@ -42,18 +44,21 @@ class ClipRecord:
     source: str
     start: int
     id: str
+    attributes: dict[str, int] = field(default_factory=dict)
 
 
 def encode_example(clip: ClipRecord) -> bytes:
-    """The serialized `tf.train.Example`, features in the order of `FEATURES`: the same bytes on every machine."""
+    """The serialized `tf.train.Example`, features in the order of `FEATURES`, then attributes by name: the same bytes on every machine."""
     features = bytearray()
     for name, kind in FEATURES.items():
         value: Any = getattr(clip, name)
         if kind == "int64":
-            feature = _message(3, _message(1, _varint(value & 0xFFFFFFFFFFFFFFFF)))  # packed, as protobuf writes int64s
+            feature = _integer(value)
         else:
             feature = _message(1, _message(1, value if isinstance(value, bytes) else value.encode("utf-8", "surrogateescape")))
         features += _message(1, _ENCODED_NAMES[name] + _message(2, feature))
+    for name, number in sorted(clip.attributes.items()):
+        features += _message(1, _message(1, (ATTRIBUTE + name).encode()) + _message(2, _integer(number)))
     return _message(1, bytes(features))
 
 
@@ -71,7 +76,8 @@ def decode_example(data: bytes) -> ClipRecord:
         elif 1 in kinds:
             content = _fields(kinds[1][0])[1][0]
             values[name] = content if name == "audio" else content.decode("utf-8", "surrogateescape")
-    return ClipRecord(**{name: values[name] for name in FEATURES})
+    attributes = {name.removeprefix(ATTRIBUTE): value for name, value in values.items() if name.startswith(ATTRIBUTE)}
+    return ClipRecord(**{name: values[name] for name in FEATURES}, attributes=attributes)
 
 
 def frame_record(data: bytes) -> bytes:
@@ -256,6 +262,10 @@ def _read_varint(data: bytes, position: int) -> tuple[int, int]:
         position, shift = position + 1, shift + 7
         if byte < 0x80:
             return value, position
+
+
+def _integer(value: int) -> bytes:
+    return _message(3, _message(1, _varint(value & 0xFFFFFFFFFFFFFFFF)))  # packed, as protobuf writes int64s
 
 
 def _message(number: int, content: bytes) -> bytes:
