@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from ..errors import RunError
 
-CONDITIONS = ("pitch", "instrument", "velocity")
+CONDITIONS = ("label", "pitch", "instrument", "velocity")
 
 
 @keras.saving.register_keras_serializable(package="gan_audio")
@@ -33,9 +33,10 @@ class NoteGenerator(keras.Model):
         provenance: Free JSON: recipe name, step, family, data fingerprint, project version.
         encoder: {"audio": float32 [batch, clip_samples, 1], and the conditions as above} -> [mean, log variance], each
             float32 [batch, dim]; None where the model has none (a GAN).
+        labels: Names of ordinary classes, such as kinds of drums, in the order of their numbers; may be empty.
 
     Example:
-        >>> note = model({"latent": tf.random.normal([1, 256]), "pitch": [model.pitches.index(60)]})
+        >>> note = model({"latent": tf.random.normal([1, 256]), "pitch": tf.constant([model.pitches.index(60)])})
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class NoteGenerator(keras.Model):
         latent: Mapping[str, Any] | None = None,
         provenance: Mapping[str, Any] | None = None,
         encoder=None,
+        labels: Iterable[str] = (),
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
@@ -58,6 +60,7 @@ class NoteGenerator(keras.Model):
         self.sample_rate, self.clip_samples = int(sample_rate), int(clip_samples)
         self.pitches = tuple(int(p) for p in pitches)
         self.instruments = tuple(str(name) for name in instruments)
+        self.labels = tuple(str(name) for name in labels)
         self.velocities = tuple(int(v) for v in velocities)
         for name, values in (("pitches", self.pitches), ("velocities", self.velocities)):
             if list(values) != sorted(set(values)):
@@ -70,12 +73,12 @@ class NoteGenerator(keras.Model):
     @property
     def classes(self) -> dict[str, int]:
         """Condition -> number of classes, of those that the model reads, in the order of `CONDITIONS`."""
-        known = dict(zip(CONDITIONS, (self.pitches, self.instruments, self.velocities), strict=True))
+        known = dict(zip(CONDITIONS, (self.labels, self.pitches, self.instruments, self.velocities), strict=True))
         return {name: len(values) for name, values in known.items() if values}
 
     def call(self, inputs: Mapping[str, tf.Tensor]) -> tf.Tensor:
-        """`inputs`: {"latent": float32 [batch, dim], "pitch", "instrument", "velocity": int32 [batch], class numbers}. Keys that the
-        model has no classes for are not read. Returns float32 [batch, clip_samples, 1]."""
+        """`inputs`: {"latent": float32 [batch, dim], "label", "pitch", "instrument", "velocity": int32 [batch], class numbers}. Keys that
+        the model has no classes for are not read. Returns float32 [batch, clip_samples, 1]."""
         latent = tf.convert_to_tensor(inputs["latent"], tf.float32)
         return self.to_audio(self.network({"latent": latent, **self._conditions(inputs)}, training=False))
 
@@ -111,6 +114,7 @@ class NoteGenerator(keras.Model):
             "pitches": list(self.pitches),
             "instruments": list(self.instruments),
             "velocities": list(self.velocities),
+            "labels": list(self.labels),
             "latent": self.latent,
             "provenance": self.provenance,
         }

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import time
-import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,12 +14,15 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from ..data.dataset_info import DatasetInfo
 from ..errors import GanAudioError, RunError
 from ..families.family import AudioGenerator
+from ..families.notes import NoteGenerator
 from ..families.registry import family_class
 from ..recipe import Recipe
 from ..recipe_schema import FAMILIES
 from ..run_folder import RunFolder
+from .kind import GENERATORS, find_model, read_config
 
 # Clips in one call of the network, always. The convolution and matrix kernels of TensorFlow round differently for another
 # batch size (on the CPU sizes 1 and 3 differ from 16 in the last bits, which is some samples of 16-bit PCM), so a clip
@@ -38,13 +40,15 @@ class GeneratorSession:
         file: Where it was read from.
         sha256: SHA-256 of that file, in hex: what the clips are marked with.
         load_seconds: Time to read and build it.
+        info: The facts of the data that it was trained on; None for a lone `.keras` file.
     """
 
-    generator: AudioGenerator
+    generator: AudioGenerator | NoteGenerator
     recipe: Recipe | None
     file: Path
     sha256: str
     load_seconds: float
+    info: DatasetInfo | None = None
 
     @property
     def sample_rate(self) -> int:
@@ -54,6 +58,15 @@ class GeneratorSession:
     def labels(self) -> tuple[str, ...]:
         return self.generator.labels
 
+    @cached_property
+    def classes(self) -> dict[str, tuple[str, ...]]:
+        """What the model can be told, in the order label, pitch, instrument, velocity -> names of the classes by their numbers."""
+        made = self.generator
+        names: dict[str, tuple[str, ...]] = {"label": made.labels}
+        if isinstance(made, NoteGenerator):
+            names |= {"pitch": tuple(map(str, made.pitches)), "instrument": made.instruments, "velocity": tuple(map(str, made.velocities))}
+        return {name: values for name, values in names.items() if values}
+
     @property
     def latent_dim(self) -> int:
         return int(self.generator.latent["dim"])
@@ -62,17 +75,45 @@ class GeneratorSession:
     def distribution(self) -> str:
         return str(self.generator.latent["distribution"])
 
+    @property
+    def has_encoder(self) -> bool:
+        return isinstance(self.generator, NoteGenerator) and self.generator.encoder is not None
+
+    @cached_property
+    def clip_samples(self) -> int:
+        """Samples of a clip at the model's rate."""
+        if isinstance(self.generator, NoteGenerator):
+            return self.generator.clip_samples
+        return int(self.run(np.zeros((GROUP, self.latent_dim), np.float32)).shape[1])
+
+    @property
+    def channels(self) -> int:
+        if isinstance(self.generator, NoteGenerator):
+            return 1
+        return self.recipe.data.channels if self.recipe else int(self.run(np.zeros((GROUP, self.latent_dim), np.float32)).shape[2])
+
     @cached_property
     def _call(self):
-        latent = tf.TensorSpec([GROUP, self.latent_dim], tf.float32)
-        label = tf.TensorSpec([GROUP], tf.int32)
+        signature = {"latent": tf.TensorSpec([GROUP, self.latent_dim], tf.float32)}
+        signature |= {name: tf.TensorSpec([GROUP], tf.int32) for name in self.classes}
 
         # One signature, so it is traced once. jit_compile stays off: XLA is slower than the plain graph on CPUs.
-        @tf.function(input_signature=[latent, label])
-        def call(latent, label):
-            return self.generator({"latent": latent, "label": label} if self.labels else {"latent": latent}, training=False)
+        @tf.function(input_signature=[signature])
+        def call(inputs):
+            return self.generator(inputs, training=False)
 
         return call
+
+    @cached_property
+    def _encode(self):
+        audio = tf.TensorSpec([GROUP, self.clip_samples, 1], tf.float32)
+        conditions = {name: tf.TensorSpec([GROUP], tf.int32) for name in self.classes}
+
+        @tf.function(input_signature=[audio, conditions])
+        def encode(audio, conditions):
+            return self.generator.encode(audio, conditions)
+
+        return encode
 
     def warm_up(self) -> float:
         """Traces and runs the network once; returns the seconds that took. The first clips are then as fast as the rest."""
@@ -80,18 +121,45 @@ class GeneratorSession:
         self.run(np.zeros((GROUP, self.latent_dim), np.float32), np.zeros(GROUP, np.int32))
         return time.monotonic() - started
 
-    def run(self, latents: np.ndarray, labels: np.ndarray | None = None) -> np.ndarray:
+    def run(
+        self,
+        latents: np.ndarray,
+        labels: np.ndarray | None = None,
+        *,
+        pitch: np.ndarray | None = None,
+        instrument: np.ndarray | None = None,
+        velocity: np.ndarray | None = None,
+    ) -> np.ndarray:
         """One call of the network.
 
         Args:
             latents: float32 [16, latent_dim]. Always 16; see `GROUP`.
-            labels: int32 [16], class numbers; not read by an unconditional model.
+            labels, pitch, instrument, velocity: int32 [16], class numbers: places in `classes`. Those that the model has no
+                classes for are not read; those that are left out are 0.
 
         Returns:
             float32 [16, samples, channels].
         """
-        labels = np.zeros(GROUP, np.int32) if labels is None else labels
-        return self._call(tf.constant(latents, tf.float32), tf.constant(labels, tf.int32)).numpy()
+        given = {"label": labels, "pitch": pitch, "instrument": instrument, "velocity": velocity}
+        return self._call({"latent": tf.constant(latents, tf.float32), **self._conditions(given)}).numpy()
+
+    def encode(self, audio: np.ndarray, conditions: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        """(mean, log variance) of the latents of clips, float32 [16, latent_dim] each.
+
+        Args:
+            audio: float32 [16, clip_samples, 1].
+            conditions: Condition -> int32 [16].
+
+        Raises:
+            RunError: The model has no encoder.
+        """
+        mean, log_variance = self._encode(tf.constant(audio, tf.float32), self._conditions(conditions))
+        return mean.numpy(), log_variance.numpy()
+
+    def _conditions(self, given: Mapping[str, np.ndarray | None]) -> dict[str, tf.Tensor]:
+        zeros = np.zeros(GROUP, np.int32)
+        found = {name: given.get(name) for name in self.classes}
+        return {name: tf.constant(zeros if numbers is None else numbers, tf.int32) for name, numbers in found.items()}
 
 
 def open_session(path: Path) -> GeneratorSession:
@@ -101,43 +169,28 @@ def open_session(path: Path) -> GeneratorSession:
         RunError: As for `load_generator`.
     """
     started = time.monotonic()
-    generator, recipe, file = _load(Path(path))
+    generator, run, file = _load(Path(path))
     with file.open("rb") as content:
         digest = hashlib.file_digest(content, "sha256").hexdigest()
-    return GeneratorSession(generator, recipe, file, digest, time.monotonic() - started)
+    recipe, info = (run.recipe, run.info) if run else (None, None)
+    return GeneratorSession(generator, recipe, file, digest, time.monotonic() - started, info)
 
 
-def load_generator(path: Path) -> tuple[AudioGenerator, Recipe | None]:
+def load_generator(path: Path) -> tuple[AudioGenerator | NoteGenerator, Recipe | None]:
     """The generator of a run folder (its averaged weights, `model/generator.keras`) or of a `.keras` file.
 
     Raises:
         RunError: The path does not exist, is not a run, has no model yet, is not a Keras file, or holds something that is
             no generator of audio.
     """
-    generator, recipe, _ = _load(Path(path))
-    return generator, recipe
+    generator, run, _ = _load(Path(path))
+    return generator, run.recipe if run else None
 
 
-def _load(path: Path) -> tuple[AudioGenerator, Recipe | None, Path]:
-    if not path.exists():
-        raise RunError(
-            f"{path} does not exist; expected a run folder or a .keras file.", hint="gan-audio train --recipe NAME --data DATA --run RUN"
-        )
-    recipe = None
-    file = path
-    if path.is_dir():
-        run = RunFolder.load(path)
-        recipe = run.recipe
-        file = run.model_file("generator")
-        if not file.is_file():
-            every = f"after {recipe.training.checkpoint_every} steps " if recipe else ""
-            raise RunError(
-                f"{path} has no model yet: {file.relative_to(path)} is written with the first checkpoint, "
-                f"{every}or when training is interrupted.",
-                hint="wait for the first checkpoint, or resume training with the command that started it",
-            )
-    config = _read_config(file)
-    if config.get("class_name") != "AudioGenerator":
+def _load(path: Path) -> tuple[AudioGenerator | NoteGenerator, RunFolder | None, Path]:
+    file, run = find_model(path)
+    config = read_config(file)
+    if config.get("class_name") not in GENERATORS:
         raise RunError(
             f"{file} is a Keras model of class {config.get('class_name')}, not a generator of gan-audio.",
             hint="give a run folder, or the model/generator.keras of one",
@@ -151,24 +204,10 @@ def _load(path: Path) -> tuple[AudioGenerator, Recipe | None, Path]:
             f"{file} cannot be loaded: {reason[0]}",
             hint="the file is damaged, or was written by another version of gan-audio (see its manifest.json)",
         ) from error
-    latent = model.latent
-    if not isinstance(model, AudioGenerator) or not {"dim", "distribution"} <= set(latent):
+    latent = getattr(model, "latent", {})
+    if not isinstance(model, (AudioGenerator, NoteGenerator)) or not {"dim", "distribution"} <= set(latent):
         raise RunError(f"{file} does not say how its latents are drawn: it has {sorted(latent)}, expected dim and distribution.")
-    return model, recipe, file
-
-
-def _read_config(file: Path) -> dict[str, Any]:
-    """The architecture in a `.keras` file, read without building anything: a file of unknown origin runs no code here."""
-    try:
-        with zipfile.ZipFile(file) as archive:
-            return json.loads(archive.read("config.json"))
-    except OSError as error:
-        raise RunError(f"{file} cannot be read: {error.strerror or error}.") from error
-    except (zipfile.BadZipFile, KeyError, ValueError) as error:
-        raise RunError(
-            f"{file} is not a Keras model file ({'no ZIP archive' if isinstance(error, zipfile.BadZipFile) else 'no config.json in it'}).",
-            hint="give a run folder, or the model/generator.keras of one",
-        ) from error
+    return model, run, file
 
 
 def _register_layers(config: dict[str, Any]) -> None:
