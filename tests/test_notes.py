@@ -37,7 +37,8 @@ def make_notes(encoder: bool = False, velocities=(40, 100)) -> NoteGenerator:
 
 def ask(seed: int = 0, batch: int = 2) -> dict[str, tf.Tensor]:
     latent = tf.constant(np.random.default_rng(seed).standard_normal((batch, DIM)), tf.float32)
-    return {"latent": latent, "pitch": [0, 2][:batch], "instrument": [1, 0][:batch], "velocity": [1, 1][:batch]}
+    chosen = {"pitch": [0, 2], "instrument": [1, 0], "velocity": [1, 1]}
+    return {"latent": latent, **{name: tf.constant(classes[:batch]) for name, classes in chosen.items()}}
 
 
 @pytest.mark.parametrize("encoder", [False, True])
@@ -61,7 +62,7 @@ def test_each_choice_changes_the_note():
     model = make_notes()
     first = model(ask()).numpy()
     for name in ("pitch", "instrument", "velocity"):
-        other = {**ask(), name: [1, 1] if name != "velocity" else [0, 0]}
+        other = {**ask(), name: tf.constant([1, 1] if name != "velocity" else [0, 0])}
         assert np.abs(model(other).numpy() - first).max() > 1e-3, name
 
 
