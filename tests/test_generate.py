@@ -104,6 +104,10 @@ class FakeSession:
         self.before, self.level, self.calls = before, level, 0
         self.__dict__.update(facts)
 
+    @property
+    def classes(self):
+        return {"label": self.labels} if self.labels else {}
+
     def run(self, latents, labels=None):
         self.calls += 1
         self.before(self.calls)

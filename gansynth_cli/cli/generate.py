@@ -58,17 +58,20 @@ def command(
     mel_layout: str = typer.Option(
         "frames-mels", "--mel-layout", metavar="frames-mels|mels-frames", help="With --from: the axes of the .npy."
     ),
+    jobs: int = typer.Option(
+        1, "--jobs", "-j", help="With --from: processes; 0 is one a core. Each loads the model; one alone uses all cores too."
+    ),
 ) -> int:
     """Write new clips with a trained model, as audio files with a manifest; with --from, a vocoder's sound of mel spectrograms."""
     console.configure(quiet=quiet, json_output=json_output)
-    if from_ or vocoder:
+    if from_ or vocoder or jobs != 1:
         from . import vocode
 
         passed: dict[str, Any] = {"-n": clips, "--seed": seed, "--first": first, "--label": label, "--steps": steps, "--method": method}
         passed |= {"--truncation": truncation, "--template": template, "--sample-rate": sample_rate, "--contact-sheet": contact_sheet}
         passed |= {"--trim-silence": trim_silence, "--interpolate": interpolate != (-1, -1), "--sidecar": sidecar}
         passed |= {"--normalize": normalize != "none", "--skip-existing": skip_existing}
-        vocode.check_options(from_, vocoder, mel_layout, refused=[name for name, value in passed.items() if value])
+        vocode.check_options(from_, vocoder, mel_layout, jobs, refused=[name for name, value in passed.items() if value])
         return vocode.run(
             model,
             from_,
@@ -79,6 +82,7 @@ def command(
             subtype=subtype,
             overwrite=overwrite,
             dry_run=dry_run,
+            jobs=jobs,
         )
     if overwrite and skip_existing:
         raise UsageError("--overwrite and --skip-existing contradict each other.")
@@ -203,8 +207,8 @@ def _draw_sheet(plan: Plan, output: Path) -> Path:
     tiles = []
     for clip in islice(plan.clips(), contact_sheet.MOST_TILES):
         audio, _ = audio_file.read(output / clip.file, sample_rate=plan.sample_rate)
-        caption = f"{clip.index} {clip.label}".rstrip()
-        tiles.append(contact_sheet.Tile(audio, caption, clip.label))
+        caption = f"{clip.index} {clip.caption}".rstrip()
+        tiles.append(contact_sheet.Tile(audio, caption, clip.label or clip.attributes.get("instrument", "")))
     shown = f"{len(tiles)} of {plan.total} clips" if plan.total > len(tiles) else f"{plan.total} clips"
     page = contact_sheet.draw(tiles, plan.sample_rate, f"{output.resolve().name}: {shown}, seed {plan.clip(plan.first).seed}")
     contact_sheet.save(page, output / SHEET_FILE)

@@ -17,7 +17,7 @@ import re
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -33,6 +33,9 @@ REQUEST_FILE = "generate.json"
 MANIFEST_FILE = "manifest.csv"
 REQUEST_VERSION = 1
 
+_COLUMNS = ("file", "index", "seed", "label", "sample_rate", "samples", "peak", "model")  # the fields of `Row`
+ATTRIBUTES = ("pitch", "instrument", "velocity")  # columns that are there where a clip has them
+
 _PARTIAL = re.compile(r"\.[0-9a-f]{12}\.partial")  # the temporary names of `write_text` and `audio_file.write`
 
 Existing = Literal["error", "skip", "overwrite"]
@@ -40,7 +43,7 @@ Existing = Literal["error", "skip", "overwrite"]
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the manifest; the fields are its columns.
+    """One line of the manifest; the fields are its columns, with a column for each attribute behind `label`.
 
     Attributes:
         file: Path below the folder, with slashes.
@@ -51,6 +54,7 @@ class Row:
         samples: Length.
         peak: Largest magnitude, 1 is full scale.
         model: SHA-256 of the model file.
+        attributes: "pitch", "instrument", "velocity" -> name of its class, of those that the model has.
     """
 
     file: str
@@ -61,6 +65,7 @@ class Row:
     samples: int
     peak: float
     model: str
+    attributes: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -96,6 +101,7 @@ class ClipFolder:
         self.request = self._read_request()
         self.rows: dict[str, Row] = {row.file: row for row in self._read_rows()}
         self._log: Any = None
+        self._attributes: tuple[str, ...] = ()  # columns of the manifest while it is written
 
     def todo(self, request: Mapping[str, Any], wanted: Iterable[Wanted], existing: Existing) -> Todo:
         """Compares the folder with a request.
@@ -133,12 +139,13 @@ class ClipFolder:
         return Todo(missing, kept, skipped)
 
     @contextmanager
-    def writing(self, request: Mapping[str, Any], replaced: Iterable[str] = ()) -> Iterator[ClipFolder]:
+    def writing(self, request: Mapping[str, Any], replaced: Iterable[str] = (), attributes: Iterable[str] = ()) -> Iterator[ClipFolder]:
         """Takes the folder for one process; `add` may be called inside. The manifest is whole and sorted at the end.
 
         Args:
             request: As for `todo`.
             replaced: Files that are about to be made anew: their rows go first, so that no row ever tells of another clip.
+            attributes: Those that the new rows will have.
 
         Raises:
             GanAudioError: Another process writes into the folder, or it cannot be written to.
@@ -149,6 +156,8 @@ class ClipFolder:
             names = self._names()
             gone = set(replaced)
             self.rows = {file: row for file, row in self.rows.items() if file in names and file not in gone}
+            there = set(attributes).union(*(row.attributes for row in self.rows.values()))
+            self._attributes = tuple(name for name in ATTRIBUTES if name in there)
             with _named(self.path):
                 for name in names:
                     if _PARTIAL.fullmatch(name.rpartition("/")[2]):  # what a kill left; under the lock nobody else is writing
@@ -165,7 +174,7 @@ class ClipFolder:
 
     def add(self, rows: Sequence[Row]) -> None:
         """Clips are complete. Their rows are in the operating system's hands when this returns: a kill does not lose them."""
-        self._log.write(_lines(rows))
+        self._log.write(_lines(rows, self._attributes))
         self._log.flush()
         self.rows.update((row.file, row) for row in rows)
 
@@ -183,8 +192,8 @@ class ClipFolder:
     def _write_manifest(self) -> None:
         # Clips are finished by several threads; in the file they stand in order.
         ordered = sorted(self.rows.values(), key=lambda row: (row.index, row.file))
-        header = ",".join(field.name for field in fields(Row)) + "\n"
-        write_text(self.path / MANIFEST_FILE, header + _lines(ordered))
+        header = ",".join([*_COLUMNS[:4], *self._attributes, *_COLUMNS[4:]]) + "\n"
+        write_text(self.path / MANIFEST_FILE, header + _lines(ordered, self._attributes))
 
     def _read_request(self) -> dict[str, Any] | None:
         file = self.path / REQUEST_FILE
@@ -210,11 +219,12 @@ class ClipFolder:
         except OSError as error:
             raise GanAudioError(f"{self.path / MANIFEST_FILE} cannot be read: {error.strerror}.") from error
         whole = text[: text.rfind("\n") + 1]  # a kill in the middle of a write leaves half a line, whose clip is made again
-        for cells in csv.reader(io.StringIO(whole, newline="")):
+        for cells in csv.DictReader(io.StringIO(whole, newline="")):
             try:
-                file, index, seed, label, rate, samples, peak, model = cells
-                yield Row(file, int(index), seed, label, int(rate), int(samples), float(peak), model)
-            except ValueError:  # the header, or a line that somebody has edited
+                attributes = {name: cells[name] for name in ATTRIBUTES if cells.get(name)}
+                numbers = int(cells["sample_rate"]), int(cells["samples"]), float(cells["peak"])
+                yield Row(cells["file"], int(cells["index"]), cells["seed"], cells["label"], *numbers, cells["model"], attributes)
+            except (KeyError, TypeError, ValueError):  # a line that somebody has edited
                 continue
 
     def _names(self) -> set[str]:
@@ -279,11 +289,16 @@ def _named(path: Path) -> Iterator[None]:
         raise GanAudioError(f"{path} cannot be written to: {error.strerror or error}.", hint="choose another folder with -o") from error
 
 
-def _lines(rows: Iterable[Row]) -> str:
+def _lines(rows: Iterable[Row], attributes: Sequence[str]) -> str:
     buffer = io.StringIO()
     # By name, not with `astuple`, which copies deeply and costs as much as the rest of a row.
     csv.writer(buffer, lineterminator="\n").writerows(
-        (row.file, row.index, row.seed, row.label, row.sample_rate, row.samples, f"{row.peak:.6f}", row.model) for row in rows
+        (
+            *(row.file, row.index, row.seed, row.label),
+            *(row.attributes.get(name, "") for name in attributes),
+            *(row.sample_rate, row.samples, f"{row.peak:.6f}", row.model),
+        )
+        for row in rows
     )
     return buffer.getvalue()
 

@@ -19,6 +19,7 @@ import numpy as np
 from ..data import audio_file
 from ..errors import GanAudioError, RunError
 from .clip_folder import ClipFolder, Existing, Row, Todo, is_disk_full, write_text
+from .latents import write_latents
 from .request import Clip, Plan
 
 _SHARE = 4  # clips handed to a thread at once: handing over one by one costs as much as encoding a short clip
@@ -100,15 +101,16 @@ def generate(
             raise finished.error
 
     replaced = (plan.clip(index).file for index in todo.missing)
-    with folder.writing(plan.request(), replaced), ThreadPoolExecutor(_threads(), thread_name_prefix="encode") as pool:
+    with folder.writing(plan.request(), replaced, plan.attributes), ThreadPoolExecutor(_threads(), thread_name_prefix="encode") as pool:
         try:
             for start, members in _groups(todo.missing, group):
                 # A group starts at a multiple of its size and is computed whole, wanted or not: clip i has the same
                 # neighbours in the same places in every request, so its samples are the same to the bit.
                 indices = range(start, start + group)
-                audio = plan.session.run(plan.latents(indices), plan.numbers(indices))
+                latents = plan.latents(indices)
+                audio = plan.session.run(latents, plan.numbers(indices), **plan.other_numbers(indices))
                 for some in _shares(members):
-                    pending.append(pool.submit(_finish_some, plan, some, audio, start, output, stop))
+                    pending.append(pool.submit(_finish_some, plan, some, audio, latents, start, output, stop))
                 while len(pending) * _SHARE > plan.options.batch:
                     collect(pending[0])
                     pending.popleft()
@@ -149,7 +151,9 @@ def _shares(members: Sequence[int]) -> Iterator[Sequence[int]]:
     return (members[at : at + _SHARE] for at in range(0, len(members), _SHARE))
 
 
-def _finish_some(plan: Plan, indices: Sequence[int], audio: np.ndarray, start: int, output: Path, stop: threading.Event) -> _Finished:
+def _finish_some(
+    plan: Plan, indices: Sequence[int], audio: np.ndarray, latents: np.ndarray, start: int, output: Path, stop: threading.Event
+) -> _Finished:
     """Writes some clips of one group, until `stop` is set. A failure does not hide those written before it."""
     rows: list[Row] = []
     clipped = 0
@@ -157,12 +161,20 @@ def _finish_some(plan: Plan, indices: Sequence[int], audio: np.ndarray, start: i
         if stop.is_set():
             break
         try:
-            row, loud = _finish(plan, plan.clip(index), audio[index - start], output)
+            clip = plan.clip(index)
+            if plan.options.save_latents:  # first, so that a clip that is listed has it
+                write_latents(latents_file(output / clip.file), latents[index - start])
+            row, loud = _finish(plan, clip, audio[index - start], output)
         except Exception as error:
             return _Finished(rows, clipped, error)
         rows.append(row)
         clipped += loud
     return _Finished(rows, clipped, None)
+
+
+def latents_file(clip: Path) -> Path:
+    """Where `--save-latents` keeps the latent of a clip."""
+    return clip.with_name(f"{clip.stem}.npy")
 
 
 def _threads() -> int:
@@ -200,9 +212,9 @@ def _finish(plan: Plan, clip: Clip, audio: np.ndarray, output: Path) -> tuple[Ro
     path = output / clip.file
     mark = plan.mark(clip)
     audio_file.write(path, audio, plan.sample_rate, subtype=plan.subtype, mark=mark, overwrite=True)
-    row = Row(
-        clip.file, clip.index, clip.seed, clip.label, plan.sample_rate, len(audio), min(peak, 1.0) if clipped else peak, plan.session.sha256
-    )
+    shown = min(peak, 1.0) if clipped else peak
+    sha256 = plan.session.sha256
+    row = Row(clip.file, clip.index, clip.seed, clip.label, plan.sample_rate, len(audio), shown, sha256, clip.attributes)
     if options.sidecar:
         about = {**mark, "sample_rate": row.sample_rate, "samples": row.samples, "peak": round(row.peak, 6), "file": path.name}
         write_text(path.with_name(f"{path.name}.json"), json.dumps(about, indent=1, ensure_ascii=False) + "\n")

@@ -1,4 +1,4 @@
-"""Latent vectors: drawn so that clip i of seed s is the same for ever, and walked between.
+"""Latent vectors: drawn so that clip i of seed s is the same for ever, walked between, varied, and kept in files.
 
 Clip i of seed s reads the Philox stream whose 128-bit key is (s, i) (Salmon et al. 2011, "Parallel random numbers: as easy
 as 1, 2, 3"): no clip depends on how many others are drawn, in which order, or in which process. The stream's raw bits are
@@ -7,7 +7,11 @@ turned into numbers here, because NumPy promises the bits of a bit generator for
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import io
+import os
+import uuid
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 import numpy as np
 from scipy.special import ndtr, ndtri
@@ -83,6 +87,75 @@ def walk(start: np.ndarray, end: np.ndarray, steps: int, method: str, bound: flo
     return path
 
 
+def grid(corners: Sequence[np.ndarray], steps: int, method: str, bound: float | None = None) -> np.ndarray:
+    """Latents between four corners, row by row from the top.
+
+    Args:
+        corners: Top left, top right, bottom left, bottom right: float32 [dim] each.
+        steps: Rows, and columns; at least 2.
+        method, bound: As for `walk`. "lerp" is the bilinear patch; "slerp" goes along great circles, first down both sides, then across.
+
+    Returns:
+        float32 [steps * steps, dim]; the corners are there to the bit.
+    """
+    top_left, top_right, bottom_left, bottom_right = corners
+    left, right = walk(top_left, bottom_left, steps, method, bound), walk(top_right, bottom_right, steps, method, bound)
+    return np.concatenate([walk(start, end, steps, method, bound) for start, end in zip(left, right, strict=True)])
+
+
+def vary(mean: np.ndarray, fresh: np.ndarray, amount: float) -> np.ndarray:
+    """sqrt(1 - amount^2) mean + amount fresh: from the latent of a recording to draws of the prior. Where means are spread over the
+    recordings as the prior is, the result is so too, whatever the amount.
+
+    Args:
+        mean: float32 [dim], or [n, dim].
+        fresh: float32 [n, dim], drawn from N(0, 1).
+        amount: 0 gives `mean`, 1 `fresh`.
+
+    Returns:
+        float32 [n, dim].
+    """
+    kept = np.sqrt(max(0.0, 1.0 - float(amount) ** 2))
+    return (kept * mean.astype(np.float64) + float(amount) * fresh.astype(np.float64)).astype(np.float32)
+
+
+def read_latents(path: Path, dim: int) -> np.ndarray:
+    """float32 [n, dim] of a .npy file that holds [dim] or [n, dim].
+
+    Raises:
+        UsageError: The file is not there, is no .npy of numbers, has another length of latents, or numbers that are not finite.
+    """
+    hint = "generate RUN --save-latents writes such a file beside each clip"
+    try:
+        found = np.load(path, allow_pickle=False)
+    except FileNotFoundError as error:
+        raise UsageError(f"The latents {path} do not exist; expected a .npy file.", hint=hint) from error
+    except (OSError, ValueError, EOFError) as error:
+        raise UsageError(f"{path} cannot be read as latents: {error}.", hint=hint) from error
+    if not isinstance(found, np.ndarray) or found.dtype.kind not in "fiu" or found.ndim not in (1, 2) or found.size == 0:
+        what = f"{found.dtype} {list(found.shape)}" if isinstance(found, np.ndarray) else "an archive"
+        raise UsageError(f"{path} holds {what}; expected numbers [{dim}] or [n, {dim}].", hint=hint)
+    latents = np.atleast_2d(found).astype(np.float32)
+    if latents.shape[1] != dim:
+        raise UsageError(f"{path} holds latents of {latents.shape[1]} numbers; this model's have {dim}. Is it another model's?", hint=hint)
+    if not np.isfinite(latents).all():
+        raise UsageError(f"{path} holds numbers that are not finite.", hint=hint)
+    return latents
+
+
+def write_latents(path: Path, latents: np.ndarray) -> None:
+    """Writes float32 .npy so that its name never shows half of it."""
+    buffer = io.BytesIO()
+    np.save(buffer, np.asarray(latents, np.float32), allow_pickle=False)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{uuid.uuid4().hex[:12]}.partial")
+    try:
+        temporary.write_bytes(buffer.getvalue())
+        temporary.replace(os.fspath(path))
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
 def lerp(start: np.ndarray, end: np.ndarray, fraction: float) -> np.ndarray:
     """The straight line: (1 - f) start + f end, float32."""
     return ((1.0 - fraction) * start.astype(np.float64) + fraction * end.astype(np.float64)).astype(np.float32)
@@ -126,6 +199,11 @@ def slerp(start: np.ndarray, end: np.ndarray, fraction: float) -> np.ndarray:
 def check_seed(seed: int) -> None:
     if not 0 <= seed <= LARGEST_SEED:
         raise UsageError(f"The seed is {seed}; expected a whole number from 0 to 2^63 - 1.")
+
+
+def latent_bound(distribution: str, truncation: float | None) -> float | None:
+    """What a path between latents is held to: the cube that a uniform latent is drawn from; None: nothing."""
+    return (truncation or 1.0) if distribution == "uniform" else None
 
 
 def check_truncation(truncation: float | None, distribution: str) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import difflib
+import math
 import re
 import string
 import tempfile
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,12 +17,15 @@ import numpy as np
 
 from .. import __version__
 from ..data import audio_file
+from ..data.note_names import pitch_name, ranges
 from ..errors import GanAudioError, UsageError
-from .clip_folder import REQUEST_VERSION, Wanted
-from .latents import METHODS, check_seed, check_truncation, draw_latents, walk
+from .clip_folder import ATTRIBUTES, REQUEST_VERSION, Wanted
+from .latents import METHODS, check_seed, check_truncation, draw_latents, latent_bound, walk
 
 FORMATS = ("wav", "flac", "ogg", "mp3")
-_FIELDS = ("index", "seed", "label")
+MIDDLE_C, USUAL_VELOCITY = 60, 100  # what a walk plays where it is not told
+_FIELDS = ("index", "seed", "label", *ATTRIBUTES)
+_GOLDEN = (math.sqrt(5) - 1) / 2
 _WIDEST_FIELD = 64  # characters; a larger width in a template is a slip, and Python would make the memory for it
 _LONGEST_NAME = 200  # bytes of one part of a path; file systems allow 255, and a suffix and a sidecar's come on top
 _TEMPLATE_HINT = '--template "{index:06d}_{label}_{seed}", or "{label}/{index:06d}" for a folder for each label'
@@ -35,12 +39,12 @@ class Session(Protocol):
     @property
     def sample_rate(self) -> int: ...
     @property
-    def labels(self) -> tuple[str, ...]: ...
+    def classes(self) -> Mapping[str, tuple[str, ...]]: ...
     @property
     def latent_dim(self) -> int: ...
     @property
     def distribution(self) -> str: ...
-    def run(self, latents: np.ndarray, labels: np.ndarray | None = None) -> np.ndarray: ...
+    def run(self, latents: np.ndarray, labels: np.ndarray | None = None, **others: np.ndarray) -> np.ndarray: ...
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,8 @@ class GenerateOptions:
         first: Number of the first one: clip i of a seed is the same clip in every request.
         seed: 0 to 2^63 - 1.
         labels: Class names that take turns, clip by clip; empty: all the model has.
+        pitches: MIDI numbers that take turns; empty: all the model has, in wide steps, so that few clips span the range.
+        instruments, velocities: Those that take turns; empty: all the model has.
         interpolate: Two seeds: one walk from clip 0 of the first to clip 0 of the second for each label.
         steps: Clips of one walk, both ends included.
         method: "lerp" or "slerp"; None: the one that fits the model's latents (uniform lerp, normal slerp).
@@ -65,12 +71,16 @@ class GenerateOptions:
         peak_db: Scale every clip to this peak, dBFS; None keeps the level. Silence stays silent.
         trim_silence: Cut what is 60 dB below the clip's peak from both ends.
         sidecar: Write `<file>.json` beside every clip: the mark and the manifest's row.
+        save_latents: Write the latent of every clip beside it, as `.npy`.
     """
 
     clips: int = 16
     first: int = 0
     seed: int = 0
     labels: tuple[str, ...] = ()
+    pitches: tuple[int, ...] = ()
+    instruments: tuple[str, ...] = ()
+    velocities: tuple[int, ...] = ()
     interpolate: tuple[int, int] | None = None
     steps: int = 9
     method: str | None = None
@@ -83,6 +93,7 @@ class GenerateOptions:
     peak_db: float | None = None
     trim_silence: bool = False
     sidecar: bool = False
+    save_latents: bool = False
 
     def check(self) -> None:
         """Finds what is wrong whatever the model is, before anything slow is loaded.
@@ -117,14 +128,40 @@ class GenerateOptions:
 
 
 @dataclass(frozen=True)
+class LatentTable:
+    """Latents that are given in place of drawn ones: all of them are played, in order, for each combination of classes in turn.
+
+    Attributes:
+        latents: float32 [n, latent_dim].
+        names: What stands in place of the seed, row by row, in file names, marks and the manifest.
+        request: What the latents follow from, as `generate.json` keeps it.
+        found: Condition -> class name for each row: what it is played with where the user asks for nothing else.
+    """
+
+    latents: np.ndarray
+    names: tuple[str, ...]
+    request: Mapping[str, Any]
+    found: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Clip:
-    """One planned clip. `number` is its class number for the network (0 if the model has none)."""
+    """One planned clip. `numbers` are its class numbers for the network, `attributes` the names of its classes beside the label."""
 
     index: int
     seed: str
     label: str
-    number: int
     file: str
+    numbers: Mapping[str, int]
+    attributes: Mapping[str, str]
+
+    @property
+    def caption(self) -> str:
+        """Its classes as people say them: "kick", or "flute C4"."""
+        shown = [self.label, self.attributes.get("instrument", "")]
+        if pitch := self.attributes.get("pitch"):
+            shown.append(pitch_name(int(pitch)))
+        return " ".join(filter(None, shown))
 
 
 class Plan:
@@ -133,43 +170,59 @@ class Plan:
     Everything about clip i is a function of the request and i alone.
     """
 
-    def __init__(self, options: GenerateOptions, session: Session):
+    def __init__(self, options: GenerateOptions, session: Session, table: LatentTable | None = None):
         """
+        Args:
+            options: The request.
+            session: The model.
+            table: Latents in place of drawn ones; `options.clips`, `first` and `seed` are then not read.
+
         Raises:
-            UsageError: A label the model has not, a truncation its latents do not allow, an encoding that does not exist,
+            UsageError: A class the model has not, a truncation its latents do not allow, an encoding that does not exist,
                 a template that gives two clips one name.
         """
         options.check()
         check_truncation(options.truncation, session.distribution)
         self.options, self.session = options, session
-        self.labels = _resolve_labels(options.labels, session.labels)
-        self._numbers = [session.labels.index(name) for name in self.labels] or [0]
+        self.table = self._walk() if options.interpolate and table is None else table
+        asked = {
+            "label": options.labels,
+            "pitch": tuple(map(str, options.pitches)),
+            "instrument": options.instruments,
+            "velocity": tuple(map(str, options.velocities)),
+        }
+        self._asked = {name: names for name, names in asked.items() if names}
+        for name, names in self._asked.items():
+            _check_classes(name, names, session.classes.get(name, ()))
+        self._turns = {name: self._turn_of(name, names) for name, names in session.classes.items()}
+        self.labels = tuple(self.session.classes["label"][n] for n in self._turns["label"]) if "label" in self._turns else ()
+        self.attributes = tuple(name for name in ATTRIBUTES if name in session.classes)
         self.sample_rate = options.sample_rate or session.sample_rate
         self.subtype = options.subtype or "PCM_16"
         self.template = self._resolve_template(options.template)
         _try_encoding(options.format, self.subtype, self.sample_rate)
-        if options.interpolate:
-            self.first, self.total = 0, options.steps * len(self._numbers)
+        if self.table:
+            self.first, self.total = 0, len(self.table.latents) * math.prod(map(len, self._turns.values()))
         else:
             self.first, self.total = options.first, options.clips
         self._check_names()
 
     @cached_property
     def method(self) -> str:
-        return self.options.method or ("lerp" if self.session.distribution == "uniform" else "slerp")
+        return self.options.method or default_method(self.session.distribution)
 
     def request(self) -> dict[str, Any]:
         """What makes the clips what they are, as `generate.json` keeps it. How many there are is not part of it: the same
         request for more clips adds to those that are there."""
         options = self.options
-        which: dict[str, Any] = {"seed": options.seed}
-        if options.interpolate:
-            which = {"interpolate": list(options.interpolate), "steps": options.steps, "method": self.method}
+        which: Mapping[str, Any] = self.table.request if self.table else {"seed": options.seed}
+        told = {name: [names[n] for n in self._turns[name]] for name, names in self.session.classes.items() if name in self.attributes}
         return {
             "version": REQUEST_VERSION,
             "model": self.session.sha256,
             **which,
             "labels": list(self.labels),
+            **told,
             "truncation": options.truncation,
             "format": options.format,
             "subtype": self.subtype if options.format in ("wav", "flac") else None,
@@ -178,32 +231,36 @@ class Plan:
             "trim_silence": options.trim_silence,
             "template": self.template,
             "sidecar": options.sidecar,
+            **({"save_latents": True} if options.save_latents else {}),
         }
 
     def clip(self, index: int) -> Clip:
-        options = self.options
-        if options.interpolate:
-            turn, seed = index // options.steps, f"{options.interpolate[0]}-{options.interpolate[1]}"
-        else:
-            turn, seed = index, str(options.seed)
-        label = self.labels[turn % len(self.labels)] if self.labels else ""
-        field = seed if options.interpolate else options.seed
-        name = self.template.format(index=index, seed=field, label=_safe(label))
-        return Clip(index, seed, label, self._numbers[turn % len(self._numbers)], f"{name}.{options.format}")
+        options, table = self.options, self.table
+        numbers = self._numbers(index)
+        told = {name: self.session.classes[name][number] for name, number in numbers.items()}
+        label = told.pop("label", "")
+        seed = table.names[index % len(table.names)] if table else str(options.seed)
+        fields: dict[str, Any] = {name: int(text) if name in ("pitch", "velocity") else _safe(text) for name, text in told.items()}
+        name = self.template.format(index=index, seed=_safe(seed) if table else options.seed, label=_safe(label), **fields)
+        return Clip(index, seed, label, f"{name}.{options.format}", numbers, told)
 
     def clips(self) -> Iterator[Clip]:
         return map(self.clip, range(self.first, self.first + self.total))
 
     def latents(self, indices: Sequence[int]) -> np.ndarray:
         """float32 [len(indices), latent_dim]."""
-        if self.options.interpolate:
-            return self._path[np.asarray(indices) % self.options.steps]
+        if self.table:
+            return self.table.latents[np.asarray(indices) % len(self.table.latents)]
         return draw_latents(self.options.seed, indices, self.session.latent_dim, self.session.distribution, self.options.truncation)
 
     def numbers(self, indices: Sequence[int]) -> np.ndarray:
-        """Class numbers, int32 [len(indices)]."""
-        every = self.options.steps if self.options.interpolate else 1
-        return np.asarray([self._numbers[index // every % len(self._numbers)] for index in indices], np.int32)
+        """Numbers of the labels, int32 [len(indices)]; zeros if the model has none."""
+        return np.asarray([self._numbers(index).get("label", 0) for index in indices], np.int32)
+
+    def other_numbers(self, indices: Sequence[int]) -> dict[str, np.ndarray]:
+        """Pitch, instrument and velocity, of those that the model has: class numbers, int32 [len(indices)] each."""
+        every = [self._numbers(index) for index in indices]
+        return {name: np.asarray([numbers[name] for numbers in every], np.int32) for name in self.attributes}
 
     def mark(self, clip: Clip) -> dict[str, Any]:
         """The provenance that is written into the file."""
@@ -213,31 +270,60 @@ class Plan:
             "software": f"gan-audio {__version__}",
             "model": self.session.sha256,
             "recipe": made_by,
-            "seed": clip.seed if self.options.interpolate else self.options.seed,
+            "seed": clip.seed if self.table else self.options.seed,
             "index": clip.index,
             "label": clip.label,
+            **clip.attributes,
         }
 
     def wanted(self) -> Iterator[Wanted]:
         return (Wanted(clip.index, clip.file, self.mark(clip)) for clip in self.clips())
 
-    @cached_property
-    def _path(self) -> np.ndarray:
+    def _numbers(self, index: int) -> dict[str, int]:
+        """Condition -> number of its class for clip `index`."""
+        table = self.table
+        turn = index // len(table.latents) if table else index
+        places = take_turns([len(numbers) for numbers in self._turns.values()], turn)
+        numbers = {name: order[place] for (name, order), place in zip(self._turns.items(), places, strict=True)}
+        if table:
+            row = index % len(table.latents)
+            found = {name: names[row] for name, names in table.found.items() if name in numbers and name not in self._asked}
+            numbers |= {name: self.session.classes[name].index(text) for name, text in found.items()}
+        return numbers
+
+    def _turn_of(self, name: str, known: Sequence[str]) -> list[int]:
+        """The numbers of a condition's classes in the order in which they are played."""
+        if name in self._asked:
+            return [known.index(text) for text in self._asked[name]]
+        if self.table and name in self.table.found:
+            return [0]  # each row has its own
+        if self.table and name != "label":
+            usual = {"pitch": MIDDLE_C, "velocity": USUAL_VELOCITY}.get(name)
+            return [0 if usual is None else min(range(len(known)), key=lambda number: abs(int(known[number]) - usual))]
+        return wide_steps(len(known)) if name == "pitch" else list(range(len(known)))
+
+    def _walk(self) -> LatentTable:
+        """The way from clip 0 of one seed to clip 0 of another."""
         options, session = self.options, self.session
-        start, end = (
-            draw_latents(seed, [0], session.latent_dim, session.distribution, options.truncation)[0] for seed in options.interpolate or ()
-        )
-        bound = (options.truncation or 1.0) if session.distribution == "uniform" else None
-        return walk(start, end, options.steps, self.method, bound)
+        assert options.interpolate is not None
+        ends = (draw_latents(seed, [0], session.latent_dim, session.distribution, options.truncation)[0] for seed in options.interpolate)
+        path = walk(*ends, options.steps, self.method, latent_bound(session.distribution, options.truncation))
+        name = f"{options.interpolate[0]}-{options.interpolate[1]}"
+        request = {"interpolate": list(options.interpolate), "steps": options.steps, "method": self.method}
+        return LatentTable(path, (name,) * options.steps, request)
 
     def _resolve_template(self, template: str | None) -> str:
+        known = self.session.classes
         if template is None:
-            return "{index:06d}_{label}_{seed}" if self.labels else "{index:06d}_{seed}"
+            parts = ["{index:06d}", *(f"{{{name}:03d}}" if name in ("pitch", "velocity") else f"{{{name}}}" for name in known), "{seed}"]
+            return "_".join(parts)
         suffix = f".{self.options.format}"
         template = template[: -len(suffix)] if template.lower().endswith(suffix) else template
-        used = {field for _, field, _, _ in string.Formatter().parse(template)}
-        if "label" in used and not self.labels:
-            raise UsageError(f"--template {template!r} names {{label}}, but the model has no labels; it may use {{index}} and {{seed}}.")
+        used = {name for _, name, _, _ in string.Formatter().parse(template)}
+        for name in used & {"label", *ATTRIBUTES} - set(known):
+            what = "labels" if name == "label" else name
+            may = ", ".join(f"{{{n}}}" for n in ("index", "seed", *known))
+            raise UsageError(f"--template {template!r} names {{{name}}}, but the model has no {what}; it may use {may}.")
         return template
 
     def _check_names(self) -> None:
@@ -260,15 +346,49 @@ class Plan:
                 )
 
 
-def _resolve_labels(asked: Sequence[str], known: Sequence[str]) -> tuple[str, ...]:
-    for name in asked:
-        if not known:
+def take_turns(sizes: Sequence[int], turn: int) -> list[int]:
+    """A place below each size for turn 0, 1, 2 ...: every place moves on at every turn, and any prod(sizes) turns in a row give
+    each combination once.
+
+        >>> [take_turns([2, 2], turn) for turn in range(4)]
+        [[0, 0], [1, 1], [0, 1], [1, 0]]
+    """
+    places, period = [], 1
+    for size in sizes:
+        shift = turn // math.lcm(period, size) % math.gcd(period, size)
+        places.append((turn + shift) % size)
+        period *= size
+    return places
+
+
+def wide_steps(count: int) -> list[int]:
+    """0 to count - 1, each once, in steps of about .618 count: the first few are spread over all."""
+    step = next(step for step in range(max(1, round(_GOLDEN * count)), count + 2) if math.gcd(step, count) == 1)
+    return [place * step % count for place in range(count)]
+
+
+def default_method(distribution: str) -> str:
+    """The path that stays among the latents a generator was trained on."""
+    return "lerp" if distribution == "uniform" else "slerp"
+
+
+def _check_classes(name: str, asked: Sequence[str], known: Sequence[str]) -> None:
+    for text in asked:
+        if not known and name == "label":
             raise UsageError(
-                f"--label {name!r} was given, but the model is unconditional: it was trained without labels.", hint="leave --label out"
+                f"--label {text!r} was given, but the model is unconditional: it was trained without labels.", hint="leave --label out"
             )
-        if name not in known:
-            raise UsageError(f"The model has no label {name!r}.{_nearest(name, known)} It has: {', '.join(known)}.")
-    return tuple(asked) or tuple(known)
+        if not known:
+            raise UsageError(f"--{name} {text} was given, but the model was not told the {name} of its sounds.", hint=f"leave --{name} out")
+        if text in known:
+            continue
+        if name in ("pitch", "velocity"):
+            has = ranges(map(int, known))
+            ends = f" ({pitch_name(int(known[0]))} to {pitch_name(int(known[-1]))})" if name == "pitch" else ""
+            nearest = min(map(int, known), key=lambda number: abs(number - int(text)))
+            shown = f"{text} ({pitch_name(int(text))})" if name == "pitch" else text
+            raise UsageError(f"The model has no {name} {shown}; it has {has}{ends}. The nearest is {nearest}.")
+        raise UsageError(f"The model has no {name} {text!r}.{_nearest(text, known)} It has: {', '.join(known)}.")
 
 
 def _nearest(word: str, known: Sequence[str]) -> str:
@@ -281,10 +401,10 @@ def _check_template(template: str) -> None:
         parts = list(string.Formatter().parse(template))
     except ValueError as error:
         raise UsageError(f"--template {template!r} is not a template: {error}.", hint=_TEMPLATE_HINT) from error
-    for _, field, spec, _ in parts:
-        if field is not None and field not in _FIELDS:
+    for _, name, spec, _ in parts:
+        if name is not None and name not in _FIELDS:
             raise UsageError(
-                f"--template {template!r} has the unknown field {{{field}}}; expected {', '.join(_FIELDS)}.{_nearest(field, _FIELDS)}",
+                f"--template {template!r} has the unknown field {{{name}}}; expected {', '.join(_FIELDS)}.{_nearest(name, _FIELDS)}",
                 hint=_TEMPLATE_HINT,
             )
         if spec and ("{" in spec or any(int(width) > _WIDEST_FIELD for width in re.findall(r"\d+", spec))):
