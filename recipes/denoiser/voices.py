@@ -8,9 +8,9 @@ mixture of the five style vectors of the package, a little beyond them too: the 
 are mixed apart. Then the sound is resampled, which moves pitch and formants, with the speed set against it. Every `_SENTENCES` sentences
 the speaker changes; a language stays with a speaker.
 
-TEXTS holds files of the Debian packages fortunes, fortunes-de, -es, -it, -br, -pl, -cs (`corpus.sh` fetches them). A sentence's numbers depend on
-the seed and its place alone, so `--part 1/2` and `--part 2/2` side by side make what one process makes, and a run that was interrupted
-goes on. What does not sound like speech (level, pace, share of voiced frames, background) is left out.
+TEXTS holds files of the Debian packages fortunes, fortunes-de, -es, -it, -br, -pl, -cs (`corpus.sh` fetches them). A sentence depends on
+the seed and its number alone, so `--part 1/2` and `--part 2/2` can run side by side, and a run that was interrupted goes on. What does not
+sound like speech (level, pace, share of voiced frames, background) is left out.
 """
 
 from __future__ import annotations
@@ -145,7 +145,9 @@ def float_model(packaged: Path) -> Path:
         scales = maker[next(name for name in last.input if name != after.output[0])]
         scale = numpy_helper.to_array(constants[next(name for name in scales.input if name != quantize.output[1])]).astype(np.float32)
         kernel = numpy_helper.to_array(constants[node.input[1]]).astype(np.float32)
-        zero = numpy_helper.to_array(constants[node.input[3]]).astype(np.float32) if len(node.input) > 3 and node.input[3] else np.float32(0)
+        zero = np.float32(0)
+        if len(node.input) > 3 and node.input[3]:
+            zero = numpy_helper.to_array(constants[node.input[3]]).astype(np.float32)
         rows = [-1, *[1] * (kernel.ndim - 1)]
         kernel = (kernel - (zero.reshape(rows) if zero.size > 1 else zero)) * (scale.reshape(rows) if scale.size > 1 else scale)
         name = f"{node.name}/float"
