@@ -13,6 +13,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
+from .family_schemas.conversion import CycleGANLosses, CycleGANModel, StarGANLosses, StarGANModel
 from .family_schemas.enhancement import DenoiserLosses, DenoiserModel, SEGANLosses, SEGANModel
 from .family_schemas.generation import SpecGANModel, WaveGANModel
 from .family_schemas.shared import FamilySchema, NoLosses
@@ -124,7 +125,8 @@ class Data:
     batch_size: Positive = 64  # over all replicas
     shuffle_clips: Count = 4096  # size of the shuffle buffer; 0 keeps the order of the shards
     crop: Literal["random", "start", "centre"] = "random"
-    balance: Literal["none", "class"] = "none"  # "class" repeats the clips of rare labels
+    # "class" repeats the clips of rare labels; "turns" does too, and the labels take turns: clip i has label i mod n
+    balance: Literal["none", "class", "turns"] = "none"
     label_group: Positive = 1  # g: a batch holds g clips of each label it has; clips i, i + batch/g, ... share theirs
     deterministic: bool = True  # the same seed gives the same batches; false lets shards overtake each other
     peak_normalize: bool = False  # scale each clip to a peak of 1 after cropping
@@ -192,6 +194,8 @@ class Training:
 
 
 _VOCODE = "generate {run} --from recordings/ -o clips/"
+_CONVERT = "convert recordings/ --to DOMAIN --model {run} -o out/"
+_STARGAN_OPTIMIZERS = ("generator", "critic", "classifier", "source", "prosody", "prosody_critic")
 _ENHANCE = "enhance recordings/ --model {run} -o clean/"
 
 FAMILIES: dict[str, FamilySchema] = {
@@ -201,6 +205,8 @@ FAMILIES: dict[str, FamilySchema] = {
     "melgan": FamilySchema(MelGANModel, VocoderLosses, use=_VOCODE),
     "hifigan": FamilySchema(HiFiGANModel, VocoderLosses, use=_VOCODE),
     "vocos": FamilySchema(VocosModel, VocoderLosses, use=_VOCODE),
+    "stargan_vc": FamilySchema(StarGANModel, StarGANLosses, _STARGAN_OPTIMIZERS, use=_CONVERT),
+    "cyclegan_vc": FamilySchema(CycleGANModel, CycleGANLosses, use=_CONVERT),
     "segan": FamilySchema(SEGANModel, SEGANLosses, use=_ENHANCE),
     "vae": FamilySchema(VAEModel, VAELosses, ("vae",)),
 }

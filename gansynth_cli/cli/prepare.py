@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _SOUND, _LABELS, _SPLITS, _NOISE = "Sound", "Labels", "Splits", "Noise, for training enhancement"
 _NOTES = "Notes, for pitched instruments"
+_LONGEST_NOTE = 20_000  # characters; every model carries it
 
 
 def command(
@@ -97,7 +98,20 @@ def command(
         str, typer.Option(metavar="FILE", help="Columns path,label and maybe speaker,split.", rich_help_panel=_LABELS)
     ] = "",
     layout: Annotated[
-        str, typer.Option(help="A known corpus: folder, fsdd, sc09, nsynth, notes, pairs or csv.", rich_help_panel=_LABELS)
+        str,
+        typer.Option(
+            help="A known corpus: folder, fsdd, sc09, nsynth, notes, pairs, speakers, vctk, esd, ravdess, crema-d, emo-db or csv.",
+            rich_help_panel=_LABELS,
+        ),
+    ] = "",
+    domain: Annotated[
+        str,
+        typer.Option(
+            metavar="speaker|emotion|both",
+            help="What the label is, for converting voices.",
+            show_default="the layout's",
+            rich_help_panel=_LABELS,
+        ),
     ] = "",
     label_field: Annotated[str, typer.Option(help="nsynth: pitch, instrument_family_str, ...", rich_help_panel=_LABELS)] = "pitch",
     instrument_field: Annotated[
@@ -127,6 +141,13 @@ def command(
     ] = 0.1,
     test: Annotated[float, typer.Option(help="Fraction for test.", rich_help_panel=_SPLITS)] = 0.1,
     holdout_speakers: Annotated[str, typer.Option(metavar="A,B", help="Speakers that are test alone.", rich_help_panel=_SPLITS)] = "",
+    consent: Annotated[
+        str,
+        typer.Option(
+            metavar="FILE",
+            help="A text that says who allowed these recordings to be used, and for what. The data set and all models made of it keep it.",
+        ),
+    ] = "",
     shards: Annotated[int, typer.Option(help="Shards of the train split; 0 chooses.")] = 0,
     name: Annotated[str, typer.Option(help="First part of the shards' names.", show_default="the output folder's")] = "",
     jobs: Annotated[int, typer.Option("-j", "--jobs", help="Worker processes; 0 is one for each core.")] = 0,
@@ -155,7 +176,8 @@ def command(
     if clip_seconds and clip_samples >= 0:
         raise UsageError("--clip-samples and --clip-seconds say the same thing; give one of them.")
     rate = sample_rate or wanted.sample_rate
-    length = round(clip_seconds * rate) if clip_seconds else wanted.clip_samples if clip_samples < 0 else clip_samples
+    usual = 0 if loaded and getattr(loaded.model, "whole_recordings", False) else wanted.clip_samples
+    length = round(clip_seconds * rate) if clip_seconds else usual if clip_samples < 0 else clip_samples
     if jobs < 0:
         raise UsageError(f"--jobs is {jobs}; expected at least 1, or 0 for one a core.")
     if (
@@ -193,6 +215,7 @@ def command(
             _listed(instruments),
             attributes,
             pitch_from,
+            domain,
         ),
         splits=SplitOptions(split_by, validation, test, _listed(holdout_speakers)),
         name=name,
@@ -214,6 +237,8 @@ def command(
             noise=noise or (),
             specs=getattr(loaded.model, "statistics", ()) if loaded else (),
             peak_normalize=wanted.peak_normalize,
+            frames=loaded.model.frame_features(rate) if loaded and hasattr(loaded.model, "frame_features") else None,
+            consent=_note(consent) if consent else "",
             jobs=jobs,
             overwrite=overwrite,
             dry_run=dry_run,
@@ -226,6 +251,18 @@ def command(
 
 def _listed(text: str) -> tuple[str, ...]:
     return tuple(filter(None, (part.strip() for part in text.split(","))))
+
+
+def _note(path: str) -> str:
+    """The text of a consent note."""
+    try:
+        text = Path(path).read_text(encoding="utf-8-sig").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
+        raise UsageError(f"--consent {path} cannot be read: {reason}.", hint="a text file: who agreed, to what, when") from error
+    if not text or len(text) > _LONGEST_NOTE:
+        raise UsageError(f"--consent {path} has {len(text)} characters; expected 1 to {_LONGEST_NOTE}.")
+    return text
 
 
 @contextmanager
@@ -266,7 +303,7 @@ def _show(report: PrepareReport) -> None:
         )
         return
     if report.status == "statistics added":
-        console.say(f"{report.output} is finished already; the recipe's statistics were added.")
+        console.say(f"{report.output} is finished already; the recipe's statistics were added, or the consent note.")
         return
     files = len(report.outcomes)
     again = f", {report.resumed_files} of them done before the interruption" if report.resumed_files else ""

@@ -56,6 +56,9 @@ class DatasetInfo:
         skipped: One entry a file that gave no clip: path, reason.
         fingerprint: SHA-256 over the shards' SHA-256: what a manifest records as the data.
         pairs: Whether each clip is a clean recording and its noisy partner.
+        consent: The note that `prepare --consent` was given: who allowed these voices to be used, and for what. Every model that is
+            trained on the data set carries it.
+        frame_features: Key -> what is cached of every clip frame by frame; see `data.frame_features`.
         attributes: What else is known of every clip: attribute -> class names in the order of their numbers. Of notes "pitch" (MIDI
             numbers in decimal, ascending), "instrument", and "velocity" where there are several.
     """
@@ -74,6 +77,8 @@ class DatasetInfo:
     fingerprint: str = ""
     pairs: bool = False
     attributes: dict[str, list[str]] = field(default_factory=dict)
+    consent: str = ""
+    frame_features: dict[str, Any] = field(default_factory=dict)
     format_version: int = FORMAT_VERSION
 
     def without_sources(self) -> DatasetInfo:

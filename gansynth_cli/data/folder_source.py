@@ -85,7 +85,7 @@ class FolderSource(Source):
 
     def _epoch(self, split: str, settings: Data, seed: tf.Tensor, number: tf.Tensor) -> tf.data.Dataset:
         indices = tf.range(len(self._windows), dtype=tf.int64)
-        if settings.balance == "class" and self.info.labels:
+        if settings.balance != "none" and self.info.labels:
             counts = self._label_counts(split)
             rank = np.zeros(len(self._windows), np.int64)
             for label in range(len(counts)):

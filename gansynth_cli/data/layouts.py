@@ -15,9 +15,10 @@ from typing import Literal
 
 from ..errors import DatasetError, UsageError
 
-Layout = Literal["", "folder", "fsdd", "sc09", "nsynth", "notes", "pairs", "csv"]
+SPEECH_LAYOUTS = ("speakers", "vctk", "esd", "ravdess", "crema-d", "emo-db")  # see `speech_layouts`
+Layout = Literal["", "folder", "fsdd", "sc09", "nsynth", "notes", "pairs", "speakers", "vctk", "esd", "ravdess", "crema-d", "emo-db", "csv"]
 LABEL_MODES = ("auto", "none", "folder", "pattern", "csv", "layout")
-LAYOUTS = ("folder", "fsdd", "sc09", "nsynth", "notes", "pairs", "csv")
+LAYOUTS = ("folder", "fsdd", "sc09", "nsynth", "notes", "pairs", *SPEECH_LAYOUTS, "csv")
 SC09_WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 _FSDD = re.compile(r"(?P<label>\d+)_(?P<speaker>[^_]+)_(?P<take>\d+)")
 _SPEECH_COMMANDS = re.compile(r"(?P<speaker>[^_]+)_nohash_(?P<take>\d+)")
@@ -49,6 +50,8 @@ class SourceFile:
         noisy: The noisy partner of a clean recording.
         attributes: (attribute, class name) pairs, the same attributes for all recordings of a data set.
         record: (first byte, bytes) of the NSynth example in a TFRecord file that holds the recording; None if the file is one.
+        emotion: How it is spoken, or "".
+        group: What is spoken, or "": recordings of one group are in one split.
     """
 
     path: Path
@@ -60,6 +63,8 @@ class SourceFile:
     noisy: Path | None = None
     attributes: tuple[tuple[str, str], ...] = ()
     record: tuple[int, int] | None = None
+    emotion: str = ""
+    group: str = ""
 
 
 @dataclass(frozen=True)
@@ -70,7 +75,7 @@ class LabelOptions:
         labels: "none", "folder" (first folder below the input), "pattern", "csv", "layout"; "auto" is the one that the
             other options imply, else "none".
         pattern: Regular expression with the group `label` and maybe `speaker`, searched in the path below the input.
-        csv: Table with the columns path,label and maybe speaker,split.
+        csv: Table with the columns path,label and maybe speaker,emotion,sentence,split; with `domain`, without label.
         layout: The corpus that the inputs follow.
         field: NSynth: the entry of examples.json that is the label, such as pitch or instrument_family_str.
         select: Only files whose path below the input matches this regular expression somewhere.
@@ -80,6 +85,7 @@ class LabelOptions:
         instruments: Only notes of these instruments; empty takes all.
         attributes: Table with the column file and one column an attribute, such as pitch and instrument.
         pitch_from: Layout notes: "name", "sound" (measured), or "auto": the name if it tells one.
+        domain: The label is the "speaker", the "emotion", or "both" ("speaker/emotion"); "" leaves it to the layout.
     """
 
     labels: str = "auto"
@@ -94,6 +100,7 @@ class LabelOptions:
     instruments: tuple[str, ...] = ()
     attributes: str = ""
     pitch_from: str = "auto"
+    domain: str = ""
 
     def mode(self) -> str:
         """`labels` with "auto" decided.
@@ -107,6 +114,13 @@ class LabelOptions:
             raise UsageError(f"--layout is {self.layout!r}; expected one of {', '.join(LAYOUTS)}.")
         if self.pitch_from not in ("auto", "name", "sound"):
             raise UsageError(f"--pitch-from is {self.pitch_from!r}; expected auto, name or sound.")
+        if self.domain not in ("", "speaker", "emotion", "both"):
+            raise UsageError(f"--domain is {self.domain!r}; expected speaker, emotion or both.")
+        if self.domain and not (self.layout or self.csv or self.pattern):
+            raise UsageError(
+                f"--domain {self.domain} needs to know who speaks and how.",
+                hint=f"add --layout ({', '.join(SPEECH_LAYOUTS)}, fsdd), --label-csv or --label-pattern",
+            )
         implied = "pattern" if self.pattern else "csv" if self.csv else "layout" if self.layout else "none"
         mode = implied if self.labels == "auto" else self.labels
         needed = {"pattern": ("--label-pattern", self.pattern), "layout": ("--layout", self.layout)}.get(mode)
@@ -171,13 +185,16 @@ def label_sources(found: Iterable[tuple[Path, Path]], options: LabelOptions, noi
     elif mode == "pattern":
         labelled = _by_pattern(sources, options.pattern, left_out)
     elif mode == "csv":
-        labelled = _by_csv(sources, roots, Path(options.csv), left_out, warnings)
+        labelled = _by_csv(sources, roots, Path(options.csv), left_out, warnings, options.domain)
     else:
-        from . import note_layouts
+        from . import note_layouts, speech_layouts
 
         readers = {"fsdd": _fsdd, "sc09": _sc09, "nsynth": note_layouts.nsynth, "notes": note_layouts.notes, "pairs": _pairs}
+        readers |= speech_layouts.READERS
         reader = readers.get(options.layout)
         labelled = reader(sources, roots, options, left_out, warnings) if reader else sources
+        if mode != "none" and options.domain and options.layout not in SPEECH_LAYOUTS:
+            labelled = speech_layouts.with_domain(labelled, options.domain)
         if mode == "none":  # the corpus still says who speaks and which split is official
             labelled = [replace(source, label="") for source in labelled]
     labelled = _with_attributes(labelled, roots, options, left_out)
@@ -289,14 +306,19 @@ def _by_pattern(sources: list[SourceFile], pattern: str, left_out: list[tuple[st
 
 
 def _by_csv(
-    sources: list[SourceFile], roots: list[Path], table: Path, left_out: list[tuple[str, str]], warnings: list[str]
+    sources: list[SourceFile],
+    roots: list[Path],
+    table: Path,
+    left_out: list[tuple[str, str]],
+    warnings: list[str],
+    domain: str = "",
 ) -> list[SourceFile]:
     by_path = {source.path.resolve(): source for source in sources}
     excluded = {name for name, _ in left_out}
     bases = [*roots, table.parent]
     labelled: dict[Path, SourceFile] = {}
     missing: list[str] = []
-    for number, row in _csv_rows(table):
+    for number, row in _csv_rows(table, ("path",) if domain else ("path", "label")):
         candidates = [(base / row["path"]).resolve() for base in bases]
         path = next((path for path in candidates if path in by_path), None)
         if path is None:
@@ -306,8 +328,14 @@ def _by_csv(
         split = (row.get("split") or "").strip().lower()
         if split and split not in SPLIT_NAMES:
             raise DatasetError(f"{table}, line {number}: the split is {split!r}; expected train, validation or test.")
+        cells = {name: (row.get(name) or "").strip() for name in ("label", "speaker", "emotion", "sentence")}
         new = replace(
-            by_path[path], label=row["label"].strip(), speaker=(row.get("speaker") or "").strip(), split=SPLIT_NAMES.get(split, "")
+            by_path[path],
+            label=cells["label"],
+            speaker=cells["speaker"],
+            emotion=cells["emotion"],
+            group=cells["sentence"],
+            split=SPLIT_NAMES.get(split, ""),
         )
         if labelled.get(path, new) != new:
             raise DatasetError(f"{table}, line {number}: {row['path']} has two different rows.")
@@ -321,7 +349,12 @@ def _by_csv(
             )
         warnings.append(f"{table.name}: {len(missing)} rows name no recording: {some}.")
     left_out += [(source.name, f"not in {table.name}") for path, source in by_path.items() if path not in labelled]
-    return sorted(labelled.values(), key=lambda source: source.name)
+    made = sorted(labelled.values(), key=lambda source: source.name)
+    if domain:
+        from .speech_layouts import with_domain
+
+        made = with_domain(made, domain)
+    return made
 
 
 def _csv_rows(table: Path, needed: tuple[str, ...] = ("path", "label")) -> list[tuple[int, dict[str, str]]]:
@@ -335,12 +368,13 @@ def _csv_rows(table: Path, needed: tuple[str, ...] = ("path", "label")) -> list[
                 raise DatasetError(f"{table} has the columns {', '.join(columns) or '(none)'}; expected file and attributes, as pitch.")
             if not set(needed) <= set(columns):
                 raise DatasetError(
-                    f"{table} has the columns {', '.join(columns) or '(none)'}; expected path,label and maybe speaker,split."
+                    f"{table} has the columns {', '.join(columns) or '(none)'}; expected {','.join(needed)} and maybe "
+                    "speaker,emotion,sentence,split."
                 )
             rows = []
             for row in reader:
-                if needed and (row["path"] is None or row["label"] is None or not row["label"].strip()):
-                    raise DatasetError(f"{table}, line {reader.line_num}: path or label is missing.")
+                if any(not (row[name] or "").strip() for name in needed):
+                    raise DatasetError(f"{table}, line {reader.line_num}: {' or '.join(needed)} is missing.")
                 rows.append((reader.line_num, row))
     except FileNotFoundError as error:
         raise DatasetError(f"The label file {table} does not exist.") from error

@@ -25,9 +25,13 @@ from . import audio_file, shards
 from .audio_file import find_audio
 from .clip_reader import ShardClips
 from .dataset_info import DatasetInfo, read_dataset_info
+from .frame_features import SPECTRUM, ensure_frame_features, missing_frame_features, read_frame_features, sidecar_name
+from .prepare_folder import write_text
 
 if TYPE_CHECKING:
     from ..families.family import BatchFeatures
+    from ..family_schemas.conversion import FrameFeatures
+    from .frame_features import FrameClip
 
 _SHUFFLE, _DRAWS, _MIXING = 0x5AFF1E, 0xA06, 0xA07  # the families of random numbers
 _OTHERS, _NOISES = 0x07E5, 0x0152  # the orders of the streams that are mixed in
@@ -60,14 +64,14 @@ class Source(ABC):
     def clips_per_epoch(self, split: str = "train") -> int:
         """Clips in one pass over a split.
 
-        With `balance = "class"` every label counts as often as the most frequent one. With `label_group = g` each label's
+        With `balance = "class"` or "turns" every label counts as often as the most frequent one. With `label_group = g` each label's
         clips come in groups of g: up to g - 1 clips of a label are left out of an epoch, others in each.
         """
         self._require(split)
         settings, counts = self.recipe.data, self._label_counts(split)
         if split in shards.NOISE_SPLITS:
             return self.info.splits[split].clips
-        if settings.balance == "class" and self.info.labels:
+        if settings.balance != "none" and self.info.labels:
             counts = np.where(counts > 0, counts.max(), 0)
         elif settings.label_group == 1 or not self.info.labels:
             return self.info.splits[split].clips
@@ -117,6 +121,31 @@ class Source(ABC):
             self._require_noise("train")
 
     @property
+    def frames(self) -> FrameFeatures | None:
+        """What is cached of each clip frame by frame, for recipes that learn from that in place of samples; else None."""
+        make = getattr(getattr(self.recipe, "model", None), "frame_features", None)
+        return make(self.recipe.data.sample_rate) if make else None
+
+    def add_frame_features(self, say: Callable[[str], None]) -> None:
+        """Computes what `frames` needs where the data set does not have it; `say` is told.
+
+        Raises:
+            DatasetError: This is not a prepared data set, or it cannot have them.
+        """
+        raise DatasetError(
+            f"{self.path} is a folder of recordings; the recipe {self.recipe.name or self.recipe.family} needs a prepared data set.",
+            hint=f"gan-audio prepare {self.path} -o DATA --recipe {self.recipe.name or self.recipe.family} --layout speakers",
+        )
+
+    def frame_clips(self, split: str) -> Iterator[FrameClip]:
+        """Every clip with its cached frames, whole, in the order of the shards."""
+        raise NotImplementedError
+
+    def _spectrum(self, record: tf.Tensor, uniform: tf.Tensor | None) -> tf.Tensor:
+        """A crop [clip_samples // hop, bands] of a record's cached spectrum; `uniform` in [0, 1) chooses it, None takes the beginning."""
+        raise NotImplementedError
+
+    @property
     def _mixes(self) -> bool:
         """Whether clips are mixed while training. A data set of pairs is noisy already."""
         return self.recipe.data.mixing.enabled and not self.info.pairs
@@ -139,6 +168,8 @@ class Source(ABC):
         Every attribute of the data set is there under its own name ("pitch", "instrument", ...), int32 [batch].
 
         With `data.mixing.enabled`, and of a data set of pairs, there are also "clean" (the same as "audio") and "noisy".
+
+        A recipe whose model has `frame_features` gets "spectrum" float32 [batch, clip_samples // hop, bands] in place of "audio".
 
         Args:
             recipe: Its `[data]` says length, crop, shuffling, balance and augmentation.
@@ -177,13 +208,20 @@ class Source(ABC):
         def epoch(number: tf.Tensor) -> tf.data.Dataset:
             tf.compat.v1.get_default_graph().seed = _GRAPH_SEED
             records = self._epoch(split, settings, _fold(seed, _SHUFFLE, number), number)
+            if settings.balance == "turns" and self.info.labels:
+                there = np.flatnonzero(self._label_counts(split))
+                mine = [records.filter(lambda record, n=n: self._label(record) == n) for n in there]
+                records = tf.data.Dataset.zip(*mine).flat_map(lambda *turn: tf.data.Dataset.from_tensor_slices(tf.stack(turn)))
             if group > 1:  # groups that the end of the epoch leaves incomplete are dropped, so that its length is known
                 records = records.group_by_window(self._label, lambda _, same: same.batch(group, drop_remainder=True), window_size=group)
             return records.enumerate(number * (per_epoch // group))
 
         def clip(position: tf.Tensor, record: tf.Tensor) -> dict[str, tf.Tensor]:
-            audio, label = self._decode(record)
             uniform = tf.random.stateless_uniform([4], _place_seed(seed, _DRAWS, position))
+            if self.frames is not None:
+                spectrum = self._spectrum(record, uniform[0] if augment and settings.crop == "random" else None)
+                return {"spectrum": spectrum, "label": tf.cast(self._label(record), tf.int32)} | self._attributes(record)
+            audio, label = self._decode(record)
             audio = _crop(audio, settings, uniform[0] if augment and settings.crop == "random" else None)
             if settings.peak_normalize:
                 audio = tf.math.divide_no_nan(audio, tf.reduce_max(tf.abs(audio)))
@@ -340,16 +378,22 @@ class ShardSource(Source):
     def _epoch(self, split: str, settings: Data, seed: tf.Tensor, number: tf.Tensor) -> tf.data.Dataset:
         paths = tf.constant([str(path) for path in shards.shard_paths(self.info.splits[split], self.path)])
         readers = min(_READERS, len(paths))
+        read: Callable = tf.data.TFRecordDataset
+        if self.frames is not None:
+            key = self.frames.key
+            beside = [str(self.path / sidecar_name(shard["file"], key)) for shard in self.info.splits[split].shards]
+            paths = tf.stack([paths, tf.constant(beside)], axis=1)
+            read = _read_joined
         if settings.shuffle_clips:
             paths = tf.random.experimental.stateless_shuffle(paths, seed)
         else:
             readers = 1
         records = tf.data.Dataset.from_tensor_slices(paths).interleave(
-            tf.data.TFRecordDataset, cycle_length=readers, num_parallel_calls=tf.data.AUTOTUNE if readers > 1 else None
+            read, cycle_length=readers, num_parallel_calls=tf.data.AUTOTUNE if readers > 1 else None
         )
-        if settings.balance == "class" and self.info.labels:
+        if settings.balance != "none" and self.info.labels:
             records = _repeat_rare(records, self._label_counts(split), number)
-        balanced = settings.balance == "class" and self.info.labels
+        balanced = settings.balance != "none" and self.info.labels
         buffer = min(settings.shuffle_clips, self.clips_per_epoch(split) if balanced else self.info.splits[split].clips)
         if buffer > 1:
             records = records.shuffle(buffer, seed=tf.cast(seed[1], tf.int64), reshuffle_each_iteration=False)
@@ -373,6 +417,39 @@ class ShardSource(Source):
 
     def _label(self, record: tf.Tensor) -> tf.Tensor:
         return _label_of_example(record)
+
+    def add_frame_features(self, say: Callable[[str], None]) -> None:
+        spec = self.frames
+        if spec is None or not missing_frame_features(self.info, self.path, spec):
+            return
+        say(f"finding F0 and spectra of every clip ({spec.key}); prepare --recipe {self.recipe.name or self.recipe.family} does it before")
+        self.info = ensure_frame_features(self.info, self.path, spec)
+        write_text(self.path / "dataset_info.json", self.info.to_json())
+
+    def frame_clips(self, split: str) -> Iterator[FrameClip]:
+        assert self.frames is not None
+        self._require(split)
+        return read_frame_features(self.info, self.path, self.frames, split)
+
+    def _spectrum(self, record: tf.Tensor, uniform: tf.Tensor | None) -> tf.Tensor:
+        assert self.frames is not None
+        c = self.frames.convention
+        frames = self.recipe.data.clip_samples // c.hop
+        example = tf.io.parse_single_example(record, {SPECTRUM: tf.io.FixedLenFeature([], tf.string)})
+        spectrum = tf.reshape(tf.io.decode_raw(example[SPECTRUM], tf.float16), [-1, c.bands])
+        length = tf.shape(spectrum)[0]
+        start = 0
+        if uniform is not None:
+            spare = tf.maximum(length - frames + 1, 1)
+            start = tf.minimum(tf.cast(uniform * tf.cast(spare, tf.float32), tf.int32), spare - 1)
+        # A clip that is shorter begins again: silence after it would be what the networks see most.
+        return tf.cast(tf.gather(spectrum, (start + tf.range(frames)) % length), tf.float32)
+
+
+def _read_joined(paths: tf.Tensor) -> tf.data.Dataset:
+    """Records of two files, side by side, as one Example each: serialized protocol buffers are merged by appending them."""
+    both = tf.data.Dataset.zip(tf.data.TFRecordDataset(paths[0]), tf.data.TFRecordDataset(paths[1]))
+    return both.map(lambda clip, frames: tf.strings.join([clip, frames]))
 
 
 def _label_of_example(record: tf.Tensor) -> tf.Tensor:

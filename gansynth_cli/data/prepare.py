@@ -16,17 +16,19 @@ import shutil
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 from .. import __version__
 from ..errors import DatasetError, UsageError
+from ..family_schemas.conversion import FrameFeatures
 from ..family_schemas.generation import LogSpectrogram
 from . import audio_file
 from .clip_cutting import CutOptions
 from .clip_reader import ShardClips
 from .dataset_info import DatasetInfo, SplitInfo, fingerprint_of, read_dataset_info
+from .frame_features import ensure_frame_features
 from .layouts import Labelled, LabelOptions, SourceFile, label_order, label_sources
 from .note_layouts import TFRECORD
 from .prepare_folder import (
@@ -49,7 +51,7 @@ __all__ = ["CutOptions", "LabelOptions", "PrepareOptions", "PrepareReport", "Spl
 
 Progress = Callable[[int, int, str], None]  # files done, files in all, the last one's name
 
-_NOTE_OPTIONS = ("instrument_field", "pitches", "instruments", "attributes", "pitch_from")
+_NOTE_OPTIONS = ("instrument_field", "pitches", "instruments", "attributes", "pitch_from", "domain")
 _UNIT_FILES, _UNIT_BYTES = 64, 8 << 20
 _SHARD_BYTES = 32 << 20  # of sources: about that many of 16-bit PCM where the sources are
 _MOST_SHARDS = 256
@@ -63,6 +65,8 @@ def prepare(
     noise: Iterable[str | os.PathLike] = (),
     specs: Iterable[LogSpectrogram] = (),
     peak_normalize: bool = False,
+    frames: FrameFeatures | None = None,
+    consent: str = "",
     jobs: int = 0,
     overwrite: bool = False,
     dry_run: bool = False,
@@ -77,6 +81,8 @@ def prepare(
         noise: Folders and files that are to be mixed with the clips of `inputs`: they make the splits noise-train, ...
         specs: Statistics to compute over the train split (a recipe's `model.statistics`).
         peak_normalize: Whether training scales each clip to a peak of 1, which changes those statistics.
+        frames: Spectra and F0 to cache of every clip (a conversion recipe's `model.frame_features`).
+        consent: A note that the data set and every model trained on it keep: who allowed these recordings to be used, and for what.
         jobs: Worker processes; 0 is one for each core.
         overwrite: Replace a finished data set, or drop an unfinished one with other options.
         dry_run: Decode and cut everything, write nothing.
@@ -98,9 +104,12 @@ def prepare(
             "--layout pairs holds recordings that are noisy already; --noise is for clean ones.", hint="leave one of the two out"
         )
     job = _Job(output, options, labelled)
+    files = len(job.sources)
+    shard_done = lambda done, count: progress(files, files, f"F0 and spectra: shard {done} of {count}") if progress else None
+    extras = Extras(specs, peak_normalize, frames, consent, jobs, shard_done)
     finished = None if dry_run else job.finished(overwrite)
     if finished is not None:
-        return _finish_existing(job, finished, specs, peak_normalize, began)
+        return _finish_existing(job, finished, extras, began)
     workers = jobs or os.cpu_count() or 1
     if dry_run:
         outcomes = [result.outcome for results in job.results(workers, None, 0, progress) for result in results]
@@ -114,7 +123,7 @@ def prepare(
             shutil.rmtree(folder)
             raise job.nothing_to_train(outcomes)
         remove_empty(folder, shards, info)
-        report.info = info = _with_statistics(info, folder, specs, peak_normalize)
+        report.info = info = _with_extras(info, folder, extras)
         write_text(folder / "features.json", features_json(info))
         write_text(folder / "dataset_info.json", info.to_json())
         for leftover in (*folder.glob("spill-*"), folder / "journal.jsonl"):
@@ -173,6 +182,8 @@ class _Job:
         for line, source in zip(lines, self.sources, strict=True):
             if source.attributes:
                 line.append(source.attributes)
+            if source.group:
+                line.append({"group": source.group})
         options["sources_sha256"] = hashlib.sha256(json.dumps(lines).encode()).hexdigest()
         return options
 
@@ -355,10 +366,22 @@ def _write_shards(job: _Job, folder: Path, workers: int, progress: Progress | No
         return outcomes, shards, resumed
 
 
-def _finish_existing(job: _Job, info: DatasetInfo, specs: tuple[LogSpectrogram, ...], peak_normalize: bool, began: float) -> PrepareReport:
-    extended = _with_statistics(info, job.output, specs, peak_normalize)
+@dataclass(frozen=True)
+class Extras:
+    """What is added to a data set when its shards are finished, then or later: arguments of `prepare`."""
+
+    specs: tuple[LogSpectrogram, ...]
+    peak_normalize: bool
+    frames: FrameFeatures | None
+    consent: str
+    jobs: int
+    progress: Callable[[int, int], None] | None = None
+
+
+def _finish_existing(job: _Job, info: DatasetInfo, extras: Extras, began: float) -> PrepareReport:
+    extended = _with_extras(info, job.output, extras)
     status = "unchanged"
-    if extended.statistics.keys() != info.statistics.keys():
+    if extended != info:
         status = "statistics added"
         write_text(job.output / "dataset_info.json", extended.to_json())
     outcomes = [
@@ -372,11 +395,15 @@ def _finish_existing(job: _Job, info: DatasetInfo, specs: tuple[LogSpectrogram, 
     return PrepareReport(job.output, status, extended, outcomes, job.labelled.left_out, elapsed=time.monotonic() - began)
 
 
-def _with_statistics(info: DatasetInfo, folder: Path, specs: tuple[LogSpectrogram, ...], peak_normalize: bool) -> DatasetInfo:
+def _with_extras(info: DatasetInfo, folder: Path, extras: Extras) -> DatasetInfo:
+    if extras.consent:
+        info = replace(info, consent=extras.consent)
+    if extras.frames is not None:
+        info = ensure_frame_features(info, folder, extras.frames, jobs=extras.jobs, progress=extras.progress)
     statistics = dict(info.statistics)
-    clips = ShardClips(info, folder, peak_normalize=peak_normalize)
-    for spec in specs:
-        key = statistics_key(spec, peak_normalize)
+    clips = ShardClips(info, folder, peak_normalize=extras.peak_normalize)
+    for spec in extras.specs:
+        key = statistics_key(spec, extras.peak_normalize)
         if key not in statistics:
             statistics[key] = compute(spec, (clip for clip, _ in clips.clips("train")))
     return replace(info, statistics=statistics)

@@ -14,6 +14,7 @@ from typing import Any
 from .. import __version__
 from ..errors import DatasetError
 from .dataset_info import DatasetInfo, read_dataset_info
+from .frame_features import sidecar_name
 from .shards import ATTRIBUTE, FEATURES, ShardSet
 
 
@@ -76,6 +77,7 @@ def check_replaceable(output: Path) -> None:
     """`--overwrite` must delete nothing but the data set."""
     info = read_dataset_info(output)
     ours = {"dataset_info.json", "features.json", ".lock"} | {shard["file"] for split in info.splits.values() for shard in split.shards}
+    ours |= {sidecar_name(shard, key) for key, entry in info.frame_features.items() for shard in entry["files"]}
     others = sorted(path.name for path in output.iterdir() if path.name not in ours)
     if others:
         raise DatasetError(f"{output} holds files that are not the data set's: {', '.join(others[:5])}.", hint="move them away first")

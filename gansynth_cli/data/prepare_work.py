@@ -67,6 +67,9 @@ class SplitOptions:
             return source.split
         if self.split_by == "speaker":
             sha256 = hashlib.sha256(source.speaker.encode()).hexdigest()
+        elif source.group:
+            # The word before was chosen so that the corpora of ten sentences have some in every split.
+            sha256 = hashlib.sha256(f"utterance {source.group}".encode()).hexdigest()
         return self._share(sha256)
 
     def _share(self, sha256: str) -> str:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -78,6 +78,18 @@ def decode_example(data: bytes) -> ClipRecord:
             values[name] = content if name == "audio" else content.decode("utf-8", "surrogateescape")
     attributes = {name.removeprefix(ATTRIBUTE): value for name, value in values.items() if name.startswith(ATTRIBUTE)}
     return ClipRecord(**{name: values[name] for name in FEATURES}, attributes=attributes)
+
+
+def encode_bytes(values: Mapping[str, bytes]) -> bytes:
+    """A serialized Example of byte features. Appended to that of a clip, both are one Example with the features of both."""
+    features = b"".join(_message(1, _message(1, name.encode()) + _message(2, _message(1, _message(1, v)))) for name, v in values.items())
+    return _message(1, features)
+
+
+def decode_bytes(data: bytes) -> dict[str, bytes]:
+    """The inverse of `encode_bytes`."""
+    entries = [_fields(entry) for entry in _fields(next(iter(_fields(data).get(1, [])), b"")).get(1, [])]
+    return {entry[1][0].decode(): _fields(_fields(entry[2][0])[1][0])[1][0] for entry in entries}
 
 
 def frame_record(data: bytes) -> bytes:

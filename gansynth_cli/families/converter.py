@@ -10,11 +10,11 @@ import numpy as np
 import tensorflow as tf
 
 from ..signal.mel_convention import MelConvention
+from ..signal.mel_frames import active_frames
 
 FEW_VOICED_SECONDS = 10.0  # with less voiced speech of a domain its deviation is not known well enough: only the median is shifted
 LEAST_RATIO, MOST_RATIO = 0.5, 2.0  # of the deviations of two domains' ln F0
 LOWEST_HZ, HIGHEST_HZ = 40.0, 1100.0  # what a converted pitch is held to
-_ACTIVE_BELOW = float(np.log(10.0) * 35.0 / 20.0)  # frames within 35 dB of the loudest are active
 _LEAST_DEVIATION = 1e-3
 
 Code = Any  # int32 [batch], numbers of domains; or float32 [batch, domains], weights that sum to 1: a mix of domains
@@ -194,7 +194,7 @@ class VoiceConverter(keras.Model):
         """What to add to a recording's spectra [frames, bands], so that its active frames are as loud as the source domain's were in
         training. A network that learnt from studio recordings takes a quiet one for silence. Take it off the result again."""
         mel = np.asarray(mel, np.float64)
-        return float(self.active_level[source] - active_level_of(mel)) if len(mel) else 0.0
+        return float(self.active_level[source] - mel[active_frames(mel, self.convention)].mean()) if len(mel) else 0.0
 
     def code(self, domain: Code) -> tf.Tensor:
         """float32 [batch, domains] of numbers or weights."""
@@ -278,12 +278,6 @@ class VoiceConverter(keras.Model):
             if config[key] is not None:
                 config[key] = keras.saving.deserialize_keras_object(config[key], custom_objects=custom_objects)
         return cls(**config)
-
-
-def active_level_of(mel: np.ndarray) -> float:
-    """The mean over bands of the frames within 35 dB of the loudest (natural-log magnitudes), [frames, bands] -> a level."""
-    levels = mel.mean(axis=1)
-    return float(levels[levels >= levels.max() - _ACTIVE_BELOW].mean())
 
 
 def _array(values: Any, shape: tuple[int, ...]) -> np.ndarray:

@@ -112,7 +112,8 @@ class BatchFeatures:
 
     A batch is a dict: `audio` float32 [batch, clip_samples, channels] in [-1, 1], and `label` int32 [batch] if `labels`. With `pairs`
     it also has `clean` (which is `audio`) and `noisy`, of that shape. Each of `attributes` ("pitch", "instrument", "velocity") is an
-    int32 [batch] under its name: the number of its class in `DatasetInfo.attributes`.
+    int32 [batch] under its name: the number of its class in `DatasetInfo.attributes`. Where the recipe's model has `frame_features`
+    there is `spectrum` float32 [batch, frames, bands] in place of `audio`.
     """
 
     sample_rate: int
@@ -184,7 +185,7 @@ def provenance_of(recipe: Recipe, info: DatasetInfo) -> dict[str, Any]:
         "recipe": recipe.name,
         "seed": recipe.seed,
         "data": info.fingerprint,
-    }
+    } | ({"consent": info.consent} if info.consent else {})
 
 
 @keras.saving.register_keras_serializable(package="gan_audio")

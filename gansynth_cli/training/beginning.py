@@ -28,6 +28,8 @@ def open_data(recipe: Recipe, data_path: Path, on_event: OnEvent | None = None) 
     data = recipe.data
     source.check(BatchFeatures(data.sample_rate, data.channels, data.clip_samples))  # before minutes go into statistics
     say = on_event or ignore
+    if source.frames is not None:
+        source.add_frame_features(lambda text: say(Event("note", 0, text)))
     specs = getattr(recipe.model, "statistics", ())
     info = ensure_statistics(source.info, source, specs, progress=lambda key: say(Event("note", 0, f"computing the statistics {key}")))
     if source.clips_per_epoch("train") < 1:

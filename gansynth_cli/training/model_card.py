@@ -59,6 +59,7 @@ def model_card(run: RunFolder, parameters: Mapping[str, int], metrics: Mapping[s
         f"| steps | {manifest.get('step', 0)}, batch {data.batch_size}, {float(manifest.get('seconds', 0)) / 60:.1f} minutes |",
         f"| parameters | {', '.join(f'{name} {count:,}' for name, count in parameters.items())} |",
         f"| seed | {recipe.seed} |",
+        *([f"| consent | {' '.join(info.consent.split()).replace('|', '/')} |"] if info.consent else []),
         *([f"| best `{recipe.training.best_metric}` | {best[1]:.4g} at step {best[0]} (`model/generator-best.keras`) |"] if best else []),
         "",
         "## Use",
