@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
-from ..errors import EXIT_INTERRUPTED, EXIT_OK, UsageError
+from ..errors import EXIT_INTERRUPTED, EXIT_OK, RunError, UsageError
 from . import console
+from .generate_given import Given, make_table, read_results
+from .generate_report import SHEET_FILE, draw_sheets, facts, finish, peak_of
 
 if TYPE_CHECKING:
     from ..inference.clip_folder import Existing
-    from ..inference.generate import GenerateReport
-    from ..inference.request import Plan
-
-SHEET_FILE = "contact-sheet.png"
 
 
 def command(
@@ -27,10 +26,30 @@ def command(
     label: list[str] = typer.Option(
         [], "--label", help="Class to generate; repeat it for several, which take turns. Default: all in turn."
     ),
-    interpolate: tuple[int, int] = typer.Option(
-        (-1, -1), "--interpolate", metavar="A B", show_default=False, help="Walk from seed A to seed B."
+    pitch: list[str] = typer.Option([], "--pitch", help="Pitched models: 60, C4, 36-84 or C3,E3,G3; several take turns."),
+    instrument: list[str] = typer.Option([], "--instrument", help="Instrument to play; repeat it for several, which take turns."),
+    velocity: list[int] = typer.Option([], "--velocity", help="MIDI velocity, of those the model knows; may be repeated."),
+    interpolate: tuple[str, str] = typer.Option(
+        ("", ""),
+        "--interpolate",
+        "--morph",
+        metavar="A B",
+        show_default=False,
+        help="Walk from A to B: seeds, latents (.npy) or, with an encoder, recordings.",
     ),
-    steps: int | None = typer.Option(None, "--steps", help="Clips of a walk, both ends included. [default: 9]"),
+    grid: tuple[str, str, str, str] = typer.Option(
+        ("", "", "", ""), "--grid", metavar="A B C D", show_default=False, help="What lies between four corners, and a picture of it."
+    ),
+    latents: list[Path] = typer.Option([], "--latents", metavar="FILE.npy", help="Play kept latents; repeat it for several files."),
+    save_latents: bool = typer.Option(False, "--save-latents", help="Write the latent of each clip beside it, as .npy."),
+    match: list[Path] = typer.Option([], "--match", metavar="CLIP", help="Search for the latent that sounds like a recording."),
+    starts: int | None = typer.Option(None, "--starts", help="With --match: searches side by side. [default: 4]"),
+    iterations: int | None = typer.Option(None, "--iterations", help="With --match: steps of each. [default: 200]"),
+    vary: float | None = typer.Option(
+        None, "--vary", help="With --from: 0 rebuilds the recording, 1 is any sound of the model. [default: 0.3]"
+    ),
+    midi: Path | None = typer.Option(None, "--midi", metavar="SONG.mid", help="Pitched models: play a song; -o is then a file."),
+    steps: int | None = typer.Option(None, "--steps", help="Clips of a walk, both ends included; rows of a grid. [default: 9; grid: 5]"),
     method: str | None = typer.Option(None, "--method", metavar="lerp|slerp", help="Path of a walk. [default: what fits the latents]"),
     truncation: float | None = typer.Option(None, "--truncation", help="Cut the latents to [-t, t]: less variety, more typical clips."),
     batch: int = typer.Option(64, "--batch", help="Clips computed ahead of the encoders; does not change the sound."),
@@ -50,7 +69,11 @@ def command(
     json_output: bool = typer.Option(False, "--json", help="Print the result as JSON on stdout."),
     quiet: bool = typer.Option(False, "--quiet", "-q", help="Say nothing but warnings and errors."),
     from_: list[Path] = typer.Option(
-        [], "--from", metavar="INPUT", help="Vocoders: recordings to say again, or mel spectrograms (.npy); folders to any depth."
+        [],
+        "--from",
+        metavar="INPUT",
+        help="Vocoders: recordings to say again, or mel spectrograms (.npy); folders to any depth. "
+        "Models with an encoder: recordings to vary.",
     ),
     vocoder: str = typer.Option(
         "", "--model", metavar="griffin-lim", help="With --from: Griffin-Lim on RUN's mel spectrogram, to compare."
@@ -64,14 +87,22 @@ def command(
 ) -> int:
     """Write new clips with a trained model, as audio files with a manifest; with --from, a vocoder's sound of mel spectrograms."""
     console.configure(quiet=quiet, json_output=json_output)
-    if from_ or vocoder or jobs != 1:
+    if overwrite and skip_existing:
+        raise UsageError("--overwrite and --skip-existing contradict each other.")
+    walking, corners = any(interpolate), tuple(grid) if any(grid) else ()
+    passed: dict[str, Any] = {"-n": clips, "--seed": seed, "--first": first or None, "--label": label, "--steps": steps, "--method": method}
+    passed |= {"--pitch": pitch, "--instrument": instrument, "--velocity": velocity, "--interpolate": walking, "--grid": any(grid)}
+    passed |= {"--latents": latents, "--match": match, "--starts": starts, "--iterations": iterations, "--vary": vary}
+    passed |= {"--truncation": truncation, "--template": template, "--sample-rate": sample_rate, "--contact-sheet": contact_sheet}
+    passed |= {"--trim-silence": trim_silence, "--sidecar": sidecar, "--normalize": normalize != "none", "--save-latents": save_latents}
+    passed |= {"--skip-existing": skip_existing}
+    was_passed = {name: value for name, value in passed.items() if not (value is None or value is False or value == [])}
+    if midi is not None:
+        return _play_midi(model, midi, output, was_passed | ({"--from": from_} if from_ else {}), subtype, normalize, overwrite, dry_run)
+    if vocoder or jobs != 1 or (from_ and not _is_generator(model)):
         from . import vocode
 
-        passed: dict[str, Any] = {"-n": clips, "--seed": seed, "--first": first, "--label": label, "--steps": steps, "--method": method}
-        passed |= {"--truncation": truncation, "--template": template, "--sample-rate": sample_rate, "--contact-sheet": contact_sheet}
-        passed |= {"--trim-silence": trim_silence, "--interpolate": interpolate != (-1, -1), "--sidecar": sidecar}
-        passed |= {"--normalize": normalize != "none", "--skip-existing": skip_existing}
-        vocode.check_options(from_, vocoder, mel_layout, jobs, refused=[name for name, value in passed.items() if value])
+        vocode.check_options(from_, vocoder, mel_layout, jobs, refused=list(was_passed))
         return vocode.run(
             model,
             from_,
@@ -84,18 +115,10 @@ def command(
             dry_run=dry_run,
             jobs=jobs,
         )
-    if overwrite and skip_existing:
-        raise UsageError("--overwrite and --skip-existing contradict each other.")
-    walking = interpolate != (-1, -1)
-    for name, given in (("-n", clips is not None), ("--seed", seed is not None), ("--first", first != 0)):
-        if walking and given:
-            raise UsageError(
-                f"{name} has no meaning with --interpolate: a walk has --steps clips, from clip 0 of seed A to clip 0 of seed B."
-            )
-    for name, value in (("--steps", steps), ("--method", method)):
-        if value is not None and not walking:
-            raise UsageError(f"{name} has no meaning without --interpolate.", hint="--interpolate 1 2 walks from seed 1 to seed 2")
+    given = Given(tuple(interpolate) if walking else (), corners, tuple(latents), tuple(from_), tuple(match), vary, starts, iterations)
+    given.check(was_passed | ({"--from": from_} if from_ else {}))
 
+    from ..data.note_names import parse_pitches
     from ..inference.request import GenerateOptions, Plan
 
     options = GenerateOptions(
@@ -103,8 +126,11 @@ def command(
         first=first,
         seed=0 if seed is None else seed,
         labels=tuple(label),
-        interpolate=interpolate if walking else None,
-        steps=9 if steps is None else steps,
+        pitches=tuple(parse_pitches(",".join(pitch))) if pitch else (),
+        instruments=tuple(instrument),
+        velocities=tuple(velocity),
+        interpolate=given.seeds,
+        steps=(5 if corners else 9) if steps is None else steps,
         method=method,
         truncation=truncation,
         batch=batch,
@@ -112,9 +138,10 @@ def command(
         subtype=subtype.upper() if subtype else None,
         template=template,
         sample_rate=sample_rate,
-        peak_db=_peak(normalize),
+        peak_db=peak_of(normalize),
         trim_silence=trim_silence,
         sidecar=sidecar,
+        save_latents=save_latents or bool(match),
     )
     options.check()
     if output.exists() and not output.is_dir():
@@ -129,8 +156,8 @@ def command(
     from ..inference.generate import generate, inspect
 
     session = sessions.open_session(model)
-    console.say(f"{session.file}: {_facts(session)}, loaded in {session.load_seconds:.1f} s")
-    plan = Plan(options, session)
+    console.say(f"{session.file}: {facts(session)}, loaded in {session.load_seconds:.1f} s")
+    plan = Plan(options, session, make_table(session, given, options, output, clips))
     existing: Existing = "overwrite" if overwrite else "skip" if skip_existing else "error"
     todo = inspect(plan, output, existing)
     if dry_run:
@@ -159,71 +186,50 @@ def command(
     except KeyboardInterrupt:  # caught here: the command-line library would end with 130 too, but without a word
         console.warn(f"interrupted: {done} of {plan.total} clips are in {output}. To go on, run the same command again.")
         return EXIT_INTERRUPTED
-    sheet = _draw_sheet(plan, output) if contact_sheet else None
-    _finish(plan, report, sheet)
+    sheets = draw_sheets(plan, output, options.steps if corners else None) if contact_sheet or corners else []
+    finish(plan, report, sheets, read_results(output) if match else [])
     return EXIT_OK
 
 
-def _finish(plan: Plan, report: GenerateReport, sheet: Path | None) -> None:
-    speed = (
-        f", {report.clips_per_second:.3g} clips/s, {report.audio_seconds / max(report.seconds, 1e-9):.3g} times real time"
-        if report.written
-        else ""
-    )
-    left = f", {report.skipped} left alone" if report.skipped else ""
-    console.say(f"{report.folder}: {report.written} clips written, {report.kept} kept{left}{speed}")
-    if report.clipped:
-        console.warn(f"{report.clipped} clips were louder than full scale and were clipped; --normalize -1 keeps them whole.")
-    if report.silent:
-        console.warn(f"{report.silent} clips are silent.")
-    if sheet:
-        console.say(f"{sheet}: look at the clips")
-    console.result(
-        {
-            "output": report.folder,
-            "manifest": report.folder / "manifest.csv",
-            "contact_sheet": sheet,
-            "clips": plan.total,
-            "written": report.written,
-            "kept": report.kept,
-            "skipped": report.skipped,
-            "clipped": report.clipped,
-            "silent": report.silent,
-            "seconds": round(report.seconds, 3),
-            "clips_per_second": round(report.clips_per_second, 3),
-            "sample_rate": plan.sample_rate,
-            "model": plan.session.sha256,
-        }
-    )
+def _is_generator(model: Path) -> bool:
+    """Whether the file holds a generator of clips, not a vocoder. What cannot be told is left to who opens it."""
+    from ..inference.kind import GENERATORS, model_kind
 
-
-def _draw_sheet(plan: Plan, output: Path) -> Path:
-    """From the files, not from memory: the sheet of a request that was resumed shows all of it."""
-    from itertools import islice
-
-    from ..data import audio_file
-    from ..inference import contact_sheet
-
-    tiles = []
-    for clip in islice(plan.clips(), contact_sheet.MOST_TILES):
-        audio, _ = audio_file.read(output / clip.file, sample_rate=plan.sample_rate)
-        caption = f"{clip.index} {clip.caption}".rstrip()
-        tiles.append(contact_sheet.Tile(audio, caption, clip.label or clip.attributes.get("instrument", "")))
-    shown = f"{len(tiles)} of {plan.total} clips" if plan.total > len(tiles) else f"{plan.total} clips"
-    page = contact_sheet.draw(tiles, plan.sample_rate, f"{output.resolve().name}: {shown}, seed {plan.clip(plan.first).seed}")
-    contact_sheet.save(page, output / SHEET_FILE)
-    return output / SHEET_FILE
-
-
-def _facts(session) -> str:
-    labels = f"labels {', '.join(session.labels[:12])}{' ...' if len(session.labels) > 12 else ''}" if session.labels else "no labels"
-    return f"{session.sample_rate} Hz, {session.distribution} latents of {session.latent_dim}, {labels}"
-
-
-def _peak(text: str) -> float | None:
-    if text.lower() == "none":
-        return None
     try:
-        return float(text.lower().removesuffix("db").strip())
-    except ValueError as error:
-        raise UsageError(f"--normalize is {text!r}; expected a peak in dBFS such as -1, or none.") from error
+        return model_kind(model)[0] in GENERATORS
+    except RunError:
+        return False
+
+
+def _play_midi(
+    model: Path,
+    midi: Path,
+    output: Path,
+    passed: Mapping[str, Any],
+    subtype: str | None,
+    normalize: str,
+    overwrite: bool,
+    dry_run: bool,
+) -> int:
+    from . import generate_midi
+
+    refused = [name for name in passed if name not in ("--seed", "--instrument", "--latents", "--normalize")]
+    if refused:
+        raise UsageError(f"{refused[0]} has no meaning with --midi: the song says what is played, and -o is one recording.")
+    files = passed.get("--latents", [])
+    if len(files) > 1:
+        raise UsageError("--latents was given twice; with --midi it is one file, whose rows are the timbres.")
+    peak_db = peak_of(normalize)
+    return generate_midi.run(
+        model,
+        midi,
+        output,
+        seed=passed.get("--seed", 0),
+        instruments=passed.get("--instrument", []),
+        latents=files[0] if files else None,
+        overwrite=overwrite,
+        dry_run=dry_run,
+        json_output=console.wants_json(),
+        subtype=subtype,
+        peak=0.5 if peak_db is None else 10 ** (peak_db / 20),
+    )

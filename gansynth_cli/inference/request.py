@@ -185,15 +185,7 @@ class Plan:
         check_truncation(options.truncation, session.distribution)
         self.options, self.session = options, session
         self.table = self._walk() if options.interpolate and table is None else table
-        asked = {
-            "label": options.labels,
-            "pitch": tuple(map(str, options.pitches)),
-            "instrument": options.instruments,
-            "velocity": tuple(map(str, options.velocities)),
-        }
-        self._asked = {name: names for name, names in asked.items() if names}
-        for name, names in self._asked.items():
-            _check_classes(name, names, session.classes.get(name, ()))
+        self._asked = check_asked(options, session)
         self._turns = {name: self._turn_of(name, names) for name, names in session.classes.items()}
         self.labels = tuple(self.session.classes["label"][n] for n in self._turns["label"]) if "label" in self._turns else ()
         self.attributes = tuple(name for name in ATTRIBUTES if name in session.classes)
@@ -344,6 +336,23 @@ class Plan:
                     f"--template {self.template!r} gives clips {other} and {index} the same name {file!r}.",
                     hint=f"add {{index}}: {_TEMPLATE_HINT}",
                 )
+
+
+def check_asked(options: GenerateOptions, session: Session) -> dict[str, tuple[str, ...]]:
+    """Condition -> the classes that the user asks for, by name; conditions that are left open are missing.
+
+    Raises:
+        UsageError: A class the model has not.
+    """
+    asked = {
+        "label": options.labels,
+        "pitch": tuple(map(str, options.pitches)),
+        "instrument": options.instruments,
+        "velocity": tuple(map(str, options.velocities)),
+    }
+    for name, names in asked.items():
+        _check_classes(name, names, session.classes.get(name, ()))
+    return {name: names for name, names in asked.items() if names}
 
 
 def take_turns(sizes: Sequence[int], turn: int) -> list[int]:
