@@ -26,6 +26,7 @@ VERBS = {
     "train": "Train a model from a recipe, or resume a run.",
     "generate": "Write new clips with a trained model.",
     "enhance": "Clean recordings: less noise, everything else the same.",
+    "convert": "Say the same words in another voice.",
     "evaluate": "Measure generated clips against a data set, or recordings against what they should be.",
     "recipes": "List, show, compare, check and copy recipes.",
     "info": "Say what a run, a data set, a model or an audio file is.",

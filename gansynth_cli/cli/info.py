@@ -109,6 +109,10 @@ def _model(path: Path) -> dict[str, Any]:
         "class": config.get("class_name"),
         "sample_rate": inner.get("sample_rate"),
         "labels": inner.get("labels"),
+        "domains": inner.get("domains"),
+        "features": inner.get("features"),
+        "vocoder": inner.get("vocoder"),
+        "consent": inner.get("consent"),
         "latent": inner.get("latent"),
         "provenance": inner.get("provenance"),
         "keras": metadata.get("keras_version"),
@@ -124,6 +128,7 @@ def _audio(path: Path) -> dict[str, Any]:
         mark = read_mark(path)
     except GanAudioError:
         mark = None
+    mark = mark or _sidecar(path)
     return {
         "kind": "audio",
         "format": f"{audio.container} {audio.subtype}",
@@ -132,8 +137,18 @@ def _audio(path: Path) -> dict[str, Any]:
         "frames": audio.frames,
         "seconds": round(audio.frames / audio.sample_rate, 6),
         "synthetic": bool(mark and mark.get("synthetic")),
+        "consent": (mark or {}).get("consent"),
         "mark": mark,
     }
+
+
+def _sidecar(path: Path) -> dict[str, Any] | None:
+    """The mark that lies beside a file whose container has no room for one."""
+    try:
+        mark = json.loads(path.with_name(f"{path.name}.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return mark if isinstance(mark, dict) and "synthetic" in mark else None
 
 
 def _text(value: Any) -> str:

@@ -18,7 +18,7 @@ from ..data.audio_file import AudioInfo
 from ..errors import AudioFileError, GanAudioError
 from .enhance_job import Job, Options, Outcome, Stopped
 from .enhancers import Enhancer
-from .file_batch import attempt
+from .file_batch import attempt, writer_for
 
 if TYPE_CHECKING:
     from . import before_after
@@ -216,20 +216,8 @@ def block_frames(sample_rate: int) -> int:
 def _writer(
     path: Path, job: Job, reader: audio_stream.Reader, enhancer: Enhancer, options: Options, overwrite: bool
 ) -> audio_stream.Writer:
-    info = reader.info
     role = "removed" if path == job.noise else "enhanced"
-    lossy = info.container == job.container == "MP3" and info.frames > 0
-    return audio_stream.Writer(
-        path,
-        info.sample_rate,
-        info.channels,
-        subtype=job.subtype,
-        container=job.container,
-        tags=tags(reader.tags, enhancer, options, role),
-        frames=info.frames,
-        bitrate=reader.bytes * 8 / info.seconds / 1000 if lossy else None,
-        overwrite=overwrite,
-    )
+    return writer_for(job, path, reader, tags(reader.tags, enhancer, options, role), overwrite)
 
 
 def tags(before: dict[str, str], enhancer: Enhancer, options: Options, role: str = "enhanced") -> dict[str, str]:

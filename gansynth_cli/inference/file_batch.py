@@ -6,6 +6,7 @@ The half of `enhance` and `convert` that is the same for both.
 from __future__ import annotations
 
 import queue
+import re
 import threading
 import time
 import traceback
@@ -115,7 +116,16 @@ class Plan(Generic[JobType]):
         return sum(job.seconds for job in self.jobs)
 
 
-def plan_jobs(inputs: Sequence[Path], output: Path, options: Any, job_type: type[JobType], outputs_name: str) -> Plan[JobType]:
+def plan_jobs(
+    inputs: Sequence[Path],
+    output: Path,
+    options: Any,
+    job_type: type[JobType],
+    outputs_name: str,
+    *,
+    also: re.Pattern[str] | None = None,
+    make: Callable[[str, Path, Path, bool], JobType] | None = None,
+) -> Plan[JobType]:
     """Where each recording's output goes.
 
     One folder: its tree is mirrored below `output`. Several: each below its own name there. Files by name: into `output` itself. One
@@ -125,6 +135,9 @@ def plan_jobs(inputs: Sequence[Path], output: Path, options: Any, job_type: type
         options: For `Job.outputs`.
         job_type: What is planned.
         outputs_name: Of an output folder, in hints: "clean".
+        also: What other files than recordings are called.
+        make: (name, source, target with the source's suffix, whether the target was named by the user) -> job; raises AudioFileError
+            for a file that cannot be used. None: a job whose output has the recording's format.
 
     Raises:
         UsageError: An input does not exist, an output would replace an input, or two inputs have one output.
@@ -147,7 +160,7 @@ def plan_jobs(inputs: Sequence[Path], output: Path, options: Any, job_type: type
     made: Plan[JobType] = Plan()
     targets: dict[Path, Path] = {}
     sources: set[Path] = set()
-    for root, source in audio_file.find_audio(inputs):
+    for root, source in audio_file.find_audio(inputs, also):
         real = source.resolve()
         if not to_file and root in folders and real.is_relative_to(out):
             made.left_out += 1
@@ -157,8 +170,7 @@ def plan_jobs(inputs: Sequence[Path], output: Path, options: Any, job_type: type
         name = relative.as_posix()
         target = output if to_file else output / below.get(root, "") / relative
         try:
-            info = audio_file.probe(source)
-            job = _job(job_type, name, source, target, info, to_file)
+            job = make(name, source, target, to_file) if make else _job(job_type, name, source, target, audio_file.probe(source), to_file)
         except AudioFileError as error:
             made.failed.append(Outcome(name, "failed", error.reason, error.hint or ""))
             continue
@@ -216,6 +228,23 @@ def attempt(job: Job, work: Callable[[Outcome], Outcome]) -> Outcome:
     if outcome.status != "skipped":
         outcome.seconds = time.perf_counter() - started
     return outcome
+
+
+def writer_for(job: Job, path: Path, reader: audio_stream.Reader, tags: dict[str, str], overwrite: bool) -> audio_stream.Writer:
+    """Writes `path` as the recording that is being read is written: its rate, channels and length, and of MP3 its bitrate."""
+    info = reader.info
+    lossy = info.container == job.container == "MP3" and info.frames > 0
+    return audio_stream.Writer(
+        path,
+        info.sample_rate,
+        info.channels,
+        subtype=job.subtype,
+        container=job.container,
+        tags=tags,
+        frames=info.frames,
+        bitrate=reader.bytes * 8 / info.seconds / 1000 if lossy else None,
+        overwrite=overwrite,
+    )
 
 
 class Worker(Protocol):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy.ndimage import minimum_filter1d, uniform_filter1d
 from scipy.signal import lfilter, oaconvolve
 
 from ..data.loudness import k_weighting
@@ -10,6 +11,7 @@ from ..data.loudness import k_weighting
 _GAIN_STEP, _GAIN_WINDOW = 0.05, 2.0  # seconds: loudness is matched over phrases, so that stress within them stays as it was made
 _PLACE_WINDOW = 0.4  # seconds, over which a channel's share of the sound is measured
 _MOST_GAIN = 10.0  # 20 dB
+_LIMIT_STEP = 0.002
 _QUIET_STEP = 0.01
 _QUIET_DB, _ABSOLUTE_DB, _LEAST_RANGE_DB = -50.0, -65.0, -30.0
 _SHORTEST_QUIET = 0.08  # seconds: what is quiet for less is part of a word
@@ -29,6 +31,25 @@ def match_loudness(made: np.ndarray, source: np.ndarray, sample_rate: int) -> np
     wanted, have = (_smooth(_frame_power(_weighted(signal, sample_rate), step), window) for signal in (source, made))
     gain = np.sqrt(wanted / np.maximum(have, 1e-20))
     return (made * _spread(np.minimum(gain, _MOST_GAIN), step, len(made))).astype(np.float32)
+
+
+def limited(audio: np.ndarray, most: float, sample_rate: int) -> np.ndarray:
+    """Peaks above `most` turned down for some milliseconds around them, all channels alike; the rest as it was.
+
+    Args:
+        audio: float [channels, samples].
+
+    Returns:
+        float32, the same shape.
+    """
+    step = max(1, round(_LIMIT_STEP * sample_rate))
+    frames = -(-audio.shape[1] // step)
+    peak = np.pad(np.abs(audio).max(axis=0), (0, frames * step - audio.shape[1])).reshape(frames, step).max(axis=1)
+    if peak.max(initial=0.0) <= most:
+        return audio.astype(np.float32)
+    # Minima over seven frames, then means over five, and straight lines between: no sample keeps more than its own frame may.
+    gain = uniform_filter1d(minimum_filter1d(np.minimum(1.0, most / np.maximum(peak, 1e-12)), 7), 5)
+    return (audio * _spread(gain, step, audio.shape[1])).astype(np.float32)
 
 
 def quiet_weights(audio: np.ndarray, sample_rate: int, loudest: float) -> tuple[np.ndarray, float]:

@@ -17,13 +17,17 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
+import soxr
 from scipy import fft as scipy_fft
+from scipy.ndimage import binary_dilation
 
 from ..errors import MissingExtraError
 from ..signal.mel_convention import MelConvention
 from ..signal.pitch import filled, frame_times, ln_f0_contour
 
 PERIOD_MS = 5.0  # between WORLD's frames. Its synthesis interpolates in straight lines: 16 ms are heard as a buzz
+LEAST_RATE = 16000  # Hz: D4C looks up to 7.9 kHz, and below this rate beyond the end of its spectra
+_NEAR_FRAMES = 8  # 40 ms
 _MOST_NEPERS = 3.5  # 30 dB: beyond that a band of the recording held nothing but noise
 _ENVELOPE_COEFFICIENTS = 20  # of a mel spectrum's cosine transform: the rest is harmonics, which the pitch takes care of
 _LEAST_HZ = 71.0
@@ -53,7 +57,13 @@ def is_installed() -> bool:
 
 
 def resynthesise(
-    audio: np.ndarray, convention: MelConvention, shift: np.ndarray | None = None, nepers: np.ndarray | None = None, tracker: str = "auto"
+    audio: np.ndarray,
+    convention: MelConvention,
+    shift: np.ndarray | None = None,
+    nepers: np.ndarray | None = None,
+    *,
+    pitch: np.ndarray | None = None,
+    tracker: str = "auto",
 ) -> np.ndarray:
     """A recording made anew with another pitch and another envelope.
 
@@ -62,6 +72,7 @@ def resynthesise(
         convention: Of the frames of `shift` and `nepers`, resolved.
         shift: [frames], to be added to ln F0; None: nothing.
         nepers: [frames, bands], what the envelope's magnitude is to be multiplied by, as natural logarithms; None: nothing.
+        pitch: [frames], ln F0 in place of the recording's own; no 0 in it.
         tracker: As in `signal.pitch.ln_f0_contour`.
 
     Returns:
@@ -70,27 +81,35 @@ def resynthesise(
     Raises:
         MissingExtraError: pyworld is not installed.
     """
-    tools, rate = world(), convention.sample_rate
+    tools, rate = world(), max(convention.sample_rate, LEAST_RATE)
+    raised = rate > convention.sample_rate
+    original, given = audio, frame_times(len(audio), convention)
+    audio = soxr.resample(np.asarray(audio, np.float32), convention.sample_rate, rate) if raised else audio
     sound = np.ascontiguousarray(audio, np.float64)
     sound = sound + np.random.default_rng(0).normal(0.0, _DITHER, len(sound))
-    grid = replace(convention, hop=max(1, round(rate * PERIOD_MS / 1000)), padding="centre")
-    times, given = frame_times(len(sound), grid), frame_times(len(sound), convention)
+    grid = replace(convention, sample_rate=rate, hop=max(1, round(rate * PERIOD_MS / 1000)), padding="centre")
+    times = frame_times(len(sound), grid)
     contour = ln_f0_contour(audio, grid, tracker)
     # Pitch runs on through what the tracker holds for unvoiced, and D4C decides what is noise: PESQ 2.70 in place of 2.07, for the
     # tracker gives up the ends of vowels, and CheapTrick's windows without a pitch are too short for what is left of one.
     hz = np.exp(filled(contour)) if (contour > 0).any() else np.zeros(len(contour))
+    if raised:  # D4C compares the bands below and above 4 kHz, and above there is nothing: what is far from any voice has none
+        hz = np.where(binary_dilation(contour > 0, iterations=_NEAR_FRAMES), hz, 0.0)
     size = tools.get_cheaptrick_fft_size(rate, _LEAST_HZ)
     analysed = np.where(hz > 0, np.maximum(hz, 3.0 * rate / (size - 3) + 1.0), 0.0)  # the lowest pitch that the transform can hold
     envelope = tools.cheaptrick(sound, analysed, times, rate, fft_size=size)
     aperiodicity = tools.d4c(sound, analysed, times, rate, fft_size=size)
     if nepers is not None and len(given):
-        by_bin = np.clip(nepers, -_MOST_NEPERS, _MOST_NEPERS) @ _to_bins(convention, size)
+        by_bin = np.clip(nepers, -_MOST_NEPERS, _MOST_NEPERS) @ _to_bins(convention, size, rate)
         envelope = envelope * np.exp(2.0 * _between_frames(by_bin, given, times))
     if shift is not None and len(given):
         hz = np.where(hz > 0, hz * np.exp(np.interp(times, given, shift)), 0.0)
+    if pitch is not None and len(given):
+        hz = np.where(hz > 0, np.exp(np.interp(times, given, pitch)), 0.0)
     period = 1000.0 * grid.hop / rate
     made = tools.synthesize(hz, np.ascontiguousarray(envelope), np.ascontiguousarray(aperiodicity), rate, period)
-    return np.pad(made[: len(audio)], (0, max(0, len(audio) - len(made)))).astype(np.float32)
+    made = soxr.resample(made, rate, convention.sample_rate) if raised else made
+    return np.pad(made[: len(original)], (0, max(0, len(original) - len(made)))).astype(np.float32)
 
 
 def filtered(audio: np.ndarray, convention: MelConvention, nepers: np.ndarray) -> np.ndarray:
@@ -105,7 +124,7 @@ def filtered(audio: np.ndarray, convention: MelConvention, nepers: np.ndarray) -
     window = np.sqrt(0.5 - 0.5 * np.cos(2 * np.pi * np.arange(size) / size))
     padded = np.pad(np.asarray(audio, np.float64), (size, size + hop))
     starts = np.arange(0, len(padded) - size + 1, hop)
-    by_bin = np.clip(nepers, -_MOST_NEPERS, _MOST_NEPERS) @ _to_bins(c, size)
+    by_bin = np.clip(nepers, -_MOST_NEPERS, _MOST_NEPERS) @ _to_bins(c, size, c.sample_rate)
     times = (starts + size / 2 - size) / c.sample_rate
     gains = np.exp(_between_frames(by_bin, frame_times(len(audio), c), times))
     out = np.zeros(len(padded))
@@ -116,20 +135,16 @@ def filtered(audio: np.ndarray, convention: MelConvention, nepers: np.ndarray) -
 
 
 def repitched(audio: np.ndarray, convention: MelConvention, wanted: np.ndarray, tracker: str = "auto") -> np.ndarray:
-    """A recording whose pitch is replaced by a contour, where both are voiced; between such places the change is interpolated.
+    """A recording whose pitch is replaced by a contour; where it has none of its own, it gets none.
 
     Args:
         audio: float [samples].
         convention: Of the frames of `wanted`.
         wanted: ln F0 [frames]; 0: not voiced.
     """
-    own = ln_f0_contour(audio, convention, tracker)
-    both = (own > 0) & (wanted > 0)
-    if not both.any():
+    if not (wanted > 0).any():
         return np.asarray(audio, np.float32)
-    frames = np.arange(len(own))
-    shift = np.interp(frames, frames[both], (wanted - own)[both])
-    return resynthesise(audio, convention, shift=shift, tracker=tracker)
+    return resynthesise(audio, convention, pitch=filled(wanted), tracker=tracker)
 
 
 def nepers_between(before: np.ndarray, after: np.ndarray, convention: MelConvention, *, smooth: bool) -> np.ndarray:
@@ -152,8 +167,9 @@ def nepers_between(before: np.ndarray, after: np.ndarray, convention: MelConvent
 
 
 @lru_cache(maxsize=8)
-def _to_bins(convention: MelConvention, size: int) -> np.ndarray:
-    """float64 [bands, size / 2 + 1]: straight lines between the middles of the mel bands, level beyond the first and last."""
+def _to_bins(convention: MelConvention, size: int, rate: int) -> np.ndarray:
+    """float64 [bands, size / 2 + 1]:
+    straight lines between the middles of the mel bands, level beyond the first and last; bins of `rate`."""
     from ..signal.mel_front_end import bank_of
 
     bank = bank_of(convention).astype(np.float64)
@@ -162,7 +178,7 @@ def _to_bins(convention: MelConvention, size: int) -> np.ndarray:
     middles = np.where(weight > 0, hz @ bank / np.maximum(weight, 1e-12), np.nan)
     known = np.flatnonzero(np.isfinite(middles))  # a band narrower than a bin may hold none
     order = known[np.argsort(middles[known], kind="stable")]
-    at = np.arange(size // 2 + 1) * convention.sample_rate / size
+    at = np.arange(size // 2 + 1) * rate / size
     matrix = np.zeros((bank.shape[1], len(at)))
     matrix[order] = np.stack([np.interp(at, middles[order], row) for row in np.eye(len(order))])
     return matrix

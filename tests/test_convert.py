@@ -1,0 +1,286 @@
+"""The parts of a conversion: cuts at quiet points, levels, WORLD and the filter, the choice of voices."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gansynth_cli.data.loudness import loudness_lufs
+from gansynth_cli.errors import RunError, UsageError
+from gansynth_cli.inference import convert, levels, world
+from gansynth_cli.inference.convert_job import ConvertOptions
+from gansynth_cli.inference.converters import read_domains
+from gansynth_cli.inference.quiet_cuts import QuietPieces
+from gansynth_cli.signal.pitch import ln_f0_contour
+
+from .convert_fakes import CONVENTION, DOMAINS, opened, voice, with_pauses, write_converter
+from .enhance_fakes import write_denoiser
+
+RATE = 8000
+
+
+@pytest.fixture(scope="module")
+def converter(tmp_path_factory):
+    return opened(tmp_path_factory.mktemp("model") / "formula.keras")
+
+
+# Pieces.
+
+
+@pytest.mark.parametrize("samples", [0, 1, 399, 400, 1000, 7919, 40_000])
+@pytest.mark.parametrize("block", [173, 4000])
+def test_pieces_of_what_changes_nothing_are_the_whole(samples: int, block: int):
+    audio = np.random.default_rng(0).standard_normal((2, samples)).astype(np.float32)
+    seen = []
+    pieces = QuietPieces(lambda piece: seen.append(piece.shape[1]) or piece * 2, 2, 1000, longest=4.0, shortest=2.0, context=0.3)
+    made = [pieces.process(audio[:, start : start + block]) for start in range(0, samples, block)]
+    made.append(pieces.finish())
+    np.testing.assert_allclose(np.concatenate(made, axis=1), audio * 2, atol=1e-6)
+    assert all(n <= 300 + 4000 + 300 for n in seen)
+    assert len(seen) >= samples // 4000
+
+
+def test_cuts_are_where_it_is_quiet():
+    audio = np.full((1, 20_000), 0.5, np.float32)
+    for middle in (3100, 6300, 9500, 12_900, 16_000):
+        audio[:, middle - 40 : middle + 40] = 0.0
+    lengths = []
+    pieces = QuietPieces(lambda piece: lengths.append(piece.shape[1]) or piece, 1, 1000, longest=4.0, shortest=2.0, context=0.3)
+    pieces.process(audio)
+    cuts = np.cumsum([lengths[0] - 300, *(n - 600 for n in lengths[1:])])
+    for cut, middle in zip(cuts, (3100, 6300, 9500, 12_900), strict=False):
+        assert abs(cut - middle) <= 40
+
+
+def test_pieces_are_faded_into_each_other():
+    signs = iter([1.0, -1.0, 1.0, -1.0, 1.0])
+    pieces = QuietPieces(lambda piece: np.full_like(piece, next(signs)), 1, 1000, longest=4.0, shortest=2.0, context=0.3)
+    made = np.concatenate([pieces.process(np.ones((1, 9000), np.float32)), pieces.finish()], axis=1)[0]
+    assert len(made) == 9000
+    assert np.abs(np.diff(made)).max() < 0.15  # 30 samples from 1 to -1, no step
+
+
+# Levels.
+
+
+def test_loudness_is_matched_phrase_by_phrase():
+    source = voice(8.0)
+    source[: 4 * RATE] *= 0.1
+    made = np.random.default_rng(0).standard_normal(len(source)).astype(np.float32) * np.abs(voice(8.0, seed=1))
+    fitted = levels.match_loudness(made, source, RATE)
+    for part in (slice(0, 3 * RATE), slice(5 * RATE, None), slice(None)):
+        first, second = (loudness_lufs([signal[part, None]], RATE) for signal in (fitted, source))
+        assert abs(first - second) < 1.0
+    assert not levels.match_loudness(np.zeros(RATE), source[:RATE], RATE).any()
+
+
+def test_peaks_are_limited_and_nothing_else():
+    audio = np.random.default_rng(1).uniform(-0.3, 0.3, (2, RATE))
+    audio[0, 3000], audio[1, 3004], audio[0, 7999] = 2.5, -1.8, 1.2
+    made = levels.limited(audio, 0.9, RATE)
+    assert np.abs(made).max() <= 0.9
+    np.testing.assert_allclose(made[:, :2900], audio[:, :2900], atol=1e-7)
+    np.testing.assert_allclose(made[:, 3200:7800], audio[:, 3200:7800], atol=1e-7)
+
+
+def test_what_is_silent_is_found():
+    audio = with_pauses(6.0)[None]
+    audio[0, 4000:4100] = 0.0  # 12 ms: part of a word
+    weight, level = levels.quiet_weights(audio, RATE, 0.0)
+    t = np.arange(audio.shape[1]) / RATE
+    assert (weight[(t % 2 > 1.56) & (t % 2 < 1.94)] == 1).all()
+    loud = np.convolve(np.abs(audio[0]) > 0.02, np.ones(80), "same") > 20
+    assert (weight[loud] < 0.5).all()
+    assert weight[4050] == 0
+    assert levels.quiet_weights(np.full((1, 800), 1e-4), RATE, level)[0].all()  # a pause, if there was speech before
+    assert not levels.quiet_weights(1e-3 * audio, RATE, 0.0)[0][loud].any()  # a quiet recording is no pause
+    assert levels.quiet_weights(np.zeros((2, 50)), RATE, 0.0)[0].all()
+
+
+def test_channels_upside_down_do_not_cancel():
+    mono = voice(1.0)
+    mixed, signs = levels.to_mono(np.stack([mono, -0.5 * mono]))
+    np.testing.assert_allclose(mixed, 0.75 * mono, atol=1e-6)
+    np.testing.assert_array_equal(signs, [1, -1])
+    placed = levels.place(mixed, np.stack([mono, -0.5 * mono]), mixed, signs, RATE)
+    np.testing.assert_allclose(placed, np.stack([mono, -0.5 * mono]), atol=1e-5)
+
+
+# Waveforms.
+
+
+@pytest.mark.parametrize("rate", [8000, 16000])
+def test_world_gives_speech_back_with_another_pitch(rate: int):
+    convention = replace(CONVENTION, sample_rate=rate, high_hz=rate / 2)
+    audio = voice(2.0, rate)
+    before = ln_f0_contour(audio, convention)
+    shift = np.full(len(before), np.log(1.5))
+    made = world.resynthesise(audio, convention, shift)
+    assert made.shape == audio.shape
+    assert made.dtype == np.float32
+    after = ln_f0_contour(made, convention)
+    both = (before > 0) & (after > 0)
+    assert both.sum() > 20
+    assert abs(np.median(after[both] - before[both]) - np.log(1.5)) < 0.05
+
+
+def test_world_multiplies_the_envelope():
+    audio = voice(2.0)
+    nepers = np.zeros((CONVENTION.frames(len(audio)), CONVENTION.bands))
+    nepers[:, 25:] = -2.0  # the upper bands, by 17 dB
+    plain, dark = (np.abs(np.fft.rfft(world.resynthesise(audio, CONVENTION, None, n))) for n in (None, nepers))
+    hz = np.fft.rfftfreq(len(audio), 1 / RATE)
+    high, low = (hz > 2600) & (hz < 3800), (hz > 200) & (hz < 900)
+    assert 20 * np.log10(dark[high].mean() / plain[high].mean()) == pytest.approx(-17.4, abs=2.0)
+    assert 20 * np.log10(dark[low].mean() / plain[low].mean()) == pytest.approx(0.0, abs=1.0)
+
+
+def test_the_filter_changes_nothing_or_what_it_is_told():
+    audio = voice(1.0)
+    frames = CONVENTION.frames(len(audio))
+    np.testing.assert_allclose(world.filtered(audio, CONVENTION, np.zeros((frames, 40))), audio, atol=1e-6)
+    np.testing.assert_allclose(world.filtered(audio, CONVENTION, np.full((frames, 40), np.log(2.0))), 2 * audio, atol=1e-5)
+    later = np.zeros((frames, 40))
+    later[frames // 2 :] = np.log(0.1)
+    made = world.filtered(audio, CONVENTION, later)
+    np.testing.assert_allclose(made[: 4000 - 700], audio[: 4000 - 700], atol=1e-6)
+    np.testing.assert_allclose(made[4000 + 700 :], 0.1 * audio[4000 + 700 :], atol=1e-6)
+
+
+def test_the_difference_of_spectra_leaves_harmonics_out():
+    frames, bands = 5, CONVENTION.bands
+    envelope = np.cos(np.pi * (np.arange(bands) + 0.5) * 2 / bands)[None].repeat(frames, axis=0)
+    ripple = np.cos(np.pi * (np.arange(bands) + 0.5) * 30 / bands)
+    smooth = world.nepers_between(np.zeros((frames, bands)), envelope + ripple, CONVENTION, smooth=True)
+    np.testing.assert_allclose(smooth, envelope, atol=0.02)
+    exact = world.nepers_between(np.zeros((frames, bands)), envelope + ripple, CONVENTION, smooth=False)
+    np.testing.assert_allclose(exact, envelope + ripple, atol=1e-12)
+
+
+def test_pitch_is_replaced_by_a_contour():
+    audio = voice(2.0)
+    wanted = np.full(CONVENTION.frames(len(audio)), np.log(200.0), np.float32)
+    found = ln_f0_contour(world.repitched(audio, CONVENTION, wanted), CONVENTION)
+    assert abs(np.median(found[found > 0]) - np.log(200.0)) < 0.03
+    assert np.percentile(np.abs(found[found > 0] - np.log(200.0)), 75) < 0.06
+    silence = np.zeros(RATE, np.float32)
+    np.testing.assert_array_equal(world.repitched(silence, CONVENTION, wanted[: CONVENTION.frames(RATE)]), silence)
+
+
+# Models and voices.
+
+
+def test_domains_are_read_without_loading(tmp_path: Path):
+    domains = read_domains(write_converter(tmp_path / "m.keras"))
+    assert domains.names == DOMAINS
+    np.testing.assert_allclose(domains.f0_hz, (120, 170, 240), rtol=1e-5)
+    assert domains.consent.startswith("Recorded with")
+    domains.check("anna", "--to")
+    with pytest.raises(UsageError, match=r"it has anna, bruno, carla") as caught:
+        domains.check("bruna", "--to")
+    assert caught.value.hint == "--to bruno"
+    with pytest.raises(RunError, match="does not exist"):
+        read_domains(tmp_path / "none")
+    with pytest.raises(RunError, match="converts no voices"):
+        read_domains(write_denoiser(tmp_path / "d.keras"))
+    (tmp_path / "x.keras").write_bytes(b"x")
+    with pytest.raises(RunError, match="not a Keras model"):
+        read_domains(tmp_path / "x.keras")
+
+
+def test_an_emotion_keeps_the_speaker(tmp_path: Path):
+    names = ("anna/angry", "anna/calm", "bruno/calm")
+    domains = read_domains(write_converter(tmp_path / "m.keras", domains=names))
+    domains.check("angry", "--to")
+    assert domains.resolve("angry", 1) == 0
+    assert domains.resolve("bruno", 1) == 2
+    assert domains.resolve("bruno/calm", 0) == 2
+    with pytest.raises(UsageError, match="no domain 'bruno/angry'"):
+        domains.resolve("angry", 2)
+
+
+def test_windows_of_a_model_that_normalises_join_smoothly(tmp_path: Path):
+    whole = opened(tmp_path / "a.keras")
+    pieces = opened(tmp_path / "b.keras", chunk_frames=32)
+    mel = whole.spectra(voice(3.0))[0]
+    codes = whole.code(0), whole.code(2)
+    np.testing.assert_allclose(pieces.converted(mel, *codes), whole.converted(mel, *codes), atol=1e-4)  # the formula knows no neighbours
+    np.testing.assert_allclose(pieces.converted(mel[:20], *codes), whole.converted(mel[:20], *codes), atol=1e-4)
+    np.testing.assert_allclose(whole.converted(mel, *codes, strength=0.0), mel, atol=1e-5)
+
+
+def test_who_speaks_is_heard(converter, tmp_path: Path):
+    colours = opened(tmp_path / "m.keras", mel_deviation=np.full((3, CONVENTION.bands), 0.5))
+    audio = voice(3.0)
+    heard = colours.listen(audio)
+    assert heard.probabilities.argmax() == 0
+    np.testing.assert_allclose(heard.probabilities.sum(), 1.0)
+    quiet = colours.listen(0.01 * audio)
+    np.testing.assert_allclose(quiet.probabilities, heard.probabilities, atol=0.05)  # whatever the level
+    assert quiet.level < heard.level - 3
+    assert 100 < np.exp(heard.median) < 140
+    assert converter.listen(np.zeros(100, np.float32)).peak == 0
+    assert converter.listen(np.ones(3, np.float32)).peak == 1
+
+
+def test_anonymous_voices_are_far_repeatable_and_seeded(converter):
+    heard = np.array([0.9, 0.05, 0.05])
+    mixes = [converter.far_mix(heard, seed) for seed in range(5)]
+    for mix in mixes:
+        assert mix[0] == 0
+        assert mix.sum() == pytest.approx(1.0)
+    np.testing.assert_array_equal(mixes[1], converter.far_mix(heard, 1))
+    assert len({tuple(mix) for mix in mixes}) == 5
+    assert converter.distances(converter.code(0))[0] == pytest.approx(0.0, abs=1e-6)
+    assert converter.distances(converter.code(0))[2] > converter.distances(converter.code(0))[1] > 0
+
+
+def test_a_stranger_is_centred(converter):
+    low = voice(14.0) * np.float32(0.5)
+    heard = converter.listen(low)
+    assert heard.voiced_seconds < 10 or abs(heard.median - np.log(120)) < 0.1
+    stranger = type(heard)(1.0, np.array([1.0, 0.0, 0.0]), np.log(160.0), 30.0, 0.6, heard.level)
+    chosen = convert.choose_voice(stranger, converter, ConvertOptions(to="carla"))
+    assert chosen.centre == pytest.approx(np.log(120 / 160), abs=1e-4)
+    assert convert.choose_voice(stranger, converter, ConvertOptions(to="carla", source="anna")).centre == 0
+    short = type(heard)(1.0, np.array([1.0, 0.0, 0.0]), np.log(160.0), 5.0, 0.6, heard.level)
+    assert convert.choose_voice(short, converter, ConvertOptions(to="carla")).centre == 0
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"to": ""}, "No target"),
+        ({"anonymize": True}, "exclude each other"),
+        ({"strength": 1.5}, "--strength is 1.5"),
+        ({"semitones": 3.0, "keep_f0": True}, "exclude each other"),
+        ({"semitones": 99.0}, "--pitch is 99"),
+    ],
+)
+def test_options_are_checked(change, message):
+    with pytest.raises(UsageError, match=message):
+        ConvertOptions(**{"to": "anna", **change}).check()
+
+
+def test_the_way_to_a_waveform(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(convert, "SHIPPED_VOCODER", tmp_path / "none.keras")
+    by_world = opened(tmp_path / "a.keras")
+    assert convert.choose_sound(by_world, ConvertOptions(to="anna")).way == "world"
+    assert convert.choose_sound(by_world, ConvertOptions(to="anna", keep_f0=True)).way == "filter"
+    assert convert.choose_sound(by_world, ConvertOptions(to="anna", vocoder="griffin-lim")).vocoder.name == "griffin-lim"
+    with pytest.raises(UsageError, match="leaves the pitch"):
+        convert.choose_sound(by_world, ConvertOptions(to="anna", vocoder="filter"))
+    with pytest.raises(RunError, match="holds no vocoder"):
+        convert.choose_sound(by_world, ConvertOptions(to="anna", vocoder="mel"))
+    by_mel = opened(tmp_path / "b.keras", vocoder="mel")
+    fallen_back = convert.choose_sound(by_mel, ConvertOptions(to="anna"))
+    assert fallen_back.way == "world"
+    assert "--vocoder RUN" in fallen_back.note
+    monkeypatch.setattr(world, "is_installed", lambda: False)
+    assert convert.choose_sound(by_mel, ConvertOptions(to="anna")).way == "mel"
+    envelopes = opened(tmp_path / "c.keras", features="world")
+    with pytest.raises(UsageError, match="hold no harmonics"):
+        convert.choose_sound(envelopes, ConvertOptions(to="anna", vocoder="griffin-lim"))
