@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from ..signal.stft import griffin_lim, stft
+from ..signal.stft import griffin_lim, istft, stft
 
 _register = keras.saving.register_keras_serializable(package="gan_audio")
 
@@ -126,7 +126,12 @@ class SpectrogramToAudio(_LogSpectrogramScale):
 
     Call: float32 [batch, frames, fft / 2, channels] -> float32 [batch, samples, channels] in [-1, 1]; a clip whose
     peak is above 1 is turned down to it.
+
+    The gradient is that of the magnitudes under the phases that Griffin-Lim has found. Through the iterations themselves it is useless:
+    each one turns phases, and descents along that gradient did not come down at all.
     """
+
+    _GRADIENT_FLOOR = 0.1  # of the summed squared windows: the first samples, which hardly any window sees, would rule the gradient
 
     def __init__(self, fft: int, hop: int, samples: int, mean, deviation, iterations: int = 16, momentum: float = 0.0, **kwargs: Any):
         super().__init__(fft, hop, mean, deviation, **kwargs)
@@ -136,10 +141,29 @@ class SpectrogramToAudio(_LogSpectrogramScale):
         log_magnitude = tf.transpose(tf.cast(spectrogram, tf.float32), [0, 3, 1, 2]) * self._scale[:-1] + self._mean[:-1]
         nyquist = tf.fill(tf.concat([tf.shape(log_magnitude)[:-1], [1]], axis=0), self._mean[-1])
         magnitude = tf.nn.relu(tf.exp(tf.concat([log_magnitude, nyquist], axis=-1)) - self.log_offset)
-        audio = griffin_lim(magnitude, self.fft, self.hop, self.samples, iterations=self.iterations, momentum=self.momentum)
+        audio = self._invert(magnitude)
         # The magnitudes of a loud clip can add up to more than 1. Turning that clip down keeps its shape; clipping would distort it.
         audio /= tf.maximum(1.0, tf.reduce_max(tf.abs(audio), axis=[1, 2], keepdims=True))
         return tf.transpose(audio, [0, 2, 1])
+
+    def _invert(self, magnitude):
+        @tf.custom_gradient
+        def invert(magnitude):
+            audio = griffin_lim(magnitude, self.fft, self.hop, self.samples, iterations=self.iterations, momentum=self.momentum)
+
+            def gradient(upstream):
+                bound = stft(audio, self.fft, self.hop, magnitude.shape[-2] or tf.shape(magnitude)[-2])
+                real, imaginary = tf.math.real(bound), tf.math.imag(bound)
+                scale = tf.math.rsqrt(tf.square(real) + tf.square(imaginary) + 1e-20)
+                with tf.GradientTape() as tape:
+                    tape.watch(magnitude)
+                    spectrum = tf.complex(magnitude * real * scale, magnitude * imaginary * scale)
+                    again = istft(spectrum, self.fft, self.hop, self.samples, floor=self._GRADIENT_FLOOR)
+                return tape.gradient(again, magnitude, upstream)
+
+            return audio, gradient
+
+        return invert(magnitude)
 
     def compute_output_shape(self, spectrogram_shape):
         return (spectrogram_shape[0], self.samples, spectrogram_shape[-1])
