@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+import soxr
 
 from gansynth_cli.cli.app import main
 from gansynth_cli.errors import EXIT_FAILED, EXIT_OK, EXIT_USAGE
@@ -205,19 +206,62 @@ def test_one_file_against_one_file(tmp_path, capsys):
     assert code == EXIT_OK
     assert report["mode"] == "pairs"
     assert report["systems"][0]["figures"]["correlation"]["mean"] == pytest.approx(1.0, abs=1e-4)
+    write_wav(tmp_path / "copies/original.wav", 0.25 * speech(0), RATE)
+    code, report, _ = run(capsys, "--reference", tmp_path / "original.wav", tmp_path / "copies", "--metrics", "correlation")
+    assert (code, report["systems"][0]["figures"]["correlation"]["n"]) == (EXIT_OK, 1)
+
+
+def test_what_is_won_over_a_baseline(corpus, capsys):
+    """Half the level is a mel distance of ln 2, a quarter one of ln 4; a file that only one of them has is in no difference."""
+    for path in sorted((corpus / "clean").rglob("*.wav")):
+        audio, _ = soundfile.read(path)
+        name = path.relative_to(corpus / "clean")
+        loud = audio + 0.01 * noise(0, len(audio))  # above the floor of the logarithm everywhere
+        write_wav(corpus / "loud" / name, loud, RATE, "FLOAT")
+        write_wav(corpus / "half" / name, 0.5 * loud, RATE, "FLOAT")
+        write_wav(corpus / "quarter" / name, 0.25 * loud, RATE, "FLOAT")
+    (corpus / "half/speaker0/take0.wav").unlink()
+    arguments = ["evaluate", "--reference", corpus / "loud", "--baseline", corpus / "quarter", corpus / "half", "--metrics", "mel_l1,mcd"]
+    code, report, _ = run(capsys, *arguments[1:])
+    assert code == EXIT_FAILED  # one file is missing
+    assert [(entry["name"], entry["role"]) for entry in report["systems"]] == [("quarter", "baseline"), ("half", "system")]
+    won = report["systems"][1]["less_baseline"]["mel_l1"]
+    assert won["mean"] == pytest.approx(-np.log(2), abs=1e-3)
+    assert (won["n"], won["better"]) == (3, 3)
+    assert won["standard_error"] < 1e-3
+    assert main([*map(str, arguments)]) == EXIT_FAILED
+    assert "-0.693 ± 0.000 (3/3)" in capsys.readouterr().out
+
+
+def test_pairs_are_compared_at_a_rate_of_choice(tmp_path, capsys):
+    """A copy that ends at 4 kHz is the reference itself at 8 kHz, and misses half of it at 16 kHz."""
+    audio = 0.1 * noise(3, 2 * RATE)
+    low = soxr.resample(audio, RATE, RATE // 2)
+    write_wav(tmp_path / "whole/a.wav", audio, RATE, "FLOAT")
+    write_wav(tmp_path / "low/a.wav", low, RATE // 2, "FLOAT")
+    common = ["--reference", tmp_path / "whole", tmp_path / "low", "--metrics", "si_sdr"]
+    figure = lambda report: report["systems"][0]["figures"]["si_sdr"]["mean"]
+    _, report, _ = run(capsys, *common, "--sample-rate", 8000)
+    assert figure(report) > 60
+    assert report["systems"][0]["resampled"] == 0
+    _, report, _ = run(capsys, *common)
+    assert figure(report) < 5
+    assert report["systems"][0]["resampled"] == 1
 
 
 @pytest.mark.parametrize(
     "arguments, words",
     [
-        ((), "either --data or --reference"),
-        (("--reference", "clean", "--data", "clean"), "not both"),
+        ((), "one of --data, --reference, --copy-synthesis"),
+        (("--reference", "clean", "--data", "clean"), "not --data and --reference"),
         (("--reference", "clean"), "Nothing to compare"),
         (("--reference", "clean", "better", "--bins", "9"), "--bins has no meaning with --reference"),
         (("--data", "clean", "--align"), "--align has no meaning with --data"),
         (("--reference", "clean", "better", "--metrics", "pesk"), "no measure 'pesk'"),
-        (("--reference", "clean", "clean/speaker0/take0.wav"), "one of the inputs is not"),
+        (("--reference", "clean", "clean/speaker0/take0.wav"), "one of the inputs is a file"),
         (("--reference", "nowhere", "better"), "does not exist"),
+        (("--reference", "clean", "--noisy", "noisy", "--baseline", "better"), "were both given"),
+        (("--reference", "clean", "better", "--keep", "out"), "--keep is for --copy-synthesis"),
         (("--reference", "clean", "better", "better"), "given twice"),
     ],
 )

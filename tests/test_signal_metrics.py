@@ -11,6 +11,7 @@ from scipy.linalg import solve_toeplitz, toeplitz
 from gansynth_cli.errors import GanAudioError, MissingExtraError, UsageError
 from gansynth_cli.metrics import composite, perceptual, pitch, signal, spectral, waveform
 from gansynth_cli.metrics.waveform import MetricError
+from gansynth_cli.signal.mel import mel_filter_bank
 
 from .test_evaluate_pairs import noise, speech
 
@@ -269,6 +270,40 @@ def test_mcd_is_the_sum_over_the_coefficients():
     assert spectral.mcd(clean, other, RATE) == pytest.approx(expected, rel=1e-9)
 
 
+def test_mel_l1_and_mr_stft_frame_by_frame():
+    clean, other = speech(0, 0.25), at_snr(speech(0, 0.25), 10)
+
+    def magnitudes(audio: np.ndarray, fft: int, hop: int, window: int) -> np.ndarray:
+        frames, taper = [], np.hanning(window + 1)[:-1]
+        for start in range(0, max(1, len(audio) - window + hop), hop):
+            piece = audio[start : start + window]
+            frames.append(np.abs(np.fft.rfft(np.pad(piece, (0, window - len(piece))) * taper, fft)))
+        return np.array(frames)
+
+    bank = mel_filter_bank(RATE, 1024, 80, scale="slaney", norm="area")
+    mel = [np.log(np.maximum(magnitudes(audio, 1024, 256, 1024) @ bank, 1e-5)) for audio in (clean, other)]
+    assert spectral.mel_l1(clean, other, RATE) == pytest.approx(np.abs(mel[0] - mel[1]).mean(), rel=1e-6)
+    total = 0.0
+    for fft, hop, window in spectral.RESOLUTIONS:
+        first, second = (np.maximum(magnitudes(audio, fft, hop, window), 10**-3.5) for audio in (clean, other))
+        convergence = np.sqrt(((first - second) ** 2).sum() / (first**2).sum())
+        total += convergence + np.abs(np.log(first) - np.log(second)).mean()
+    assert spectral.multi_resolution_stft_distance(clean, other) == pytest.approx(total / 3, rel=1e-6)
+
+
+def test_pitch_counts_frames_voiced_in_both_alone(monkeypatch):
+    """Tracks of known errors: an octave in an unvoiced frame counts for nothing, a tenth in half of the others is its root mean square."""
+    hz, voiced = np.full(20, 100.0), np.ones(20, bool)
+    tracks = {1.0: (hz, voiced), 2.0: (hz.copy(), voiced.copy())}
+    tracks[2.0][0][:8] *= np.exp(0.1)
+    tracks[2.0][0][16:] *= 2
+    tracks[2.0][1][16:] = False
+    monkeypatch.setattr(pitch, "_cached_track", lambda samples, rate: tracks[float(np.frombuffer(samples, np.float32)[0])])
+    first, second = np.ones(RATE), np.full(RATE, 2.0)
+    assert pitch.log_f0_rmse(first, second, RATE) == pytest.approx(np.sqrt(0.1**2 * 8 / 16), rel=1e-9)
+    assert pitch.voicing_error(first, second, RATE) == pytest.approx(4 / 20)
+
+
 def test_psnr_of_a_level_change_and_of_equal_pictures():
     reference = 0.05 * noise(0, RATE)
     # 8 dB of 80 is a tenth of the picture's range: 20 dB, but for the few points at the bottom.
@@ -374,5 +409,7 @@ def test_the_choice_of_measures(monkeypatch):
     there, left_out = signal.choose("", signal.ENHANCEMENT)
     assert set(left_out) == {"pesq", "csig", "cbak", "covl", "dnsmos_sig", "dnsmos_bak", "dnsmos_ovrl"}
     assert set(there) | set(left_out) == set(signal.ENHANCEMENT)
+    assert signal.choose("enhancement", ()) == (there, left_out)
+    assert set(signal.choose("synthesis", ())[0]) == set(signal.SYNTHESIS) - {"pesq"}
     with pytest.raises(GanAudioError, match="not installed"):
         signal.choose("composite", ())

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,18 +13,9 @@ import soundfile
 
 from gansynth_cli.cli.app import main
 from gansynth_cli.data import audio_file
-from gansynth_cli.errors import GanAudioError, RunError
-from gansynth_cli.inference.vocode import (
-    GriffinLimVocoder,
-    NetworkVocoder,
-    VocodeJob,
-    mel_blocks,
-    open_vocoder,
-    plan_vocode,
-    read_mel,
-    vocode_blocks,
-    write_convention,
-)
+from gansynth_cli.errors import RunError, UsageError
+from gansynth_cli.inference.vocode import GriffinLimVocoder, NetworkVocoder, mel_blocks, open_vocoder, vocode_blocks
+from gansynth_cli.inference.vocode_files import MelFile, plan_vocode, write_convention
 from gansynth_cli.signal.mel_convention import MelConvention
 from gansynth_cli.signal.mel_front_end import mel_spectrogram
 
@@ -122,7 +115,7 @@ def test_copy_synthesis_mirrors_the_tree_and_keeps_each_length(model_file, tmp_p
     lengths = {path.relative_to(tmp_path / "out").as_posix(): soundfile.info(path) for path in (tmp_path / "out").rglob("*.wav")}
     assert {name: (info.frames, info.samplerate, info.channels) for name, info in lengths.items()} == {
         "a.wav": (9001, 8000, 1),
-        "deep/b.wav": (8000, 8000, 1),
+        "deep/b.wav": (8000, 8000, 2),
     }
     mark = audio_file.read_mark(tmp_path / "out" / "a.wav")
     assert mark is not None
@@ -133,8 +126,55 @@ def test_copy_synthesis_mirrors_the_tree_and_keeps_each_length(model_file, tmp_p
     whole = vocoder(mel_spectrogram(audio[None, :, 0], vocoder.convention).numpy()[0])[:9001]
     made, _ = audio_file.read(tmp_path / "out" / "a.wav")
     np.testing.assert_allclose(made[:, 0], np.clip(whole, -1, 1), atol=2e-4)  # 16 bits
+    both, _ = audio_file.read(tmp_path / "out" / "deep" / "b.wav")
+    np.testing.assert_array_equal(both[:, 0], both[:, 1])
     assert main(command) == 0
     assert json.loads(capsys.readouterr().out)["skipped"] == 2
+    (tmp_path / "out" / "a.wav").unlink()  # as after an interruption
+    assert main([*command[:-1], "--dry-run"]) == 0
+    assert "1 of 2 recordings to vocode" in capsys.readouterr().err
+    assert main(command) == 0
+    assert json.loads(capsys.readouterr().out)["done"] == 1
+    assert main([*command, "--overwrite"]) == 0
+    assert json.loads(capsys.readouterr().out)["done"] == 2
+
+
+def test_channels_are_made_one_by_one(model_file, tmp_path):
+    left, right = speech_like(70000, seed=1), speech_like(70000, seed=2)
+    write_wav(tmp_path / "both.wav", np.concatenate([left, right], axis=1))
+    write_wav(tmp_path / "right.wav", right)
+    for name in ("both", "right"):
+        target = str(tmp_path / f"{name}-again.flac")
+        assert main(["generate", str(model_file), "--from", str(tmp_path / f"{name}.wav"), "-o", target, "-q"]) == 0
+    (both, _), (alone, _) = (audio_file.read(tmp_path / f"{name}-again.flac") for name in ("both", "right"))
+    assert both.shape == (70000, 2)
+    np.testing.assert_array_equal(both[:, 1:], alone)
+    assert np.abs(both[:, 0] - both[:, 1]).max() > 1e-3
+
+
+def test_what_is_said_of_low_rates_and_of_silence(model_file, tmp_path, capsys):
+    write_wav(tmp_path / "in" / "low.wav", speech_like(2000, 4000), rate=4000)
+    write_wav(tmp_path / "in" / "nothing.wav", np.zeros((100_000, 2)))
+    assert main(["generate", str(model_file), "--from", str(tmp_path / "in"), "-o", str(tmp_path / "out"), "--json"]) == 1
+    said = capsys.readouterr()
+    files = {file["name"]: file for file in json.loads(said.out)["files"]}
+    assert "nothing above 2000 Hz" in files["low.wav"]["note"]
+    assert files["nothing.wav"]["status"] == "silent"
+    assert "1 silent, written as silence: nothing.wav" in said.err
+    silent, _ = audio_file.read(tmp_path / "out" / "nothing.wav")
+    assert silent.shape == (100_000, 2)
+    assert not silent.any()
+
+
+def test_outputs_below_the_inputs_are_not_made_again(model_file, tmp_path, capsys):
+    recordings(tmp_path)
+    command = ["generate", str(model_file), "--from", str(tmp_path), "-o", str(tmp_path / "out"), "--json"]
+    assert [main(command), json.loads(capsys.readouterr().out)["done"]] == [0, 2]
+    assert main(command) == 0
+    said = capsys.readouterr()
+    assert json.loads(said.out)["skipped"] == 2
+    assert "2 files in" in said.err
+    assert "left out" in said.err
 
 
 def test_mel_files_of_either_layout_and_griffin_lim(model_file, tmp_path, capsys):
@@ -163,6 +203,9 @@ def test_mel_files_of_either_layout_and_griffin_lim(model_file, tmp_path, capsys
 def test_one_bad_file_does_not_stop_the_rest(model_file, tmp_path, capsys):
     source = recordings(tmp_path / "in")
     (source / "broken.wav").write_bytes(b"RIFF not sound")
+    write_wav(source / "nan.wav", np.full(5000, np.nan), subtype="FLOAT")
+    (source / "empty.wav").write_bytes(b"")
+    (source / "empty.npy").write_bytes(b"")
     np.save(source / "words.npy", np.array(["a"]))
     np.save(source / "narrow.npy", np.zeros((30, 19), np.float32))
     np.save(source / "loud.npy", np.full((30, 20), 50.0, np.float32))
@@ -173,6 +216,9 @@ def test_one_bad_file_does_not_stop_the_rest(model_file, tmp_path, capsys):
     captured = capsys.readouterr()
     files = {file["name"]: file for file in json.loads(captured.out)["files"]}
     assert {name for name, file in files.items() if file["status"] == "done"} == {"a.wav", "deep/b.flac"}
+    assert "NaN" in files["nan.wav"]["reason"]
+    assert "empty file" in files["empty.wav"]["reason"]
+    assert "cannot be read as .npy" in files["empty.npy"]["reason"]
     assert "expected floating-point numbers" in files["words.npy"]["reason"]
     assert "[30, 19], expected [frames, 20]" in files["narrow.npy"]["reason"]
     assert "another norm, or none" in files["loud.npy"]["reason"]
@@ -191,6 +237,9 @@ def test_one_bad_file_does_not_stop_the_rest(model_file, tmp_path, capsys):
         (["--from", "in", "-n", "3"], "-n has no meaning with --from"),
         (["--from", "in", "--seed", "3"], "--seed has no meaning with --from"),
         (["--from", "in", "--format", "exe"], "'exe'; expected one of"),
+        (["--from", "in", "--format", "mp3", "--subtype", "float"], "only one encoding"),
+        (["--from", "in", "--jobs", "-1"], "--jobs is -1"),
+        (["--jobs", "2"], "--jobs is for --from"),
     ],
 )
 def test_options_that_do_not_go_together(arguments, message, tmp_path, monkeypatch, capsys):
@@ -216,14 +265,112 @@ def test_what_is_no_vocoder_is_refused(tmp_path):
 
 def test_plans_that_would_lose_a_file(tmp_path):
     recordings(tmp_path / "in")
-    np.save(tmp_path / "in" / "a.npy", np.zeros((3, 20)))
-    with pytest.raises(GanAudioError, match=r"would both become .*a\.wav"):
-        plan_vocode([tmp_path / "in"], tmp_path / "out")
-    with pytest.raises(GanAudioError, match="is the input folder"):
-        plan_vocode([tmp_path / "in"], tmp_path / "in")
+    np.save(tmp_path / "in" / "a.npy", np.full((3, 20), -5.0))
+    with pytest.raises(UsageError, match=r"would both be written to .*a\.wav"):
+        plan_vocode([tmp_path / "in"], tmp_path / "out", C)
+    with pytest.raises(UsageError, match="is the input folder"):
+        plan_vocode([tmp_path / "in"], tmp_path / "in", C)
+    with pytest.raises(UsageError, match="FLAC has no encoding 'FLOAT'"):
+        plan_vocode([tmp_path / "in"], tmp_path / "out", C, suffix=".flac", subtype="FLOAT")
 
 
-def test_a_long_mel_file_is_mapped_not_read(tmp_path):
-    np.save(tmp_path / "x.npy", np.full((50, 20), -5.0, np.float32))
-    mel = read_mel(VocodeJob("x", tmp_path / "x.npy", tmp_path / "x.wav"), C)
-    assert isinstance(mel, np.memmap)
+@pytest.mark.parametrize("dtype", ["<f4", ">f8", "<f2"])
+def test_a_mel_file_gives_its_rows_in_pieces(dtype, tmp_path):
+    mel = np.random.default_rng(0).uniform(-9, -2, (1, 50, 20)).astype(dtype)
+    np.save(tmp_path / "x.npy", mel)
+    np.save(tmp_path / "y.npy", mel[0].T)
+    for name, transposed in (("x", False), ("y", True)):
+        pieces = list(MelFile(tmp_path / f"{name}.npy", C, transposed).blocks(17))
+        assert [len(piece) for piece in pieces] == [17, 17, 16]
+        assert {piece.dtype for piece in pieces} == {np.dtype(np.float32)}
+        np.testing.assert_array_equal(np.concatenate(pieces), mel[0].astype(np.float32))
+
+
+def test_a_bad_value_late_in_a_mel_file_leaves_no_half_file(model_file, tmp_path):
+    mel = np.full((2000, 20), -5.0, np.float32)
+    mel[1900, 3] = np.nan
+    np.save(tmp_path / "x.npy", mel)
+    assert main(["generate", str(model_file), "--from", str(tmp_path / "x.npy"), "-o", str(tmp_path / "out"), "-q"]) == 1
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+_PEAK = """
+import resource, sys
+from pathlib import Path
+from gansynth_cli.inference.vocode import open_vocoder
+from gansynth_cli.inference.vocode_files import plan_vocode, vocode_file
+vocoder = open_vocoder(Path(sys.argv[1]))
+for name in sys.argv[3:]:
+    (job,) = plan_vocode([Path(name)], Path(sys.argv[2]), vocoder.convention).jobs
+    outcome = vocode_file(job, vocoder)
+    assert outcome.status == "done", outcome
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+"""
+
+
+@pytest.mark.slow
+def test_ten_minutes_take_the_memory_of_one(model_file, tmp_path):
+    """Peak memory, MB, of one process: what ten minutes add to one. The recording alone would be 37 MB, its mel spectrogram 6."""
+    minute = speech_like(60 * 8000)
+    write_wav(tmp_path / "one.wav", minute)
+    write_wav(tmp_path / "ten.wav", np.tile(minute, (10, 1)))
+    rng = np.random.default_rng(0)
+    for name, frames in (("mel-one", 7500), ("mel-ten", 75000)):
+        np.save(tmp_path / f"{name}.npy", rng.uniform(-9, -2, (frames, 20)))
+    names = [str(tmp_path / name) for name in ("one.wav", "mel-one.npy", "ten.wav", "mel-ten.npy")]
+    done = subprocess.run([sys.executable, "-c", _PEAK, model_file, tmp_path / "out", *names], capture_output=True, text=True, check=True)
+    _, short, recording, mel = (float(line) for line in done.stdout.split())
+    assert recording - short < 10
+    assert mel - recording < 4
+
+
+def test_vocoders_are_compared_with_griffin_lim_in_one_command(model_file, tmp_path, capsys):
+    source = tmp_path / "in"
+    for seed in range(3):
+        write_wav(source / f"{seed}.wav", speech_like(24000, 16000, seed), rate=16000)  # at twice the vocoder's rate
+    (source / "broken.wav").write_bytes(b"RIFF not sound")
+    kept = tmp_path / "kept"
+    command = ["evaluate", str(model_file), "--copy-synthesis", str(source), "--metrics", "mel_l1,mr_stft,mcd", "--keep", str(kept)]
+    assert main([*command, "--json"]) == 1
+    said = capsys.readouterr()
+    report = json.loads(said.out)
+    baseline, ours = report["systems"]
+    assert (baseline["name"], baseline["role"], ours["name"]) == ("griffin-lim", "baseline", "generator")
+    assert (report["settings"]["sample_rate"], report["mel"]["bands"]) == (8000, 20)
+    for entry in (baseline, ours):
+        assert (entry["files"], entry["unusable"], entry["figures"]["mel_l1"]["n"], entry["resampled"]) == (4, 1, 3, 0)
+    # Random weights against an algorithm: there is no doubt which is better.
+    assert ours["less_baseline"]["mel_l1"]["mean"] > 0.5
+    assert (ours["less_baseline"]["mel_l1"]["better"], ours["less_baseline"]["mel_l1"]["n"]) == (0, 3)
+    assert "broken" in said.err
+    made = {path: path.stat().st_mtime_ns for path in kept.rglob("*.wav")}
+    assert len(made) == 6
+    assert main(command) == 1
+    assert "less griffin-lim" in capsys.readouterr().out
+    assert {path: path.stat().st_mtime_ns for path in kept.rglob("*.wav")} == made
+    family = make_family("vocos", "model.discriminators=[]", seed=5)
+    other = tmp_path / "generator.keras"
+    family.inference_model(family.networks).save(other)
+    assert main(["evaluate", str(other), "--copy-synthesis", str(source / "0.wav"), "--metrics", "mel_l1", "--keep", str(kept)]) == 0
+    assert "of another state" in capsys.readouterr().err
+    changed = {path for path in made if path.stat().st_mtime_ns != made[path]}
+    assert changed == {kept / "generator" / "0.wav"}
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ([], "No vocoder is given"),
+        (["run", "--noisy", "in"], "--noisy has no meaning with --copy-synthesis"),
+        (["run", "--bins", "3"], "--bins has no meaning with --copy-synthesis"),
+        (["run", "--reference", "in"], "not --reference and --copy-synthesis"),
+        (["a/run", "b/run"], "the name of another row"),
+        (["run", "--keep", "in/out"], "is below the recordings"),
+        (["run", "--metrics", "pesk"], "no measure 'pesk'"),
+    ],
+)
+def test_comparisons_that_are_refused(arguments, message, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "in").mkdir()
+    assert main(["evaluate", *arguments, "--copy-synthesis", "in"]) == 2
+    assert message in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""`gan-audio evaluate`: measures generated clips against a data set, or recordings against their references."""
+"""`gan-audio evaluate`: generated clips against a data set, recordings against their references, vocoders by their copies."""
 
 from __future__ import annotations
 
@@ -14,9 +14,11 @@ from . import console
 
 _CLIPS = "Generated clips (with --data)"
 _PAIRS = "Recordings that have a reference (with --reference)"
+_COPIES = "Vocoders (with --copy-synthesis)"
 _OUTPUT = "Report"
 _CLIPS_ONLY = ("labels_from", "label_pattern", "limit", "splits", "bins", "closest", "seed", "pitch_labels", "retrain", "cache")
-_PAIRS_ONLY = ("noisy", "metrics", "align", "snr_bins", "snr_pattern", "jobs")
+_PAIRS_ONLY = ("noisy", "baseline", "sample_rate", "metrics", "align", "snr_bins", "snr_pattern", "jobs")
+_NOT_FOR_COPIES = ("noisy", "baseline", "sample_rate", "align", "snr_bins", "snr_pattern")  # of those
 _MOST_LISTED = 10
 
 
@@ -25,7 +27,8 @@ def command(
     clips: list[Path] = typer.Argument(
         None,
         metavar="[FOLDER]...",
-        help="Folders to measure: each is one column (--data) or one row (--reference). With --data, none measures the real clips alone.",
+        help="Folders to measure: each is one column (--data; none measures the real clips alone) or one row (--reference). "
+        "With --copy-synthesis: run folders or .keras files of vocoders.",
     ),
     data: Path | None = typer.Option(None, "--data", help="The prepared data set to compare generated clips with.", rich_help_panel=_CLIPS),
     labels_from: str = typer.Option(
@@ -65,11 +68,17 @@ def command(
     noisy: Path | None = typer.Option(
         None, "--noisy", help="The noisy inputs: measured as the first row, and figures are given by SNR.", rich_help_panel=_PAIRS
     ),
+    baseline: Path | None = typer.Option(
+        None, "--baseline", help="What the others have to beat: the first row, and each one's difference from it.", rich_help_panel=_PAIRS
+    ),
+    sample_rate: int = typer.Option(
+        0, "--sample-rate", metavar="HZ", min=0, help="Compare at this rate. (default: each reference's own)", rich_help_panel=_PAIRS
+    ),
     metrics: str = typer.Option(
         "",
         "--metrics",
         metavar="NAME,...",
-        help="E.g. pesq,stoi,si_sdr,composite,dnsmos; or all. (default: what suits enhancement with --noisy, copy synthesis without)",
+        help="E.g. pesq,stoi,composite,dnsmos; or enhancement, synthesis, all. (default: enhancement with --noisy, else synthesis)",
         rich_help_panel=_PAIRS,
     ),
     align: bool = typer.Option(
@@ -85,30 +94,48 @@ def command(
         rich_help_panel=_PAIRS,
     ),
     jobs: int = typer.Option(1, "--jobs", "-j", min=1, help="Measure in so many processes.", rich_help_panel=_PAIRS),
+    copy_synthesis: Path | None = typer.Option(
+        None,
+        "--copy-synthesis",
+        metavar="RECORDINGS",
+        help="Have each vocoder, and Griffin-Lim, say these recordings again, and compare.",
+        rich_help_panel=_COPIES,
+    ),
+    keep: Path | None = typer.Option(
+        None, "--keep", metavar="FOLDER", help="Keep the copies there; those that are there are not made again.", rich_help_panel=_COPIES
+    ),
     output: Path | None = typer.Option(None, "-o", "--output", help="Write the whole report there, as JSON.", rich_help_panel=_OUTPUT),
     overwrite: bool = typer.Option(False, "--overwrite", help="Replace an existing report.", rich_help_panel=_OUTPUT),
     json_output: bool = typer.Option(False, "--json", help="Print the report as JSON on stdout, not as a table.", rich_help_panel=_OUTPUT),
     quiet: bool = typer.Option(False, "--quiet", "-q", help="Say nothing but warnings and errors.", rich_help_panel=_OUTPUT),
 ) -> int:
-    """Measure generated clips against a data set (--data), or recordings against their references (--reference).
+    """Measure generated clips against a data set (--data), recordings against their references (--reference), or vocoders
+    (--copy-synthesis).
 
     docs/evaluate.md defines every figure.
     """
     console.configure(quiet=quiet, json_output=json_output)
-    _check_mode(context, data, reference)
+    _check_mode(context, data, reference, copy_synthesis)
+    if keep is not None and copy_synthesis is None:
+        raise UsageError("--keep is for --copy-synthesis, which is missing.")
     if output is not None and output.exists() and (output.is_dir() or not overwrite):
         kind = "is a folder; expected a file name" if output.is_dir() else "exists already"
         raise UsageError(f"The report {output} {kind}.", hint="add --overwrite, or choose another name with -o")
     if reference is not None:
-        from ..metrics.pair_report import PairOptions
+        from ..metrics.pair_report import PairOptions, evaluate_pairs
 
-        return _pairs(reference, clips or [], PairOptions(metrics, noisy, align, snr_bins, snr_pattern, jobs), output)
+        options = PairOptions(metrics, noisy, baseline, sample_rate, align, snr_bins, snr_pattern, jobs)
+        return _report_pairs(evaluate_pairs(reference, clips or [], options, console.progress), output)
+    if copy_synthesis is not None:
+        from .copy_synthesis import compare
+
+        return _report_pairs(compare(clips or [], copy_synthesis, keep, metrics, jobs), output)
     assert data is not None
 
     console.start_tensorflow()
     from ..metrics.report import EvaluateOptions, evaluate, table_rows
 
-    options = EvaluateOptions(
+    clip_options = EvaluateOptions(
         labels_from=labels_from,
         label_pattern=label_pattern,
         splits=splits,
@@ -120,7 +147,7 @@ def command(
         cache=cache,
         closest=closest,
     )
-    report = evaluate(clips or [], data, options, console.progress)
+    report = evaluate(clips or [], data, clip_options, console.progress)
     if output is not None:
         _write(output, report)
     if not json_output:
@@ -133,14 +160,17 @@ def command(
     return EXIT_OK
 
 
-def _check_mode(context: typer.Context, data: Path | None, reference: Path | None) -> None:
-    """One of the two modes, and no option of the other: an option that does nothing would be believed to have done something."""
-    if (data is None) == (reference is None):
+def _check_mode(context: typer.Context, data: Path | None, reference: Path | None, recordings: Path | None) -> None:
+    """One of the modes, and no option of another: an option that does nothing would be believed to have done something."""
+    modes = {"--data": data, "--reference": reference, "--copy-synthesis": recordings}
+    given = [name for name, path in modes.items() if path is not None]
+    if len(given) != 1:
         raise UsageError(
-            "Expected either --data or --reference" + (", not both." if data is not None else "."),
+            f"Expected one of {', '.join(modes)}" + (f", not {' and '.join(given)}." if given else "."),
             hint="gan-audio evaluate clips/ --data DATA; or: gan-audio evaluate --reference clean/ --noisy noisy/ enhanced/",
         )
-    other, here = (_CLIPS_ONLY, "--reference") if reference is not None else (_PAIRS_ONLY, "--data")
+    here = given[0]
+    other = {"--data": _PAIRS_ONLY, "--reference": _CLIPS_ONLY, "--copy-synthesis": _CLIPS_ONLY + _NOT_FOR_COPIES}[here]
     flags = {parameter.name: parameter.opts[-1] for parameter in context.command.params}
     for name in other:
         source = context.get_parameter_source(name)
@@ -148,10 +178,9 @@ def _check_mode(context: typer.Context, data: Path | None, reference: Path | Non
             raise UsageError(f"{flags[name]} has no meaning with {here}.", hint="gan-audio evaluate --help lists the options of each mode")
 
 
-def _pairs(reference: Path, folders: list[Path], options: Any, output: Path | None) -> int:
-    from ..metrics.pair_report import evaluate_pairs, failures, pair_tables
+def _report_pairs(report: dict[str, Any], output: Path | None) -> int:
+    from ..metrics.pair_report import failures, pair_tables
 
-    report = evaluate_pairs(reference, folders, options, console.progress)
     if output is not None:
         _write(output, report)
     if not console.wants_json():

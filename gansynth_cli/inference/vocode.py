@@ -8,36 +8,27 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
-import time
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Protocol
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from .. import __version__
-from ..data import audio_file, audio_stream
-from ..errors import AudioFileError, GanAudioError, RunError
+from ..errors import RunError
 from ..families import hifigan, melgan, vocos  # noqa: F401  (registers what a saved vocoder is made of)
 from ..families.vocoder import Vocoder
 from ..run_folder import RunFolder
 from ..signal.mel_convention import MelConvention
-from ..signal.mel_front_end import check_mel, linear_mel, mel_spectrogram
+from ..signal.mel_front_end import linear_mel, mel_spectrogram
 from ..signal.stft import griffin_lim
 
 CHUNK_FRAMES = 512  # of mel that one call of the network turns into sound, beside the overlap
-CONVENTION_FILE = "mel.json"  # in a folder of .npy: the convention of all of them; `name.mel.json` is that of one
 GRIFFIN_LIM = "griffin-lim"
 _ITERATIONS, _MOMENTUM = 60, 0.99
 _FEWEST_FRAMES = 16
-_BLOCK = 1 << 16  # samples of a recording read at a time
-
-Status = Literal["done", "skipped", "failed"]
 
 
 class MelToAudio(Protocol):
@@ -149,9 +140,6 @@ def open_vocoder(path: Path) -> NetworkVocoder:
     return NetworkVocoder(model, file, digest)
 
 
-# Streams.
-
-
 def mel_blocks(
     audio: Iterable[np.ndarray], convention: MelConvention, count: Callable[[int], None] = lambda samples: None
 ) -> Iterator[np.ndarray]:
@@ -235,176 +223,3 @@ def vocode_blocks(mels: Iterable[np.ndarray], vocoder: MelToAudio, chunk_frames:
             buffer, before = buffer[passed - keep :], keep
     if len(buffer) > before:
         yield make(len(buffer) - before, last=True)
-
-
-# Files.
-
-
-@dataclass(frozen=True)
-class VocodeJob:
-    """One recording or mel spectrogram, and the file to be made of it. `transposed`: the .npy holds [bands, frames]."""
-
-    name: str
-    source: Path
-    target: Path
-    transposed: bool = False
-
-    @property
-    def is_mel(self) -> bool:
-        return self.source.suffix.lower() == ".npy"
-
-
-@dataclass
-class VocodeOutcome:
-    """What became of it."""
-
-    name: str
-    status: Status = "done"
-    reason: str = ""
-    hint: str = ""
-    output: Path | None = None
-    audio_seconds: float = 0.0
-    seconds: float = 0.0
-    clipped: int = 0
-
-    def to_json(self) -> dict[str, Any]:
-        facts = {**vars(self), "seconds": round(self.seconds, 4), "audio_seconds": round(self.audio_seconds, 6)}
-        return {key: value for key, value in facts.items() if value not in ("", None)}
-
-
-def plan_vocode(inputs: Iterable[Path], output: Path, suffix: str = ".wav", transposed: bool = False) -> list[VocodeJob]:
-    """A job for each recording and each .npy below the inputs, their trees mirrored below `output`.
-
-    Raises:
-        GanAudioError: An input does not exist or holds neither, the output is the input, or two inputs would have one output.
-    """
-    jobs: dict[Path, VocodeJob] = {}
-    for given in inputs:
-        if given.is_dir() and given.resolve() == output.resolve():
-            raise GanAudioError(f"The output folder {output} is the input folder.", hint="-o another/folder")
-        pairs = _inputs_of(given)
-        for root, source in pairs:
-            relative = source.relative_to(root)
-            target = (output / relative).with_suffix(suffix)
-            if target.resolve() == source.resolve():
-                raise GanAudioError(f"{source} would be replaced by its own copy.", hint="-o another/folder")
-            if target in jobs and jobs[target].source != source:
-                raise GanAudioError(f"{jobs[target].source} and {source} would both become {target}.", hint="run the command once for each")
-            jobs[target] = VocodeJob(relative.as_posix(), source, target, transposed)
-    return list(jobs.values())
-
-
-def _inputs_of(given: Path) -> list[tuple[Path, Path]]:
-    """(root, path) of what there is to be made into sound."""
-    if given.is_file() and given.suffix.lower() == ".npy":
-        return [(given.parent, given)]
-    visible = lambda path: not any(part.startswith(".") for part in path.relative_to(given).parts)
-    mels = sorted(path for path in given.rglob("*.npy") if visible(path)) if given.is_dir() else []
-    if mels and not any(audio_file.is_audio_name(path) for path in given.rglob("*") if visible(path)):
-        return [(given, path) for path in mels]
-    return [*((given, path) for path in mels), *audio_file.find_audio([given])]
-
-
-def vocode_file(
-    job: VocodeJob,
-    vocoder: MelToAudio,
-    *,
-    subtype: str = "PCM_16",
-    overwrite: bool = False,
-    on_audio: Callable[[float], None] = lambda seconds: None,
-) -> VocodeOutcome:
-    """Makes one file. Foreseen failures are told in the outcome, not raised; no half file is left."""
-    started, c = time.perf_counter(), vocoder.convention
-    outcome = VocodeOutcome(job.name, output=job.target)
-    if job.target.exists() and not overwrite:
-        return VocodeOutcome(job.name, "skipped", output=job.target)
-    try:
-        samples = 0
-
-        def count(n: int) -> None:
-            nonlocal samples
-            samples += n
-
-        if job.is_mel:
-            mel = read_mel(job, c)
-            parts: Iterable[np.ndarray] = (mel[i : i + CHUNK_FRAMES] for i in range(0, len(mel), CHUNK_FRAMES))
-            samples = len(mel) * c.hop
-        else:
-            sound = audio_file.blocks(job.source, _BLOCK, sample_rate=c.sample_rate, channels=1)
-            parts = mel_blocks(sound, c, count)
-        mark = {"synthetic": True, "software": f"gan-audio {__version__}", "vocoder": vocoder.name, "model": vocoder.sha256}
-        tags = {"comment": json.dumps(mark, sort_keys=True)}
-        with audio_stream.Writer(job.target, c.sample_rate, 1, subtype=subtype, tags=tags, overwrite=overwrite) as writer:
-            waiting = np.zeros(0, np.float32)
-            for piece in vocode_blocks(parts, vocoder):
-                # The last frame's sound may reach beyond the recording, whose length is known once its last block was read.
-                waiting = np.concatenate([waiting, piece])
-                ready = max(0, min(len(waiting), samples - writer.frames) - c.fft)
-                writer.write(waiting[:ready, None])
-                waiting = waiting[ready:]
-                on_audio(ready / c.sample_rate)
-            left = samples - writer.frames
-            writer.write(np.pad(waiting[:left], (0, max(0, left - len(waiting))))[:, None])
-            outcome.audio_seconds, outcome.clipped = writer.frames / c.sample_rate, writer.clipped
-        if not samples:
-            raise AudioFileError(job.source, "zero samples")
-    except AudioFileError as error:
-        about = error.reason if Path(str(error.path)) == job.source else error.message
-        outcome = VocodeOutcome(job.name, "failed", about, error.hint or "")
-    except GanAudioError as error:
-        outcome = VocodeOutcome(job.name, "failed", error.message, error.hint or "")
-    outcome.seconds = time.perf_counter() - started
-    return outcome
-
-
-def read_mel(job: VocodeJob, convention: MelConvention) -> np.ndarray:
-    """A .npy as [frames, bands], mapped rather than read, and checked against the convention beside it if there is one.
-
-    Raises:
-        AudioFileError: It cannot be read, is no mel spectrogram, or one of another convention.
-    """
-    path = job.source
-    try:
-        mel = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise AudioFileError(path, f"cannot be read as .npy: {str(error).splitlines()[0]}") from error
-    if not isinstance(mel, np.ndarray) or mel.dtype.kind != "f":
-        raise AudioFileError(path, f"holds {getattr(mel, 'dtype', 'several arrays')}; expected floating-point numbers")
-    if mel.ndim == 3 and mel.shape[0] == 1:
-        mel = mel[0]
-    if mel.ndim != 2:
-        raise AudioFileError(path, f"has the shape {list(mel.shape)}; expected [frames, {convention.bands}]")
-    bands = convention.bands
-    if job.transposed:
-        mel = mel.T
-    elif mel.shape[1] != bands and mel.shape[0] == bands:
-        raise AudioFileError(
-            path, f"has the shape {list(mel.shape)}: {bands} bands x frames, it seems", hint="say so with --mel-layout mels-frames"
-        )
-    check_mel(mel, convention, given_convention(path), path)
-    return mel
-
-
-def given_convention(path: Path) -> MelConvention | None:
-    """The convention that `name.mel.json` beside `name.npy`, or `mel.json` in its folder, states; None without either."""
-    for file in (path.with_suffix(".mel.json"), path.parent / CONVENTION_FILE):
-        if file.is_file():
-            try:
-                values = json.loads(file.read_text(encoding="utf-8"))
-                given = MelConvention.from_dict(values)
-            except (ValueError, TypeError, AttributeError, OSError) as error:
-                raise AudioFileError(file, f"is no mel convention: {error}") from error
-            return given.resolved(given.sample_rate) if given.sample_rate else given
-    return None
-
-
-def write_convention(folder: Path, convention: MelConvention) -> None:
-    """States the convention of the .npy in a folder, for `given_convention`."""
-    (folder / CONVENTION_FILE).write_text(json.dumps(convention.to_dict(), indent=1) + "\n", encoding="utf-8")
-
-
-def rtf(outcomes: Iterable[VocodeOutcome]) -> float:
-    """Seconds of work for a second of sound; NaN without sound."""
-    done = [o for o in outcomes if o.status == "done"]
-    audio = sum(o.audio_seconds for o in done)
-    return sum(o.seconds for o in done) / audio if audio else math.nan

@@ -36,6 +36,9 @@ class PairOptions:
     Attributes:
         metrics: As in `signal.choose`; "" takes what suits enhancement (with noisy inputs) or copy synthesis (without).
         noisy: The noisy inputs; their figures are the first row, and the SNR comes from them.
+        baseline: What the others have to beat, such as Griffin-Lim's copies: the first row, and every other system's mean paired
+            difference from it is given.
+        sample_rate: As in `PairSettings`.
         align: As in `PairSettings`.
         snr_bins: dB separated by commas, such as "0,5,10,15"; "" files inputs under the nearest multiple of 5.
         snr_pattern: As in `PairSettings`.
@@ -44,6 +47,8 @@ class PairOptions:
 
     metrics: str = ""
     noisy: Path | None = None
+    baseline: Path | None = None
+    sample_rate: int = 0
     align: bool = False
     snr_bins: str = ""
     snr_pattern: str = ""
@@ -65,13 +70,16 @@ def evaluate_pairs(reference: Path, folders: Sequence[Path], options: PairOption
         UsageError, DatasetError: As `match_files` and `choose`; a pattern or bins that cannot be read.
         MissingExtraError: A measure that was named needs a package that is not installed.
     """
-    systems = _named(folders)
+    if options.noisy is not None and options.baseline is not None:
+        raise UsageError("--noisy and --baseline were both given; the noisy input is what enhanced recordings are compared with.")
+    systems = _named([options.baseline, *folders] if options.baseline is not None else folders)
+    first = next(iter(systems)) if options.baseline is not None else ""
     if options.noisy is not None:
-        systems = {NOISY: options.noisy, **systems}
+        systems, first = {NOISY: options.noisy, **systems}, NOISY
     if not systems:
         raise UsageError(f"Nothing to compare with {reference}.", hint="give a folder of recordings, or --noisy FOLDER")
     keys, left_out = choose(options.metrics, ENHANCEMENT if options.noisy is not None else SYNTHESIS)
-    settings = PairSettings(keys, options.align, _bins(options.snr_bins), _pattern(options.snr_pattern))
+    settings = PairSettings(keys, options.align, _bins(options.snr_bins), _pattern(options.snr_pattern), options.sample_rate)
     tasks, notes = match_files(reference, systems, options.noisy)
     results: list[PairResult] = []
     with progress("Measuring", len(tasks), "files") as bar:
@@ -84,13 +92,18 @@ def evaluate_pairs(reference: Path, folders: Sequence[Path], options: PairOption
     entries = []
     for name, path in systems.items():
         mine = [result for result in results if result.system == name]
-        entries.append(_system_report(name, path, mine, keys, [r for r in results if r.system == NOISY]))
+        entries.append(_system_report(name, path, mine, keys))
+        if first and name != first:
+            key = "less_noisy_input" if options.noisy is not None else "less_baseline"
+            entries[-1][key] = _differences(mine, [r for r in results if r.system == first], keys)
+        elif name == first and options.baseline is not None:
+            entries[-1]["role"] = "baseline"
         notes.extend(_remarks(name, mine, options.align))
     notes.extend(_uneven(entries, keys))
     return {
         "report_version": PAIR_REPORT_VERSION,
         "software": f"gan-audio {__version__}",
-        "mode": "enhancement" if options.noisy is not None else "pairs",
+        "mode": "enhancement" if options.noisy is not None else "baseline" if options.baseline is not None else "pairs",
         "reference": str(reference),
         "files_compared": len(tasks),
         "metrics": {key: {"title": MEASURES[key].title, "unit": MEASURES[key].unit, "better": MEASURES[key].better} for key in keys},
@@ -103,7 +116,8 @@ def evaluate_pairs(reference: Path, folders: Sequence[Path], options: PairOption
 
 
 def pair_tables(report: dict[str, Any]) -> list[tuple[str, list[str], list[list[str]]]]:
-    """The report as tables (title, columns, rows): all files, then each SNR; rows are systems, cells are already formatted."""
+    """The report as tables (title, columns, rows): all files, each SNR, what is won over a baseline; rows are systems, cells are
+    already formatted."""
     arrows = {"higher": " ↑", "lower": " ↓"}
     columns = [metric["title"] + arrows[metric["better"]] for metric in report["metrics"].values()]
 
@@ -117,6 +131,10 @@ def pair_tables(report: dict[str, Any]) -> list[tuple[str, list[str], list[list[
             rows = [row(entry, entry["by_snr"][label]["figures"]) for entry in report["systems"] if label in entry["by_snr"]]
             count = max(entry["by_snr"][label]["files"] for entry in report["systems"] if label in entry["by_snr"])
             tables.append((f"{label}, {count} files", ["system", *columns], rows))
+    if compared := [entry for entry in report["systems"] if "less_baseline" in entry]:
+        rows = [[entry["name"], *(_gap_cell(entry["less_baseline"].get(key)) for key in report["metrics"])] for entry in compared]
+        title = f"less {report['systems'][0]['name']}: mean ± standard error (files that are better)"
+        tables.append((title, ["system", *columns], rows))
     return tables
 
 
@@ -125,7 +143,7 @@ def failures(report: dict[str, Any]) -> list[dict[str, str]]:
     return [{"system": entry["name"], **failure} for entry in report["systems"] for failure in entry["failures"]]
 
 
-def _system_report(name: str, path: Path, results: list[PairResult], keys: tuple[str, ...], noisy: list[PairResult]) -> dict[str, Any]:
+def _system_report(name: str, path: Path, results: list[PairResult], keys: tuple[str, ...]) -> dict[str, Any]:
     by_snr: dict[str, Any] = {}
     for snr in sorted({result.snr for result in results if result.snr is not None}):
         part = [result for result in results if result.snr == snr]
@@ -136,7 +154,7 @@ def _system_report(name: str, path: Path, results: list[PairResult], keys: tuple
             lost = [(key, value) for key, value in result.values.items() if isinstance(value, str)]
             failed += [{"file": result.name, "metric": key, "reason": reason} for key, reason in lost]
     usable = [result for result in results if not result.unusable]
-    entry: dict[str, Any] = {
+    return {
         "name": name,
         "path": str(path),
         "role": "noisy" if name == NOISY else "system",
@@ -149,9 +167,6 @@ def _system_report(name: str, path: Path, results: list[PairResult], keys: tuple
         "figures": _figures(results, keys),
         "by_snr": by_snr,
     }
-    if noisy and name != NOISY:
-        entry["less_noisy_input"] = _differences(results, noisy, keys)
-    return entry
 
 
 def _figures(results: list[PairResult], keys: tuple[str, ...]) -> dict[str, Any]:
@@ -166,15 +181,18 @@ def _figures(results: list[PairResult], keys: tuple[str, ...]) -> dict[str, Any]
     return figures
 
 
-def _differences(results: list[PairResult], noisy: list[PairResult], keys: tuple[str, ...]) -> dict[str, Any]:
-    """Mean of (system less noisy input) over the files where both have a value, and its standard error."""
-    before = {result.name: result.values for result in noisy}
+def _differences(results: list[PairResult], first: list[PairResult], keys: tuple[str, ...]) -> dict[str, Any]:
+    """Mean of (system less the first one) over the files where both have a value, its standard error, and where the system is better."""
+    before = {result.name: result.values for result in first}
     found: dict[str, Any] = {}
     for key in keys:
         pairs = [(result.values[key], before[result.name][key]) for result in results]
         gaps = np.array([after - was for after, was in pairs if not isinstance(after, str) and not isinstance(was, str)], float)
+        if len(gaps):
+            better = int(np.count_nonzero(gaps > 0 if MEASURES[key].better == "higher" else gaps < 0))
+            found[key] = {"mean": float(gaps.mean()), "n": len(gaps), "better": better}
         if len(gaps) > 1:
-            found[key] = {"mean": float(gaps.mean()), "standard_error": float(gaps.std(ddof=1) / np.sqrt(len(gaps))), "n": len(gaps)}
+            found[key]["standard_error"] = float(gaps.std(ddof=1) / np.sqrt(len(gaps)))
     return found
 
 
@@ -212,6 +230,13 @@ def _cell(figure: dict[str, Any]) -> str:
     value = figure["mean"]
     text = f"{value:.2f}" if abs(value) >= 9.995 else f"{value:.3f}"
     return text + (f" ({figure['failed']} failed)" if figure["failed"] else "")
+
+
+def _gap_cell(gap: dict[str, Any] | None) -> str:
+    if gap is None:
+        return "-"
+    error = f" ± {gap['standard_error']:.3f}" if "standard_error" in gap else ""
+    return f"{gap['mean']:+.3f}{error} ({gap['better']}/{gap['n']})"
 
 
 def _snr_label(snr: float) -> str:

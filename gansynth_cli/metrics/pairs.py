@@ -53,12 +53,14 @@ class PairSettings:
         align: Shift each estimate by its delay first, in whole samples, up to 0.1 s.
         snr_bins: dB; an input is filed under the nearest. Empty: the nearest multiple of 5.
         snr_pattern: Regular expression with a group "snr" that finds the SNR in the file's name instead.
+        sample_rate: Hz at which a pair is compared, both resampled to it; 0: the reference's.
     """
 
     keys: tuple[str, ...]
     align: bool = False
     snr_bins: tuple[float, ...] = ()
     snr_pattern: str = ""
+    sample_rate: int = 0
 
 
 @dataclass
@@ -69,9 +71,10 @@ class PairResult:
         values: For each key the value or the reason (str) why there is none.
         unusable: The reason where the file could not be compared at all; "" otherwise.
         snr: dB, the bin of the file; infinite for an input without noise; None where it is not known.
-        lag: Samples (at the reference's rate) by which the estimate comes late, before any shift.
+        sample_rate: Hz, at which it was compared.
+        lag: Samples (at that rate) by which the estimate comes late, before any shift.
         cut: Samples that the estimate is longer (negative: shorter) than the reference.
-        resampled: From which rate, Hz; 0 if it had the reference's.
+        resampled: From which rate, Hz; 0 if it had that one.
     """
 
     name: str
@@ -91,19 +94,19 @@ def match_files(reference: Path, systems: dict[str, Path], noisy: Path | None = 
 
     Args:
         reference: A folder, or one file.
-        systems: Folders (or, if the reference is a file, files) by the system's name.
+        systems: Folders by the system's name; if the reference is a file, folders that hold one of its name, or files of any name.
         noisy: The noisy inputs, a system too.
 
     Returns:
         Tasks in the order of the references' names, and notes on files that belong to no reference.
 
     Raises:
-        UsageError, DatasetError: An input that does not exist or holds no recording; a file beside a folder; two references of
-            one name; a folder none of whose files has a reference.
+        UsageError, DatasetError: An input that does not exist or holds no recording; a file beside a folder of references; two references
+            of one name; a folder none of whose files has a reference.
     """
-    if any(path.exists() and path.is_file() != reference.is_file() for path in systems.values()):
+    if any(path.is_file() and not reference.is_file() for path in systems.values()):
         raise UsageError(
-            f"{reference} is a {'file' if reference.is_file() else 'folder'} and one of the inputs is not.",
+            f"{reference} is a folder and one of the inputs is a file.",
             hint="give folders on both sides, or one file on both sides",
         )
     references = _by_name(reference)
@@ -154,7 +157,7 @@ def measure_task(task: PairTask, settings: PairSettings) -> list[PairResult]:
         result.values = dict.fromkeys(settings.keys, reason)
 
     try:
-        reference, rate = audio_file.read(task.reference)
+        reference, rate = audio_file.read(task.reference, sample_rate=settings.sample_rate or None)
     except AudioFileError as failure:
         for result in results:
             give_up(result, f"reference: {failure.reason}")

@@ -115,6 +115,7 @@ ENHANCEMENT = (
 )
 SYNTHESIS = ("pesq", "stoi", "mr_stft", "mel_l1", "mcd", "log_f0_rmse", "voicing_error", "lsd", "ssim", "correlation")
 _COMPOSITE, _DNSMOS = {"csig", "cbak", "covl"}, {"dnsmos_sig", "dnsmos_bak", "dnsmos_ovrl"}
+PRESETS = {"enhancement": ENHANCEMENT, "synthesis": SYNTHESIS}
 _GROUPS = {"composite": ("csig", "cbak", "covl"), "dnsmos": ("dnsmos_sig", "dnsmos_bak", "dnsmos_ovrl")}
 
 
@@ -122,20 +123,21 @@ def choose(names: str, default: tuple[str, ...]) -> tuple[tuple[str, ...], tuple
     """Which measures to compute.
 
     Args:
-        names: As given to `--metrics`: keys separated by commas; "composite" and "dnsmos" stand for their three; "all"; "" takes
-            the default.
+        names: As given to `--metrics`: keys separated by commas; "composite" and "dnsmos" stand for their three; "all"; one of
+            `PRESETS`; "" takes the default.
         default: Keys.
 
     Returns:
-        (keys, keys of the default or of "all" that are left out because their package is not installed).
+        (keys, keys of the default, of a preset or of "all" that are left out because their package is not installed).
 
     Raises:
         UsageError: An unknown name.
         MissingExtraError: A measure that is named needs a package that is not installed.
     """
     asked = [name.strip() for name in names.split(",") if name.strip()]
-    if not asked or asked == ["all"]:
-        wanted = tuple(MEASURES) if asked else default
+    presets = {"": default, "all": tuple(MEASURES), **PRESETS}
+    if len(asked) < 2 and "".join(asked) in presets:
+        wanted = presets["".join(asked)]
         there = tuple(key for key in wanted if installed(key))
         return there, tuple(key for key in wanted if key not in there)
     keys: dict[str, None] = {}
@@ -143,7 +145,8 @@ def choose(names: str, default: tuple[str, ...]) -> tuple[tuple[str, ...], tuple
         for key in _GROUPS.get(name, (name,)):
             if key not in MEASURES:
                 raise UsageError(
-                    f"There is no measure {name!r}; expected some of {', '.join(MEASURES)}, or composite, dnsmos, all.",
+                    f"There is no measure {name!r}; expected some of {', '.join([*MEASURES, *_GROUPS])}; or all, "
+                    f"{', '.join(PRESETS)} alone.",
                     hint="docs/evaluate.md defines each",
                 )
             if not installed(key):
