@@ -88,7 +88,13 @@ def fit(audio: np.ndarray, samples: int) -> np.ndarray:
 
 
 def find_clip_sets(
-    folders: Sequence[Path], labels: Sequence[str], labels_from: LabelsFrom = "auto", pattern: str = "", most: int = 0, seed: int = 0
+    folders: Sequence[Path],
+    labels: Sequence[str],
+    labels_from: LabelsFrom = "auto",
+    pattern: str = "",
+    most: int = 0,
+    seed: int = 0,
+    attribute: str = "",
 ) -> list[ClipSet]:
     """Lists the clips of each folder, with the classes they were asked for.
 
@@ -100,6 +106,7 @@ def find_clip_sets(
         pattern: Regular expression with the group `label`, searched in the path below the folder.
         most: Take so many at random of each folder; 0 takes all.
         seed: Of that choice.
+        attribute: The column of the manifest that says the label where its column `label` is empty: the attribute with those classes.
 
     Raises:
         UsageError: A folder does not exist, options that contradict each other, or a pattern without the group.
@@ -108,14 +115,14 @@ def find_clip_sets(
     if labels_from not in LABELS_FROM:
         raise UsageError(f"--labels-from is {labels_from!r}; expected one of {', '.join(LABELS_FROM)}.")
     expression = _expression(labels_from, pattern)
-    sets = [_find_one(folder, labels, labels_from, expression) for folder in folders]
+    sets = [_find_one(folder, labels, labels_from, expression, attribute) for folder in folders]
     names = _distinct_names([found.path for found in sets])
     return [
         _some_of(ClipSet(name, s.role, s.path, s.files, s.labels_from, s.notes), most, seed) for name, s in zip(names, sets, strict=True)
     ]
 
 
-def _find_one(folder: Path, labels: Sequence[str], labels_from: str, expression: re.Pattern | None) -> ClipSet:
+def _find_one(folder: Path, labels: Sequence[str], labels_from: str, expression: re.Pattern | None, attribute: str) -> ClipSet:
     if not folder.is_dir():
         what = "is a file; expected a folder of clips" if folder.exists() else "does not exist"
         raise UsageError(f"The input {folder} {what}.", hint="gan-audio generate RUN -n 1000 -o clips/")
@@ -123,7 +130,7 @@ def _find_one(folder: Path, labels: Sequence[str], labels_from: str, expression:
     manifest = folder / MANIFEST
     notes: list[str] = []
     if manifest.is_file():
-        named = _read_manifest(manifest)
+        named = [(path, row.get("label") or row.get(attribute) or "") for path, row in read_manifest(manifest)]
         listed = {path for path, _ in named}
         present = [path for _, path in audio_file.find_audio([folder])] if any(path.exists() for path in listed) else []
         if not present:
@@ -165,7 +172,12 @@ def _find_one(folder: Path, labels: Sequence[str], labels_from: str, expression:
     return ClipSet(folder.name, "generated", folder, tuple(files), source, tuple(notes))
 
 
-def _read_manifest(path: Path) -> list[tuple[Path, str]]:
+def read_manifest(path: Path) -> list[tuple[Path, dict[str, str]]]:
+    """(file, row) of every clip that a manifest lists.
+
+    Raises:
+        DatasetError: It cannot be read, has no column `file`, or names a path that is not below its folder.
+    """
     try:
         with path.open(encoding="utf-8", newline="") as table:
             rows = list(csv.DictReader(table))
@@ -178,7 +190,7 @@ def _read_manifest(path: Path) -> list[tuple[Path, str]]:
         file = Path(row["file"] or "")
         if file.is_absolute() or ".." in file.parts or not file.parts:
             raise DatasetError(f"{path} names {row['file']!r}; expected a path below the folder of the manifest.")
-        found.append((path.parent / file, row.get("label") or ""))
+        found.append((path.parent / file, row))
     return found
 
 
@@ -223,20 +235,25 @@ def _some_of(found: ClipSet, most: int, seed: int) -> ClipSet:
     return ClipSet(found.name, found.role, found.path, tuple(found.files[i] for i in chosen), found.labels_from, (*found.notes, note))
 
 
-def reference_clips(info: DatasetInfo, folder: Path, split: str, samples: int) -> Iterator[Clip]:
-    """The clips of one split of a prepared data set, mono, in the order of its shards.
+def reference_clips(info: DatasetInfo, folder: Path, split: str, samples: int, attribute: str = "") -> Iterator[Clip]:
+    """The clips of one split of a prepared data set, mono, in the order of its shards; with `attribute` its classes are the labels.
 
     Raises:
         DatasetError: A shard is missing or damaged.
     """
+    for clip in records_of(info, folder, split):
+        pcm = audio_file.pcm_of_wav_bytes(clip.audio)[:, : info.channels]  # of a pair the clean recording
+        audio = pcm.astype(np.float32).mean(axis=1) / np.float32(32768)
+        name = f"{clip.source} @ {clip.start / info.sample_rate:.2f} s" if clip.start else clip.source
+        failure = "silent" if np.abs(audio).max(initial=0.0) < SILENCE else ""
+        yield Clip(name, fit(audio, samples), clip.attributes[attribute] if attribute else clip.label, failure)
+
+
+def records_of(info: DatasetInfo, folder: Path, split: str) -> Iterator[shards.ClipRecord]:
+    """The records of one split, in the order of its shards."""
     for shard in info.splits[split].shards:
         for record in shards.read_records(folder / shard["file"]):
-            clip = shards.decode_example(record)
-            pcm = audio_file.pcm_of_wav_bytes(clip.audio)[:, : info.channels]  # of a pair the clean recording
-            audio = pcm.astype(np.float32).mean(axis=1) / np.float32(32768)
-            name = f"{clip.source} @ {clip.start / info.sample_rate:.2f} s" if clip.start else clip.source
-            failure = "silent" if np.abs(audio).max(initial=0.0) < SILENCE else ""
-            yield Clip(name, fit(audio, samples), clip.label, failure)
+            yield shards.decode_example(record)
 
 
 def clip_length(info: DatasetInfo, folder: Path) -> int:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.util
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -16,7 +17,8 @@ from .. import __version__
 from ..data import shards
 from ..data.dataset_info import DatasetInfo, read_dataset_info
 from ..errors import DatasetError
-from .clip_set import ClipSet, clip_length, find_clip_sets, noise_clips, reference_clips
+from . import notes as note_metrics
+from .clip_set import ClipSet, clip_length, find_clip_sets, noise_clips, records_of, reference_clips
 from .figures import COPY_RATIO, FIGURES, LEAST_NEIGHBOURS, Observed, Reference, closest_pairs, measure, observe, per_class
 
 if TYPE_CHECKING:
@@ -46,7 +48,7 @@ class EvaluateOptions:
         clips: Take at most so many clips of each generated set, at random; 0 takes all.
         seed: Of the classifier, the k-means cells, the choice of clips and the noise.
         pitch_labels: The classes are pitches: the classifier is trained without changes of speed. Known by itself of a data
-            set in NSynth's layout labelled by pitch.
+            set whose labels are its attribute "pitch", and of one in NSynth's layout labelled by pitch.
         retrain: Train the classifier again though it is cached.
         cache: Folder for the classifier; None is below the data set, or the user's cache where that cannot be written.
         closest: How many closest pairs are listed for each set.
@@ -86,7 +88,16 @@ def evaluate(folders: Sequence[Path], data: Path, options: EvaluateOptions, prog
         raise DatasetError(
             f"The data set {data} has no train split to compare with.", hint="prepare the data set again with a larger train split"
         )
-    sets = find_clip_sets(folders, info.labels, options.labels_from, options.label_pattern, options.clips, options.seed)  # type: ignore[arg-type]
+    same = next((name for name, classes in info.attributes.items() if classes == info.labels), "")
+    sets = find_clip_sets(
+        folders,
+        info.labels,
+        options.labels_from,  # type: ignore[arg-type]
+        options.label_pattern,
+        options.clips,
+        options.seed,
+        same,
+    )
     notes = [note for found in sets for note in found.notes]
     samples = clip_length(info, data)
     splits = [name for name in ("test", "validation", "train") if info.splits.get(name) and info.splits[name].clips]
@@ -116,6 +127,10 @@ def evaluate(folders: Sequence[Path], data: Path, options: EvaluateOptions, prog
         role = "reference" if split == "train" else "held-out"
         report_sets.append(_set_report(f"real, {split}", role, "", seen[split], reference, info, options, is_train=split == "train"))
     report_sets.append(_set_report("white noise", "noise", "", noise, reference, info, options))
+    instrument_judge = None
+    if info.attributes.keys() & {"pitch", "instrument"}:
+        instrument_judge = _instrument_judge(info, data, samples, splits, classifier, options, progress, notes)
+        _listen(report_sets, sets, info, data, samples, splits, instrument_judge, progress, notes)
     if len({entry["clips"] for entry in report_sets}) > 1:
         notes.append("Fréchet distances and Inception Scores depend on the number of clips: compare sets of equal size (--clips)")
     return {
@@ -132,6 +147,7 @@ def evaluate(folders: Sequence[Path], data: Path, options: EvaluateOptions, prog
             "clips": {split: len(observed) for split, observed in seen.items()},
         },
         "classifier": classifier.facts if classifier is not None else None,
+        **({"instrument_classifier": instrument_judge.facts} if instrument_judge is not None else {}),
         "settings": {**asdict(options), "cache": str(options.cache) if options.cache else None, "copy_ratio": COPY_RATIO},
         "sets": report_sets,
         "notes": notes,
@@ -147,6 +163,11 @@ def table_rows(report: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
         if figure.labels and report["classifier"] is None:
             continue
         rows.append([figure.title + arrows[figure.better], *(_cell(entry["figures"][figure.key]) for entry in sets)])
+    if any("notes" in entry for entry in sets):
+        absent: dict[str, Any] = {"because": "-"}
+        for figure in note_metrics.FIGURES:
+            cells = [_cell(entry["notes"]["figures"][figure.key] if "notes" in entry else absent) for entry in sets]
+            rows.append([figure.title + arrows[figure.better], *cells])
     return ["figure", *(entry["name"] for entry in sets)], rows
 
 
@@ -194,6 +215,65 @@ def _set_report(
     return entry
 
 
+def _listen(
+    report_sets: list[dict[str, Any]],
+    sets: Sequence[ClipSet],
+    info: DatasetInfo,
+    data: Path,
+    samples: int,
+    splits: Sequence[str],
+    judge: Classifier | None,
+    progress: ProgressFactory,
+    notes: list[str],
+) -> None:
+    """Adds "notes" to the entries of generated sets and of the real splits: pitch as heard, and instrument as judged."""
+    instruments = info.attributes.get("instrument", [])
+    tracker = "pitch" in info.attributes and importlib.util.find_spec("swift_f0") is not None
+    if "pitch" in info.attributes and not tracker:
+        notes.append("the pitch of the notes is not measured: pip install 'gan-audio[metrics]' brings the tracker swift-f0")
+    entries = {entry["name"]: entry for entry in report_sets}
+    jobs: list[tuple[str, int, Any, Any]] = []
+    for found in sets:
+        asked, source, said = note_metrics.asked_of(found, instruments)
+        notes.extend(said)
+        entries[found.name]["asked_from"] = source
+        jobs.append((found.name, len(found.files), found.clips(info.sample_rate, samples), asked))
+    for split in splits:
+        told = (_asked_of_record(info, record.attributes) for record in records_of(info, data, split))
+        jobs.append((f"real, {split}", info.splits[split].clips, reference_clips(info, data, split, samples), told))
+    for name, number, clips, asked in jobs:
+        with progress(f"Listening to {name}", number, "clips") as bar:
+            heard = note_metrics.hear(clips, asked, info.sample_rate, tracker=tracker, classifier=judge, on_clips=bar.advance)
+        entries[name]["notes"] = {"figures": note_metrics.note_figures(heard, instruments), **note_metrics.note_details(heard, instruments)}
+
+
+def _asked_of_record(info: DatasetInfo, numbers: dict[str, int]) -> note_metrics.Asked:
+    told = {name: info.attributes[name][number] for name, number in numbers.items()}
+    pitch = told.get("pitch", "")
+    return note_metrics.Asked(int(pitch) if pitch.isdecimal() else None, told.get("instrument", ""))
+
+
+def _instrument_judge(
+    info: DatasetInfo,
+    data: Path,
+    samples: int,
+    splits: list[str],
+    classifier: Classifier | None,
+    options: EvaluateOptions,
+    progress: ProgressFactory,
+    notes: list[str],
+) -> Classifier | None:
+    """The judge of instruments: that of the labels where these are the instruments, else one of its own."""
+    names = info.attributes.get("instrument", [])
+    if len(names) < 2:
+        return None
+    relabelled = {name: replace(split, label_counts=split.attribute_counts.get("instrument", {})) for name, split in info.splits.items()}
+    if names == info.labels and all(split.label_counts == info.splits[name].label_counts for name, split in relabelled.items()):
+        return classifier
+    about = replace(info, labels=names, splits=relabelled)
+    return _classifier(about, data, samples, splits, options, progress, notes, attribute="instrument")
+
+
 def _observe_split(
     info: DatasetInfo, data: Path, split: str, samples: int, classifier: Classifier | None, progress: ProgressFactory
 ) -> Observed:
@@ -223,8 +303,13 @@ def _classifier(
     options: EvaluateOptions,
     progress: ProgressFactory,
     notes: list[str],
+    attribute: str = "",
 ) -> Classifier | None:
-    """The judge for this data set: the cached one, or a new one; None, with a note, where the labels do not allow one."""
+    """The judge for this data set: the cached one, or a new one; None, with a note, where the labels do not allow one.
+
+    With `attribute` it judges its classes, which `info` then has as its labels.
+    """
+    what = f"classifier of {attribute}s" if attribute else "classifier"
     counts = Counter({label: count for label, count in info.splits["train"].label_counts.items() if count >= _LEAST_CLIPS_A_CLASS})
     if len(info.labels) < 2 or len(counts) < 2:
         why = "no labels" if not info.labels else f"fewer than two labels with {_LEAST_CLIPS_A_CLASS} training clips each"
@@ -233,23 +318,24 @@ def _classifier(
     from . import classifier as judge
 
     made = info.prepared_with
-    pitches = options.pitch_labels or (made.get("layout") == "nsynth" and made.get("field") == "pitch")
+    labelled_by_pitch = (made.get("layout") == "nsynth" and made.get("field") == "pitch") or info.labels == info.attributes.get("pitch")
+    pitches = not attribute and (options.pitch_labels or labelled_by_pitch)
     speed = 0.0 if pitches else 0.17
-    key = judge.cache_key(info.fingerprint, tuple(info.labels), samples, options.seed, speed)
+    key = judge.cache_key(info.fingerprint, tuple(info.labels), samples, options.seed, speed, attribute)
     folders = [options.cache] if options.cache else judge.cache_folders(data)
     found = None if options.retrain else judge.load_cached(folders, key)
     if found is None:
-        found = _train(judge, info, data, samples, splits, options.seed, speed, progress)
+        found = _train(judge, info, data, samples, splits, options.seed, speed, progress, attribute)
         if judge.store(found, folders, key) is None:
-            notes.append(f"the classifier could not be cached in {' or '.join(map(str, folders))}; it is trained again next time")
+            notes.append(f"the {what} could not be cached in {' or '.join(map(str, folders))}; it is trained again next time")
     if found.facts["stopped_on"] != "validation":
         has = "no validation split" if "validation" not in splits else "few validation clips, or none of some class"
-        notes.append(f"the data set has {has}: a tenth of the training clips was kept from the classifier's training to stop it")
+        notes.append(f"the data set has {has}: a tenth of the training clips was kept from the {what}'s training to stop it")
     accuracy, where = found.facts["accuracy"], found.facts["accuracy_on"]
     if where != "test":
-        notes.append(f"the data set has no test split: the classifier's accuracy is that on the {where} clips that stopped its training")
+        notes.append(f"the data set has no test split: the {what}'s accuracy is that on the {where} clips that stopped its training")
     if accuracy < _TRUSTED_ACCURACY:
-        notes.append(f"the classifier is right on only {accuracy:.0%} of the {where} clips: its figures say little")
+        notes.append(f"the {what} is right on only {accuracy:.0%} of the {where} clips: its figures say little")
     return found
 
 
@@ -262,8 +348,9 @@ def _train(
     seed: int,
     speed: float,
     progress: ProgressFactory,
+    attribute: str,
 ) -> Classifier:
-    loaded = {split: _load(judge, info, data, split, samples) for split in splits}
+    loaded = {split: _load(judge, info, data, split, samples, attribute) for split in splits}
     train, validation, stopped_on = loaded["train"], loaded.get("validation"), "validation"
     classes = set(train.labels.tolist())
     if validation is None or len(validation) < 2 * len(classes) or not classes <= set(validation.labels.tolist()):
@@ -273,7 +360,7 @@ def _train(
         train = judge.LabelledClips(train.audio[~carved], train.labels[~carved])
         stopped_on = "train" if len(parts) == 1 else "train and validation"
     started, done = time.monotonic(), 0
-    with progress("Training the classifier", judge.steps_for(len(train)), "steps") as bar:
+    with progress(f"Training the classifier{f' of {attribute}s' if attribute else ''}", judge.steps_for(len(train)), "steps") as bar:
 
         def on_progress(step: int, steps: int, note: str) -> None:
             nonlocal done
@@ -304,7 +391,8 @@ def _tenth_of_each_class(labels: np.ndarray, seed: int) -> np.ndarray:
     return chosen
 
 
-def _load(judge: Any, info: DatasetInfo, data: Path, split: str, samples: int) -> LabelledClips:
-    clips = [(judge.as_full_scale_int16(c.audio), c.label) for c in reference_clips(info, data, split, samples) if c.label >= 0]
+def _load(judge: Any, info: DatasetInfo, data: Path, split: str, samples: int, attribute: str) -> LabelledClips:
+    found = reference_clips(info, data, split, samples, attribute)
+    clips = [(judge.as_full_scale_int16(clip.audio), clip.label) for clip in found if clip.label >= 0]
     audio = np.stack([audio for audio, _ in clips]) if clips else np.zeros((0, samples), np.int16)
     return judge.LabelledClips(audio, np.array([label for _, label in clips], np.int32))

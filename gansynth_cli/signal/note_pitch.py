@@ -28,14 +28,16 @@ class HeardPitch:
         confidence: 0 to 1: mean confidence of the voiced frames that agree with `midi` within 50 cents, times their share of the
             voiced frames.
         voiced: Share of all frames that are voiced.
+        entropy: Of the semitones heard in the voiced frames, nats, weighted by confidence: 0 is one steady pitch.
     """
 
     midi: float
     confidence: float
     voiced: float
+    entropy: float
 
 
-NOTHING = HeardPitch(float("nan"), 0.0, 0.0)
+NOTHING = HeardPitch(float("nan"), 0.0, 0.0, float("nan"))
 
 
 def note_pitch(audio: np.ndarray, sample_rate: int) -> HeardPitch:
@@ -68,4 +70,6 @@ def note_pitch(audio: np.ndarray, sample_rate: int) -> HeardPitch:
     middle = float(np.median(midi))
     agreeing = np.abs(midi - middle) <= _AGREES
     sure = float(confidence[voiced][agreeing].mean() * agreeing.mean()) if agreeing.any() else 0.0
-    return HeardPitch(middle, sure, float(voiced.mean()))
+    shares = np.bincount(np.rint(midi - midi.min()).astype(int), weights=confidence[voiced])
+    shares = shares[shares > 0] / shares.sum()
+    return HeardPitch(middle, sure, float(voiced.mean()), max(0.0, float(-(shares * np.log(shares)).sum())))
