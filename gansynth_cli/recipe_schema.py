@@ -15,6 +15,7 @@ from msgspec import Meta
 
 from .family_schemas.conversion import CycleGANLosses, CycleGANModel, StarGANLosses, StarGANModel
 from .family_schemas.enhancement import DenoiserLosses, DenoiserModel, SEGANLosses, SEGANModel
+from .family_schemas.gansynth import GANSynthLosses, GANSynthModel
 from .family_schemas.generation import SpecGANModel, WaveGANModel
 from .family_schemas.shared import FamilySchema, NoLosses
 from .family_schemas.types import Count, Fraction, Positive, Range, Rate, Weight
@@ -208,6 +209,7 @@ FAMILIES: dict[str, FamilySchema] = {
     "stargan_vc": FamilySchema(StarGANModel, StarGANLosses, _STARGAN_OPTIMIZERS, use=_CONVERT),
     "cyclegan_vc": FamilySchema(CycleGANModel, CycleGANLosses, use=_CONVERT),
     "segan": FamilySchema(SEGANModel, SEGANLosses, use=_ENHANCE),
+    "gansynth": FamilySchema(GANSynthModel, GANSynthLosses),
     "vae": FamilySchema(VAEModel, VAELosses, ("vae",)),
 }
 

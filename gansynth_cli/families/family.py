@@ -89,6 +89,9 @@ class Phase:
         start: Its first step.
         stop: The first step at which it runs no more; None: it runs to the end.
         weight_clip: After each update, clip the weights to [-c, c]; 0 does not (WGAN).
+        stage: Of a family that grows: phases of one name in several stages are one in the logs. None: there are none.
+        variables: The variables that it updates, for a part of the networks; None: all of theirs.
+        fresh: At its first step the optimiser forgets what it has gathered.
     """
 
     name: str
@@ -100,6 +103,14 @@ class Phase:
     start: int = 0
     stop: int | None = None
     weight_clip: float = 0.0
+    stage: int | None = None
+    variables: Callable[[], list[keras.Variable]] | None = None
+    fresh: bool = False
+
+    @property
+    def key(self) -> str:
+        """Names it among all phases."""
+        return self.name if self.stage is None else f"{self.name}@{self.stage}"
 
     def active(self, step: int) -> bool:
         """Whether it runs at this step (counted from 0). Decided on the host: a Python number inside a graph freezes."""
@@ -155,6 +166,15 @@ class BeginsWithData(Protocol):
     def begin(self, source: Source) -> None:
         """Called at every start of a training, before a resumed run's weights are restored: what it sets in a network is a
         first value. It reads the same of the same data, on every machine."""
+        ...
+
+
+@runtime_checkable
+class FollowsSteps(Protocol):
+    """A family whose networks know how far training is, for what they show: those that grow."""
+
+    def begin_step(self, step: int) -> None:
+        """Called before each step, with its number: a pure function of it."""
         ...
 
 

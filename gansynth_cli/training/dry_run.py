@@ -72,7 +72,7 @@ def dry_run(recipe: Recipe, data_path: Path, on_event: OnEvent | None = None) ->
     first = max(phase.start for phase in learner.phases)
     kinds: dict[tuple[str, ...], list[int]] = {}
     for step in range(first, first + _LOOK_AHEAD):
-        kinds.setdefault(tuple(phase.name for phase in learner.active_phases(step)), []).append(step)
+        kinds.setdefault(tuple(phase.key for phase in learner.active_phases(step)), []).append(step)
     start_seconds, per_step = 0.0, 0.0
     for steps in kinds.values():
         for index in range(1 + _TIMED_STEPS):

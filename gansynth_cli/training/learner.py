@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from ..errors import GanAudioError
-from ..families.family import Batch, Draws, Family, Phase
+from ..families.family import Batch, Draws, Family, FollowsSteps, Phase
 from ..recipe_schema import Recipe
 from .optimizers import learning_rate, make_optimizer
 from .strategy import Devices
@@ -60,12 +60,12 @@ class Learner:
             self.optimizers = {key: make_optimizer(recipe.optimizers[key], key) for key in self._optimizer_keys()}
             for phase in self.phases:
                 if not self.optimizers[phase.optimizer].built:
-                    self.optimizers[phase.optimizer].build(self.variables_of(phase))
+                    self.optimizers[phase.optimizer].build(self.variables_of(phase.networks))
             scales = sorted(self.optimizers) if self.scaled else ()
             self.loss_scales = {key: tf.Variable(INITIAL_LOSS_SCALE, trainable=False, name=f"loss_scale_{key}") for key in scales}
             self.good_steps = {key: tf.Variable(0.0, trainable=False, name=f"good_steps_{key}") for key in scales}
         self.copy_to_averaged()
-        self._updates = {phase.name: self._compile_update(phase) for phase in self.phases}
+        self._updates = {phase.key: self._compile_update(phase) for phase in self.phases}
         self._unreached: dict[str, set[str]] = {}  # phase -> variables that its losses do not depend on
         self._steps: dict[tuple[str, ...], tuple[Callable, list[str]]] = {}
 
@@ -102,7 +102,8 @@ class Learner:
             Losses `<phase>/<loss>` and `<phase>/gradient_norm` (before clipping), each the mean over the repeats.
         """
         active = self.active_phases(step)
-        key = tuple(phase.name for phase in active)
+        self._begin_step(step, active)
+        key = tuple(phase.key for phase in active)
         fresh = key not in self._steps
         if fresh:
             self._steps[key] = self._compile_step(active)
@@ -124,9 +125,18 @@ class Learner:
         settings = self.recipe.training
         return min(settings.ema, (1 + step) / (10 + step)) if settings.ema_warmup else settings.ema
 
-    def variables_of(self, phase: Phase) -> list[keras.Variable]:
-        """The variables that a phase updates."""
-        return [v for name in phase.networks for v in self.family.networks[name].trainable_variables]
+    def variables_of(self, networks: Sequence[str]) -> list[keras.Variable]:
+        """The variables of networks that are trained."""
+        return [v for name in networks for v in self.family.networks[name].trainable_variables]
+
+    def _begin_step(self, step: int, active: tuple[Phase, ...]) -> None:
+        """What the host does at a step's beginning; of the step alone, so a run resumed right here does it again."""
+        if isinstance(self.family, FollowsSteps):
+            self.family.begin_step(step)
+        for phase in active:
+            if phase.fresh and step == phase.start:
+                for variable in self.optimizers[phase.optimizer].variables:
+                    variable.assign(tf.zeros(variable.shape, variable.dtype))  # the learning rate too: each step sets it
 
     def copy_to_averaged(self) -> None:
         """Sets the averaged networks to the trained ones."""
@@ -182,7 +192,7 @@ class Learner:
                 self.optimizers[key].learning_rate.assign(rate)
             means: dict[str, tf.Tensor] = {}
             for phase in active:
-                update = self._updates[phase.name]
+                update = self._updates[phase.key]
                 results = [update(batches[r], controls["step"], tf.constant(r, tf.int64)) for r in range(phase.repeats)]
                 for name in results[0]:
                     means[f"{phase.name}/{name}"] = tf.add_n([result[name] for result in results]) / phase.repeats
@@ -195,7 +205,7 @@ class Learner:
 
     def _compile_update(self, phase: Phase) -> Callable:
         """One update of a phase on one batch, over all replicas. A function of its own: five repeats are then traced once."""
-        variables = self.variables_of(phase)
+        variables = phase.variables() if phase.variables else self.variables_of(phase.networks)
         values = [v.value for v in variables]
         optimizer, settings = self.optimizers[phase.optimizer], self.recipe.optimizers[phase.optimizer]
         replicas, sums = self.devices.replicas, tf.distribute.ReduceOp.SUM
@@ -252,9 +262,9 @@ class Learner:
     def _check_reached(self, phase: Phase, missing: list[str], variables: int) -> None:
         """A variable without a gradient is a mistake in a family, unless another phase of the same optimiser trains it: lazy R1
         does not reach the critic's last bias."""
-        self._unreached[phase.name] = set(missing)
-        partners = [p for p in self.phases if p.optimizer == phase.optimizer]
-        known = [self._unreached[p.name] for p in partners if p.name in self._unreached]
+        self._unreached[phase.key] = set(missing)
+        partners = [p for p in self.phases if p.optimizer == phase.optimizer and p.stage == phase.stage]
+        known = [self._unreached[p.key] for p in partners if p.key in self._unreached]
         never = set.intersection(*known) if len(known) == len(partners) else set()
         if len(missing) == variables:
             never = set(missing)

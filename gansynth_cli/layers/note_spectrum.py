@@ -1,0 +1,180 @@
+"""Layers between notes and the pictures that GANSynth draws of them. All registered, so that a `.keras` file loads anywhere."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from ..signal.instantaneous_frequency import (
+    audio_to_spectra,
+    front_padding,
+    linear_to_mel,
+    mel_centres,
+    mel_matrix,
+    mel_to_linear,
+    phase_of,
+    spectra_to_audio,
+)
+from ..signal.stft import griffin_lim
+
+_register = keras.saving.register_keras_serializable(package="gan_audio")
+
+
+class _NotePicture(keras.layers.Layer):
+    """What the two directions share. A picture is float32 [batch, frames, bins, 2] in [-1, 1]: log magnitude and instantaneous
+    frequency, each times its scale plus its shift.
+
+    Args:
+        samples: Of the audio; with `fft`, `hop` and `frames` as in `signal.instantaneous_frequency`.
+        sample_rate: Hz.
+        mel_bands: Bins of the picture; 0: the fft / 2 linear ones.
+        log_offset: Under the logarithm of the magnitude; with mel bands under that of the power too.
+        magnitude_scale, magnitude_shift, phase_scale: The normalisation; the phase has no shift.
+        phase_floor: The instantaneous frequency of a bin of magnitude m is drawn times m^2 / (m^2 + phase_floor^2): what has no
+            sound has no frequency. 0 (the paper): the noise of silent bins is drawn. Linear bins only.
+    """
+
+    def __init__(
+        self,
+        fft: int,
+        hop: int,
+        frames: int,
+        samples: int,
+        sample_rate: int,
+        mel_bands: int = 0,
+        log_offset: float = 1e-6,
+        magnitude_scale: float = 0.0661371661726,
+        magnitude_shift: float = 0.113718730221,
+        phase_scale: float = 0.8,
+        phase_floor: float = 0.0,
+        **kwargs: Any,
+    ):
+        super().__init__(**kwargs)
+        self.fft, self.hop, self.frames, self.samples = int(fft), int(hop), int(frames), int(samples)
+        self.sample_rate, self.mel_bands = int(sample_rate), int(mel_bands)
+        self.log_offset, self.phase_floor = float(log_offset), float(phase_floor)
+        self.magnitude_scale, self.magnitude_shift, self.phase_scale = float(magnitude_scale), float(magnitude_shift), float(phase_scale)
+        front_padding(self.samples, self.fft, self.hop, self.frames)  # raises where they do not fit
+        self._matrix = mel_matrix(self.mel_bands, self.fft // 2, self.sample_rate) if self.mel_bands else None
+
+    @property
+    def bins(self) -> int:
+        return self.mel_bands or self.fft // 2
+
+    def get_config(self) -> dict[str, Any]:
+        names = ("fft", "hop", "frames", "samples", "sample_rate", "mel_bands", "log_offset")
+        names += ("magnitude_scale", "magnitude_shift", "phase_scale", "phase_floor")
+        return {**super().get_config(), **{name: getattr(self, name) for name in names}}
+
+
+@_register
+class AudioToNotePicture(_NotePicture):
+    """float32 [batch, samples, 1] -> the picture that a critic looks at; clipped to [-1, 1]."""
+
+    def call(self, audio):
+        log_magnitude, frequency = audio_to_spectra(tf.cast(audio, tf.float32)[..., 0], self.fft, self.hop, self.frames, self.log_offset)
+        if self._matrix is not None:
+            log_magnitude, frequency = linear_to_mel(log_magnitude, frequency, self._matrix, self.log_offset)
+        elif self.phase_floor:
+            power = tf.exp(2.0 * log_magnitude)
+            frequency *= power / (power + self.phase_floor**2)
+        picture = [log_magnitude * self.magnitude_scale + self.magnitude_shift, frequency * self.phase_scale]
+        return tf.clip_by_value(tf.stack(picture, axis=-1), -1.0, 1.0)
+
+    def compute_output_shape(self, audio_shape):
+        return (audio_shape[0], self.frames, self.bins, 2)
+
+
+@_register
+class NotePictureToAudio(_NotePicture):
+    """The way back: float32 [batch, frames, bins, 2] -> float32 [batch, samples, 1] in [-1, 1]; a note whose peak is above 1 is turned
+    down to it.
+
+    Args:
+        griffin_lim_iterations: Rounds of Griffin-Lim from the drawn phase, which make the phases of neighbouring bins agree; 0: none.
+    """
+
+    def __init__(self, *args: Any, griffin_lim_iterations: int = 0, **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        self.griffin_lim_iterations = int(griffin_lim_iterations)
+
+    def call(self, picture):
+        picture = tf.cast(picture, tf.float32)
+        log_magnitude = (picture[..., 0] - self.magnitude_shift) / self.magnitude_scale
+        frequency = picture[..., 1] / self.phase_scale
+        if self._matrix is not None:
+            log_magnitude, frequency = mel_to_linear(log_magnitude, frequency, self._matrix, self.log_offset)
+        if self.griffin_lim_iterations:
+            pad = [[0, 0], [0, 0], [1, 0]]
+            magnitude = tf.pad(tf.nn.relu(tf.exp(log_magnitude) - self.log_offset), pad)
+            front = front_padding(self.samples, self.fft, self.hop, self.frames)
+            audio = griffin_lim(
+                magnitude,
+                self.fft,
+                self.hop,
+                self.samples,
+                front,
+                self.griffin_lim_iterations,
+                phase=tf.pad(phase_of(frequency), pad),
+                floor=1e-2,
+            )
+        else:
+            audio = spectra_to_audio(log_magnitude, frequency, self.fft, self.hop, self.samples, self.log_offset)
+        audio /= tf.maximum(1.0, tf.reduce_max(tf.abs(audio), axis=-1, keepdims=True))
+        return audio[..., None]
+
+    def compute_output_shape(self, picture_shape):
+        return (picture_shape[0], self.samples, 1)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "griffin_lim_iterations": self.griffin_lim_iterations}
+
+
+@_register
+class HarmonicMap(keras.layers.Layer):
+    """Where the harmonics of each pitch lie in a picture, and which instantaneous frequency they have there: what is known of a note
+    before it is drawn. A convolution, which does not know where it stands on the frequency axis, sees here what pitch is asked.
+
+    Args:
+        pitches: MIDI numbers of the classes.
+        frames, bins, fft, hop, sample_rate, mel_bands: Of the picture.
+
+    Call: int [batch], class numbers -> float [batch, frames, bins, 4]: nearness of the bin to its nearest harmonic (1 on it, narrow and
+    wide: a Gaussian of 1 and 3 analysis bins), the change of phase a frame of that harmonic over pi, in [-1, 1], and the number of the
+    harmonic, as 1 / number. The same in all frames.
+    """
+
+    CHANNELS = 4
+
+    def __init__(self, pitches, frames: int, bins: int, fft: int, hop: int, sample_rate: int, mel_bands: int = 0, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.pitches = [int(p) for p in pitches]
+        self.frames, self.bins, self.fft, self.hop = int(frames), int(bins), int(fft), int(hop)
+        self.sample_rate, self.mel_bands = int(sample_rate), int(mel_bands)
+        full = self.mel_bands or self.fft // 2
+        if full % self.bins:
+            raise ValueError(f"{self.bins} bins are no fraction of {full}")
+        hz = mel_centres(full, self.sample_rate) if self.mel_bands else np.arange(1, full + 1) * self.sample_rate / self.fft
+        f0 = 440.0 * 2.0 ** ((np.asarray(self.pitches, np.float64)[:, None] - 69.0) / 12.0)
+        number = np.maximum(1.0, np.round(hz / f0))
+        harmonic = number * f0
+        distance = (hz - harmonic) / (self.sample_rate / self.fft)
+        turns = harmonic * self.hop / self.sample_rate
+        change = 2.0 * (turns - np.round(turns))
+        table = np.stack([np.exp(-0.5 * distance**2), np.exp(-0.5 * (distance / 3.0) ** 2), change, 1.0 / number], axis=-1)
+        # Of a coarser picture: the mean over the bins that one of its bins stands for.
+        self._table = table.reshape(len(self.pitches), self.bins, full // self.bins, self.CHANNELS).mean(axis=2).astype(np.float32)
+
+    def call(self, pitch):
+        rows = tf.gather(tf.constant(self._table, self.compute_dtype), pitch)
+        return tf.repeat(rows[:, None], self.frames, axis=1)
+
+    def compute_output_shape(self, pitch_shape):
+        return (pitch_shape[0], self.frames, self.bins, self.CHANNELS)
+
+    def get_config(self) -> dict[str, Any]:
+        names = ("pitches", "frames", "bins", "fft", "hop", "sample_rate", "mel_bands")
+        return {**super().get_config(), **{name: getattr(self, name) for name in names}}
