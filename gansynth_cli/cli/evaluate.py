@@ -15,10 +15,13 @@ from . import console
 _CLIPS = "Generated clips (with --data)"
 _PAIRS = "Recordings that have a reference (with --reference)"
 _COPIES = "Vocoders (with --copy-synthesis)"
+_VOICES = "Converted recordings (with --conversion)"
 _OUTPUT = "Report"
 _CLIPS_ONLY = ("labels_from", "label_pattern", "limit", "splits", "bins", "closest", "seed", "pitch_labels", "retrain", "cache")
 _PAIRS_ONLY = ("noisy", "baseline", "sample_rate", "metrics", "align", "snr_bins", "snr_pattern", "jobs")
 _NOT_FOR_COPIES = ("noisy", "baseline", "sample_rate", "align", "snr_bins", "snr_pattern")  # of those
+_VOICES_ONLY = ("source", "target", "text", "words", "model")
+_NOT_FOR_VOICES = ("labels_from", "label_pattern", "limit", "splits", "bins", "closest", "pitch_labels")  # of those for clips
 _MOST_LISTED = 10
 
 
@@ -104,18 +107,38 @@ def command(
     keep: Path | None = typer.Option(
         None, "--keep", metavar="FOLDER", help="Keep the copies there; those that are there are not made again.", rich_help_panel=_COPIES
     ),
+    conversion: Path | None = typer.Option(
+        None, "--conversion", metavar="DATA", help="The prepared data set of the voices: whose are these?", rich_help_panel=_VOICES
+    ),
+    source: Path | None = typer.Option(
+        None, "--source", metavar="FOLDER", help="The recordings that were converted, matched by path.", rich_help_panel=_VOICES
+    ),
+    target: Path | None = typer.Option(
+        None, "--target", metavar="FOLDER", help="The targets' own recordings of the same words.", rich_help_panel=_VOICES
+    ),
+    text: Path | None = typer.Option(
+        None,
+        "--text",
+        metavar="CSV",
+        help="What is said: columns file,text. (default: as heard in the source)",
+        rich_help_panel=_VOICES,
+    ),
+    words: bool = typer.Option(False, "--words", help="Ask a recogniser of English for the word error rate.", rich_help_panel=_VOICES),
+    model: Path | None = typer.Option(
+        None, "--model", metavar="RUN", help="Ask this run's critic too, on real and converted recordings.", rich_help_panel=_VOICES
+    ),
     output: Path | None = typer.Option(None, "-o", "--output", help="Write the whole report there, as JSON.", rich_help_panel=_OUTPUT),
     overwrite: bool = typer.Option(False, "--overwrite", help="Replace an existing report.", rich_help_panel=_OUTPUT),
     json_output: bool = typer.Option(False, "--json", help="Print the report as JSON on stdout, not as a table.", rich_help_panel=_OUTPUT),
     quiet: bool = typer.Option(False, "--quiet", "-q", help="Say nothing but warnings and errors.", rich_help_panel=_OUTPUT),
 ) -> int:
-    """Measure generated clips against a data set (--data), recordings against their references (--reference), or vocoders
-    (--copy-synthesis).
+    """Measure generated clips against a data set (--data), recordings against their references (--reference), vocoders
+    (--copy-synthesis), or converted voices (--conversion).
 
     docs/evaluate.md defines every figure.
     """
     console.configure(quiet=quiet, json_output=json_output)
-    _check_mode(context, data, reference, copy_synthesis)
+    _check_mode(context, data, reference, copy_synthesis, conversion)
     if keep is not None and copy_synthesis is None:
         raise UsageError("--keep is for --copy-synthesis, which is missing.")
     if output is not None and output.exists() and (output.is_dir() or not overwrite):
@@ -130,6 +153,19 @@ def command(
         from .copy_synthesis import compare
 
         return _report_pairs(compare(clips or [], copy_synthesis, keep, metrics, jobs), output)
+    if conversion is not None:
+        from ..metrics.conversion_report import ConversionOptions
+        from .evaluate_conversion import measure, show
+
+        asked = ConversionOptions(source, target, text, words or text is not None, seed, retrain, cache)
+        found = measure(clips or [], conversion, model, asked)
+        if output is not None:
+            _write(output, found)
+        whole = show(found)
+        console.result(found)
+        if output is not None:
+            console.say(f"report: {output}")
+        return EXIT_OK if whole else EXIT_FAILED
     assert data is not None
 
     console.start_tensorflow()
@@ -160,9 +196,9 @@ def command(
     return EXIT_OK
 
 
-def _check_mode(context: typer.Context, data: Path | None, reference: Path | None, recordings: Path | None) -> None:
+def _check_mode(context: typer.Context, data: Path | None, reference: Path | None, recordings: Path | None, voices: Path | None) -> None:
     """One of the modes, and no option of another: an option that does nothing would be believed to have done something."""
-    modes = {"--data": data, "--reference": reference, "--copy-synthesis": recordings}
+    modes = {"--data": data, "--reference": reference, "--copy-synthesis": recordings, "--conversion": voices}
     given = [name for name, path in modes.items() if path is not None]
     if len(given) != 1:
         raise UsageError(
@@ -170,7 +206,12 @@ def _check_mode(context: typer.Context, data: Path | None, reference: Path | Non
             hint="gan-audio evaluate clips/ --data DATA; or: gan-audio evaluate --reference clean/ --noisy noisy/ enhanced/",
         )
     here = given[0]
-    other = {"--data": _PAIRS_ONLY, "--reference": _CLIPS_ONLY, "--copy-synthesis": _CLIPS_ONLY + _NOT_FOR_COPIES}[here]
+    other = {
+        "--data": _PAIRS_ONLY + _VOICES_ONLY,
+        "--reference": _CLIPS_ONLY + _VOICES_ONLY,
+        "--copy-synthesis": _CLIPS_ONLY + _NOT_FOR_COPIES + _VOICES_ONLY,
+        "--conversion": _PAIRS_ONLY + _NOT_FOR_VOICES,
+    }[here]
     flags = {parameter.name: parameter.opts[-1] for parameter in context.command.params}
     for name in other:
         source = context.get_parameter_source(name)
