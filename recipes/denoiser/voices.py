@@ -75,9 +75,12 @@ class Phonemes:
     def __init__(self, root: str | None):
         self.command, self.environment = "espeak-ng", dict(os.environ)
         if root:
-            libraries = f"{root}/usr/lib/x86_64-linux-gnu"
+            found = sorted(Path(root).glob("usr/lib/*/espeak-ng-data"))
+            if not found:
+                raise SystemExit(f"voices.py: no usr/lib/*/espeak-ng-data below {root}; unpack espeak-ng-data there (dpkg -x)")
+            libraries = found[0].parent
             self.command = f"{root}/usr/bin/espeak-ng"
-            self.environment |= {"LD_LIBRARY_PATH": f"{libraries}:{root}/usr/lib", "ESPEAK_DATA_PATH": libraries}
+            self.environment |= {"LD_LIBRARY_PATH": str(libraries), "ESPEAK_DATA_PATH": str(libraries)}
 
     def __call__(self, sentence: str, language: str) -> str:
         made = subprocess.run(
