@@ -120,6 +120,9 @@ def evaluate_conversion(
     found = {str(folder): _find(folder, info, notes) for folder in folders}
     sources = _by_stem(options.source) if options.source else None
     targets = _by_stem(options.target) if options.target else None
+    for items in found.values():
+        for item, _ in items:
+            item.source = item.source or _source_of(item, sources, info)
     texts = read_texts(options.text) if options.text else {}
     if options.words and not voice_judges.recogniser_installed():
         raise GanAudioError("The recogniser is not installed.", hint="pip install 'gan-audio[words]'")
@@ -245,6 +248,13 @@ def _by_stem(folder: Path) -> dict[str, Path]:
         for name in (relative.as_posix(), *([relative.name] if relative.name != relative.as_posix() else [])):
             named.setdefault(name, path)
     return named
+
+
+def _source_of(item: Converted, sources: dict[str, Path] | None, info: DatasetInfo) -> str:
+    """Whose recording was converted, by the folder that it lies in: the mark of an anonymous one does not say."""
+    stem = Path(item.name).with_suffix("")
+    path = (sources or {}).get(stem.as_posix()) or (sources or {}).get(stem.name)
+    return next((part for part in reversed(path.parts[:-1]) if part in info.labels), "") if path else ""
 
 
 def _domains(

@@ -1,0 +1,241 @@
+"""`evaluate --conversion`: every figure on sounds whose answer is known, and the whole on a small data set."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gansynth_cli.cli.app import main
+from gansynth_cli.data import audio_file
+from gansynth_cli.errors import UsageError
+from gansynth_cli.metrics import conversion, conversion_report, voice_judges
+from gansynth_cli.metrics.waveform import MetricError
+
+from .conftest import write_wav
+from .convert_fakes import voice
+
+RATE = 16000
+
+
+@pytest.fixture(scope="module")
+def speech() -> conversion.Speech:
+    return conversion.analyse(voice(2.0, RATE), RATE)
+
+
+def test_the_same_recording_has_no_distance(speech):
+    frames = conversion.side_by_side(speech, speech)
+    assert conversion.mel_cepstral_distortion(speech, speech, frames) == 0
+    assert conversion.energy_correlation(speech, speech, frames) == pytest.approx(1.0)
+    assert conversion.waveform_correlation(speech, speech) == pytest.approx(1.0)
+    pitch = conversion.pitch_figures(speech, speech, frames)
+    assert pitch["log_f0_rmse"] == pitch["voicing_error"] == pitch["f0_shift"] == 0
+    assert pitch["log_f0_correlation"] == pytest.approx(1.0)
+
+
+def test_level_does_not_count(speech):
+    louder = conversion.analyse(0.3 * voice(2.0, RATE), RATE)
+    frames = conversion.side_by_side(speech, louder)
+    assert conversion.mel_cepstral_distortion(speech, louder, frames) < 0.25  # the floor of the logarithm moves a little
+
+
+def test_mcd_of_a_known_difference(speech):
+    other = conversion.Speech(speech.audio, speech.cepstra.copy(), speech.energy_db, speech.active, speech.ln_f0)
+    other.cepstra[:, 2] += 0.5
+    frames = conversion.side_by_side(speech, speech)
+    by_hand = 10 / np.log(10) * np.sqrt(2 * 0.5**2)
+    assert conversion.mel_cepstral_distortion(speech, other, frames) == pytest.approx(by_hand)
+    # A ripple of ln |H| by a cos 3 w is a coefficient c3 of a: the scale of a mel-cepstrum.
+    mel_axis = np.pi * (np.arange(80) + 0.5) / 80
+    from scipy.fft import dct
+
+    found = dct(0.7 * np.cos(3 * mel_axis), type=2, norm="ortho")[1:25] * np.sqrt(2 / 80)
+    np.testing.assert_allclose(found, 0.7 * (np.arange(1, 25) == 3), atol=1e-12)
+
+
+def test_alignment_takes_timing_out():
+    audio = voice(2.0, RATE)
+    late = np.concatenate([np.zeros(4000, np.float32), audio[:16000], np.repeat(audio[16000:16800], 1), audio[16000:]])
+    first, second = conversion.analyse(audio, RATE), conversion.analyse(late, RATE)
+    with pytest.raises(MetricError, match="differ by"):
+        conversion.side_by_side(first, second)
+    frames = conversion.align(first, second)
+    assert frames[0][0] <= 10
+    assert (np.diff(frames[0]) >= 0).all()
+    assert (np.diff(frames[1]) >= 0).all()
+    aligned = conversion.mel_cepstral_distortion(first, second, frames)
+    n = min(len(first.cepstra), len(second.cepstra))
+    straight = conversion.mel_cepstral_distortion(first, second, (np.arange(n), np.arange(n)))
+    assert aligned < 0.5 * straight
+    assert abs(conversion.pitch_figures(first, second, frames)["f0_shift"]) < 0.5
+
+
+def test_a_shift_of_pitch_is_measured():
+    from gansynth_cli.inference import world
+
+    audio = voice(2.0, RATE)
+    made = world.resynthesise(audio, conversion.CONVENTION, np.full(conversion.CONVENTION.frames(len(audio)), np.log(2) / 3))
+    first, second = conversion.analyse(audio, RATE), conversion.analyse(made, RATE)
+    frames = conversion.side_by_side(first, second)
+    pitch = conversion.pitch_figures(first, second, frames)
+    assert pitch["f0_shift"] == pytest.approx(4.0, abs=0.4)
+    assert pitch["log_f0_rmse"] == pytest.approx(np.log(2) / 3, abs=0.08)
+    assert conversion.energy_correlation(first, second, frames) > 0.8
+    assert abs(conversion.waveform_correlation(first, second)) < 0.5  # though every word is there
+
+
+def test_what_cannot_be_measured_says_why(speech):
+    with pytest.raises(MetricError, match="silent"):
+        conversion.analyse(np.zeros(RATE), RATE)
+    noise = conversion.analyse(0.1 * np.random.default_rng(0).standard_normal(RATE), RATE)
+    with pytest.raises(MetricError, match="voiced"):
+        conversion.mean_ln_f0(noise)
+    with pytest.raises(MetricError, match="voiced in both"):
+        conversion.pitch_figures(noise, noise, conversion.side_by_side(noise, noise))
+
+
+@pytest.mark.parametrize(
+    "reference, heard, wrong, words",
+    [
+        ("please hold the line", "please hold the line", 0, 4),
+        ("Please, hold the LINE.", "please hold a line", 1, 4),
+        ("please hold", "", 2, 2),
+        ("one", "one two three", 2, 1),
+        ("", "noise", 1, 0),
+    ],
+)
+def test_word_errors(reference, heard, wrong, words):
+    assert conversion.word_errors(reference, heard) == (wrong, words)
+
+
+def test_spread_and_correlation():
+    assert conversion.spread(np.array([[0.0, 0.0], [3.0, 4.0], [0.0, 0.0]])) == pytest.approx(10 / 3)
+    assert conversion.spread(np.zeros((1, 5))) == 0
+    assert conversion.correlation(np.ones(5), np.arange(5.0)) == 0
+    assert conversion.correlation(np.arange(5.0), -np.arange(5.0)) == pytest.approx(-1)
+
+
+def test_windows_leave_silence_out():
+    audio = np.concatenate([voice(1.0), np.zeros(16_000, np.float32), voice(1.0, seed=1)])
+    windows = voice_judges.windows_of(audio, 4000)
+    assert 3 <= len(windows) <= 8
+    assert (np.square(windows).mean(axis=1) > 1e-6).all()
+    assert voice_judges.windows_of(np.ones(10, np.float32), 4000).shape == (1, 4000)
+
+
+# The whole.
+
+
+def _coloured(seconds: float, seed: int, label: str) -> np.ndarray:
+    """Two voices: one dark and low, one bright and an octave higher."""
+    from gansynth_cli.data.audio_file import resample
+
+    audio = voice(2 * seconds, 8000, seed)
+    if label == "high":
+        audio = resample(audio[:, None], 16000, 8000)[:, 0]  # twice as fast
+    audio = audio[: round(seconds * 8000)]
+    return np.convolve(audio, [1, -0.9] if label == "high" else [0.5, 0.5], "same").astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory) -> Path:
+    root = tmp_path_factory.mktemp("voices")
+    for label in ("high", "low"):
+        for take in range(40):
+            write_wav(root / "rec" / label / f"{label}_{take:02d}.wav", _coloured(1.2, take, label))
+    command = ["prepare", root / "rec", "-o", root / "data", "--sample-rate", 8000, "--labels", "folder", "--clip-samples", 0]
+    assert main([str(part) for part in [*command, "--validation", 0.4, "--test", 0.3]]) == 0
+    return root / "data"
+
+
+@pytest.fixture(scope="module")
+def converted(tmp_path_factory) -> tuple[Path, Path]:
+    """Good conversions of low to high, one that is none, one that is silent; and their sources."""
+    root = tmp_path_factory.mktemp("converted")
+    for take in range(100, 104):
+        write_wav(root / "source" / f"{take}.wav", _coloured(1.2, take, "low"))
+        kind = "low" if take == 102 else "high"
+        made = np.zeros(9600, np.float32) if take == 103 else _coloured(1.2, take, kind)
+        mark = {"synthetic": True, "converted_from": "low", "converted_to": "high"}
+        audio_file.write(root / "made" / f"{take}.wav", made, 8000, mark=mark)
+    return root / "made", root / "source"
+
+
+def test_the_report(data: Path, converted: tuple[Path, Path], tmp_path: Path, capsys, monkeypatch):
+    monkeypatch.setattr(voice_judges, "speaker_encoder_installed", lambda: False)
+    made, source = converted
+    asked = ["evaluate", made, "--conversion", data, "--source", source, "--cache", tmp_path / "cache", "-o", tmp_path / "report.json"]
+    code = main([str(part) for part in asked])
+    out, err = capsys.readouterr()
+    assert code == 1  # one file is silent
+    assert "103.wav: not measured: silent" in err
+    assert "resemblyzer is not installed" in err
+    report = json.loads((tmp_path / "report.json").read_text())
+    judge = report["judge"]
+    assert judge["learnt_from"] == "validation"
+    assert judge["accuracy_on_real"] > 0.9
+    assert judge["shuffled_labels"] < 0.9
+    assert judge["chance"] == 0.5
+    figures = report["systems"][0]["figures"]
+    assert figures["to_target"]["mean"] == pytest.approx(0.5)  # two of four: what is silent is not converted
+    assert figures["to_target"]["failed"] == 1
+    assert figures["still_source"]["mean"] == pytest.approx(1 / 3)
+    assert figures["f0_shift"]["mean"] > 3
+    assert report["systems"][0]["by_target"][0]["files"] == 4
+    assert "taken for target" in out
+    assert {entry["taken_for"] for entry in report["files"]} == {"high", "low", ""}
+    # Cached: the same judge again, and with the targets' own recordings.
+    again = [*asked[:-2], "--target", made, "--json"]
+    assert main([str(part) for part in again]) == 1
+    second = json.loads(capsys.readouterr().out)
+    assert second["judge"] == judge
+    assert second["systems"][0]["figures"]["mcd_target"]["mean"] == pytest.approx(0.0, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["clips", "--conversion", "DATA", "--data", "DATA"], "not --data and --conversion"),
+        (["clips", "--conversion", "DATA", "--jobs", "2"], "--jobs has no meaning with --conversion"),
+        (["clips", "--data", "DATA", "--words"], "--words has no meaning with --data"),
+        (["--conversion", "DATA"], "No folder of converted recordings"),
+        (["nowhere", "--conversion", "DATA"], "is no folder"),
+        (["SOURCE", "--conversion", "DATA"], "says whom it was converted to"),
+        (["MADE", "--conversion", "DATA", "--model", "MADE/100.wav"], "is no run folder"),
+        (["MADE", "--conversion", "DATA", "--text", "MADE/100.wav"], "cannot be read"),
+    ],
+)
+def test_usage(arguments, message, data: Path, converted: tuple[Path, Path], capsys):
+    names = {"DATA": data, "MADE": converted[0], "SOURCE": converted[1]}
+    given = [str(Path(str(names[part.split("/")[0]]), *part.split("/")[1:])) if part.split("/")[0] in names else part for part in arguments]
+    assert main(["evaluate", *given]) in (1, 2)
+    err = capsys.readouterr().err
+    assert message in err
+
+
+def test_texts(tmp_path: Path):
+    (tmp_path / "t.csv").write_text("file,text\na.wav,hello you\nb.wav,\n")
+    assert conversion_report.read_texts(tmp_path / "t.csv") == {"a": "hello you"}
+    (tmp_path / "t.csv").write_text("name,words\na,b\n")
+    with pytest.raises(UsageError, match="no columns file and text"):
+        conversion_report.read_texts(tmp_path / "t.csv")
+
+
+@pytest.mark.realdata
+def test_the_recogniser_hears_english(data_folder: Path):
+    pytest.importorskip("pocketsphinx")
+    folder = data_folder / "speech" / "librivox"
+    texts = {}
+    for line in next(folder.rglob("transcription.txt")).read_text().splitlines():
+        words, _, name = line.rpartition(" (")
+        texts[name.rstrip(")").strip()] = words.replace("<s>", "").replace("</s>", "")
+    wrong = total = 0
+    for path in sorted(folder.rglob("*.flac"))[:2]:
+        audio, rate = audio_file.read(path)
+        said = next((text for name, text in texts.items() if path.stem.endswith(name) or name.endswith(path.stem)), "")
+        errors, words = conversion.word_errors(said, voice_judges.recognise(audio[:, 0], rate))
+        wrong, total = wrong + errors, total + words
+    assert total > 10
+    assert wrong / total < 0.5
