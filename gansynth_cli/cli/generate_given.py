@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,7 @@ from ..errors import UsageError
 from . import console
 
 if TYPE_CHECKING:
-    from ..inference.given import FittedClip, Point, Progress
+    from ..inference.given import Point
     from ..inference.match import Match, MatchSettings
     from ..inference.request import GenerateOptions, LatentTable
     from ..inference.session import GeneratorSession
@@ -172,7 +172,12 @@ def _match_table(session: GeneratorSession, given: Given, options: GenerateOptio
         results = []
         for path, clip in zip(given.targets, clips, strict=True):
             console.say(clip.said)
-            found = _search(lambda tell, clip=clip: match(session, clip, asked, settings, tell), clip)
+            with console.progress(f"Searching {path.name}", None, "steps") as bar:
+
+                def tell(done: int, total: int, note: str, bar: console.Progress = bar) -> None:
+                    bar.advance(1, note=f"{note}, {done}/{total}")
+
+                found = match(session, clip, asked, settings, tell)
             results.append(_result(path, found, names_of(session, found.numbers)))
         _write_results(output, key, results)
     for result in results:
@@ -184,15 +189,6 @@ def _match_table(session: GeneratorSession, given: Given, options: GenerateOptio
     classes = {name: tuple(result["classes"][name] for result in results) for name in session.classes}
     table = np.asarray([result["latent"] for result in results], np.float32)
     return LatentTable(table, tuple(Path(result["recording"]).stem for result in results), request, classes)
-
-
-def _search(run: Callable[[Progress], Match], clip: FittedClip) -> Match:
-    with console.progress(f"Searching {clip.said.partition(':')[0]}", None, "steps") as bar:
-
-        def tell(done: int, total: int, note: str) -> None:
-            bar.advance(1, note=f"{note}, {done}/{total}")
-
-        return run(tell)
 
 
 def _result(path: Path, found: Match, classes: Mapping[str, str]) -> dict[str, Any]:

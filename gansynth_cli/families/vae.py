@@ -62,7 +62,7 @@ class VAE:
         assert isinstance(recipe.losses, VAELosses)
         self.recipe, self.info, self.model, self.weights = recipe, info, recipe.model, recipe.losses
         self.seeds = layer_seeds(recipe.seed if seed is None else seed)
-        self.conditions = {name: self._classes(name) for name in CONDITIONS if name in self.model.conditions}
+        self.conditions: dict[str, list[str]] = {name: self._classes(name) for name in CONDITIONS if name in self.model.conditions}
         self.recordings: dict[str, np.ndarray] = {}  # audio and conditions, set by `begin`
         self._companions: dict[str, np.ndarray] = {}
         self._figures: dict[str, float] = {}
@@ -138,7 +138,7 @@ class VAE:
         return keras.Model(inputs, [mean, log_variance], name="encoder")
 
     def build_decoder(self) -> keras.Model:
-        """The encoder mirrored, transposed convolutions; latent and conditions go into the first layer and, with `modulation`, all others."""
+        """The encoder mirrored, of transposed convolutions; the first layer reads latent and conditions, with `modulation` all do."""
         m = self.model
         inputs, embedded = self._condition_inputs()
         inputs["latent"] = keras.Input((m.latent_dim,), name="latent")

@@ -44,7 +44,15 @@ class Session(Protocol):
     def latent_dim(self) -> int: ...
     @property
     def distribution(self) -> str: ...
-    def run(self, latents: np.ndarray, labels: np.ndarray | None = None, **others: np.ndarray) -> np.ndarray: ...
+    def run(
+        self,
+        latents: np.ndarray,
+        labels: np.ndarray | None = None,
+        *,
+        pitch: np.ndarray | None = None,
+        instrument: np.ndarray | None = None,
+        velocity: np.ndarray | None = None,
+    ) -> np.ndarray: ...
 
 
 @dataclass(frozen=True)
