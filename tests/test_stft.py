@@ -196,3 +196,32 @@ def test_griffin_lim_seeds(chirps):
 
 def test_griffin_lim_of_silence_is_silence():
     assert not np.any(griffin_lim(tf.zeros([2, 8, 17]), 32, 16, momentum=0.99, seed=0))
+
+
+def test_griffin_lim_with_revised_magnitudes(chirps):
+    """Magnitudes given once for all and the same ones given anew at each iteration are the same; what is given is the signal's own."""
+    magnitude = tf.abs(stft(chirps, 256, 64, front=192))
+    options = {"fft": 256, "hop": 64, "front": 192, "momentum": 0.5}
+    plain = griffin_lim(magnitude, iterations=6, **options)
+    revised = griffin_lim(magnitude, iterations=2, more=4, revise=lambda own: magnitude, **options)
+    np.testing.assert_allclose(revised, plain, atol=1e-5)
+    free = griffin_lim(magnitude, iterations=6, more=5, revise=lambda own: own, **{**options, "momentum": 0.0})
+    np.testing.assert_allclose(free, griffin_lim(magnitude, iterations=6, **{**options, "momentum": 0.0}), atol=1e-4)
+
+
+def test_the_gradient_of_griffin_lim_is_finite_in_silence_and_right_elsewhere():
+    rng = np.random.default_rng(4)
+    values = np.abs(rng.normal(size=(1, 9, 17))).astype(np.float32)
+    values[:, 3:5] = 0.0
+    magnitude, direction = tf.constant(values), rng.normal(size=values.shape).astype(np.float32)
+    direction[:, 3:5] = 0.0
+    weights = rng.normal(size=(1, 9 * 8)).astype(np.float32)
+    phase = tf.constant(rng.uniform(-3, 3, values.shape).astype(np.float32))
+    loss = lambda m: tf.reduce_sum(griffin_lim(m, 32, 8, front=24, samples=72, iterations=3, phase=phase, floor=1e-4) * weights)
+    with tf.GradientTape() as tape:
+        tape.watch(magnitude)
+        value = loss(magnitude)
+    gradient = tape.gradient(value, magnitude).numpy()
+    assert np.isfinite(gradient).all()
+    slope = float(loss(magnitude + 1e-3 * direction) - loss(magnitude - 1e-3 * direction)) / 2e-3
+    assert float((gradient * direction).sum()) == pytest.approx(slope, rel=0.05, abs=0.02)

@@ -11,7 +11,8 @@ from ..errors import RecipeError
 from ..family_schemas.vocoders import HiFiGANModel
 from ..layers.convolution import Convolution1D, TransposedConvolution1D
 from ..layers.weight_norm import WeightNormalization
-from .vocoder import Upsampling, VocoderFamily, check_upsampling, receptive_frames_of
+from .vocoder import Upsampling, VocoderFamily, receptive_frames_of
+from .vocoder_checks import check_upsampling
 
 
 class HiFiGAN(VocoderFamily):

@@ -13,7 +13,8 @@ from ..layers.convolution import Convolution1D, TransposedConvolution1D
 from ..layers.vocoder import SubBandsToAudio
 from ..layers.weight_norm import WeightNormalization
 from ..signal import pqmf
-from .vocoder import Upsampling, VocoderFamily, check_upsampling, receptive_frames_of
+from .vocoder import Upsampling, VocoderFamily, receptive_frames_of
+from .vocoder_checks import check_upsampling
 
 
 class MelGAN(VocoderFamily):

@@ -3,32 +3,39 @@ kinds at once. A family of this kind says what its generator looks like."""
 
 from __future__ import annotations
 
+import io
+import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import h5py
 import keras
 import numpy as np
 import tensorflow as tf
 
 from ..data.dataset_info import DatasetInfo
-from ..errors import DatasetError, RecipeError
+from ..errors import DatasetError
 from ..family_schemas.vocoders import VocoderLosses, VocoderModel
 from ..layers import discriminators
 from ..layers.vocoder import MelSpectrogram
 from ..layers.weight_norm import fold_normalization, is_normalized
 from ..losses import spectral
 from ..losses.adversarial import LOSSES
+from ..losses.perceptual import bark_disturbance
 from ..recipe_schema import Recipe
 from ..signal import pqmf
 from ..signal.mel_convention import MelConvention
 from ..signal.mel_front_end import mel_spectrogram
 from .family import Batch, BatchFeatures, Draws, Losses, Phase, provenance_of
+from .vocoder_checks import check_vocoder
 
 if TYPE_CHECKING:
     from ..data.pipeline import Source
 
 PREVIEW_CLIPS = 16
+_PESQ_FFT = 512  # PESQ's own frames at 16 kHz
 _PREVIEW_SECONDS = 4.0  # a preview is no longer, nor than the clips of the data set
 Judgement = Mapping[str, tuple[list[tf.Tensor], list[list[tf.Tensor]]]]  # kind -> logits, feature maps of each sub-discriminator
 
@@ -87,12 +94,14 @@ class Vocoder(keras.Model):
         network = fold_normalization(self.network)
         return Vocoder(network, head, self.convention, self.receptive_frames, self.provenance, name=self.name)
 
-    def save(self, filepath, overwrite: bool = True, **kwargs: Any) -> None:
-        """Writes it with its normalisation folded away."""
+    def save(self, filepath, overwrite: bool = True, stored_as: str = "float32", **kwargs: Any) -> None:
+        """Writes it with its normalisation folded away. `stored_as`: "float16" halves the file; what loads it computes in float32."""
         if is_normalized(self.network):
-            self.folded().save(filepath, overwrite=overwrite, **kwargs)
-        else:
-            super().save(filepath, overwrite=overwrite, **kwargs)
+            self.folded().save(filepath, overwrite=overwrite, stored_as=stored_as, **kwargs)
+            return
+        super().save(filepath, overwrite=overwrite, **kwargs)
+        if stored_as != "float32":
+            _store_as(Path(filepath), stored_as)
 
     def get_config(self):
         return {
@@ -144,6 +153,7 @@ class VocoderFamily:
     """
 
     averaged = ("generator",)
+    gives_spectrum = False  # whether `spectrum_distances` has terms
     model: VocoderModel
     _recordings: np.ndarray  # [clips, samples, 1]: what previews are made of, once `begin` has seen the data
 
@@ -154,7 +164,7 @@ class VocoderFamily:
         self.weights, self.game = recipe.losses, LOSSES[recipe.adversarial.loss]
         self.convention = self.model.mel.resolved(recipe.data.sample_rate)
         self.loss_convention = replace(self.convention, high_hz=self.weights.mel_high_hz or recipe.data.sample_rate / 2)
-        self._check()
+        check_vocoder(self)
         self.seeds = _seeds(recipe.seed if seed is None else seed)
         self.networks: dict[str, keras.Model] = {"generator": self.build_generator()}
         if self.model.discriminators:
@@ -178,23 +188,33 @@ class VocoderFamily:
         """The sub-bands in the generator's output [batch, steps, bands]; None where it has none."""
         return None
 
+    def spectrum_distances(self, made: tf.Tensor, real: tf.Tensor) -> Losses:
+        """The terms `losses.spectrum_*` of the generator's output; none where it is no spectrum."""
+        return {}
+
     # The game.
 
     def phases(self) -> tuple[Phase, ...]:
-        start, every = self.recipe.adversarial.critic_start, self.weights.adversarial_every
+        start, every, sound = self.recipe.adversarial.critic_start, self.weights.adversarial_every, self.weights.sound_start
         alone = lambda name, kind=Phase, **when: kind(name, ("generator",), self.reconstruction_losses, "generator", **when)
+        silent = (Phase("spectrum", ("generator",), self.spectrum_losses, "generator", stop=sound),) if sound else ()
         if "critic" not in self.networks:
-            return (alone("reconstruction"),)
+            return (*silent, alone("reconstruction", start=sound))
         repeats = self.recipe.adversarial.critic_repeats
         phases = [
             Phase("critic", ("critic",), self.critic_losses, "critic", every=every, repeats=repeats, start=start),
             Phase("generator", ("generator",), self.generator_losses, "generator", every=every, start=start),
         ]
-        if start:
-            phases.append(alone("reconstruction", stop=start))
+        if start > sound:
+            phases.append(alone("reconstruction", start=sound, stop=start))
         if every > 1:
             phases.append(alone("between", BetweenPhase, start=start, rest=every))
-        return tuple(phases)
+        return (*silent, *phases)
+
+    def spectrum_losses(self, batch: Batch, draws: Draws) -> Losses:
+        """The generator by what its network gives, without making sound of it."""
+        real = batch["audio"]
+        return self.spectrum_distances(self.networks["generator"](mel_spectrogram(real, self.convention), training=True), real)
 
     def reconstruction_losses(self, batch: Batch, draws: Draws) -> Losses:
         """The generator without its critics."""
@@ -273,7 +293,10 @@ class VocoderFamily:
             losses["sub_band_magnitude"] = w.sub_band_magnitude * magnitude
         if w.waveform_l1:
             losses["waveform_l1"] = w.waveform_l1 * spectral.waveform_l1(fake, real)
-        return losses
+        if w.disturbance:
+            spectra = (spectral.spectrum(x, _PESQ_FFT, _PESQ_FFT // 2) for x in (fake, real))
+            losses["disturbance"] = w.disturbance * pesq_points(*spectra, self.recipe.data.sample_rate)
+        return {**losses, **self.spectrum_distances(made, real)}
 
     def matched(self, judgement: tuple[Sequence, Sequence]) -> list[list[tf.Tensor]]:
         """The feature maps that are compared, for each sub-discriminator."""
@@ -359,54 +382,35 @@ class VocoderFamily:
             name="vocoder",
         )
 
-    # Checks.
-
     def _head_layer(self) -> keras.layers.Layer | None:
         if not hasattr(self, "_made_head"):
             self._made_head = self.head()
         return self._made_head
 
-    def _check(self) -> None:
-        data, c, m = self.recipe.data, self.convention, self.model
-        if data.channels != 1:
-            raise RecipeError(f"data.channels is {data.channels}; a vocoder has 1.", hint="--set data.channels=1")
-        if c.sample_rate != data.sample_rate:
-            raise RecipeError(
-                f"model.mel.sample_rate is {c.sample_rate}, but data.sample_rate {data.sample_rate}.",
-                hint="leave model.mel.sample_rate out",
-            )
-        if wrong := c.problems() or self.loss_convention.problems():
-            raise RecipeError(f"[model.mel] is no mel spectrogram: {'; '.join(wrong)}.")
-        if data.clip_samples % c.hop:
-            near = max(1, round(data.clip_samples / c.hop)) * c.hop
-            raise RecipeError(
-                f"data.clip_samples is {data.clip_samples}, no multiple of the hop of {c.hop} samples (model.mel.hop).",
-                hint=f"--set data.clip_samples={near}",
-            )
-        seen = min(data.clip_samples, self.weights.critic_samples or data.clip_samples)
-        longest = max([c.window, *(m.mrd.resolutions if "mrd" in m.discriminators else ())])
-        if seen <= longest // 2 or data.clip_samples <= c.window // 2:
-            raise RecipeError(
-                f"data.clip_samples is {data.clip_samples} and losses.critic_samples {self.weights.critic_samples}; a transform of "
-                f"{longest} samples mirrors half as many at each end, and needs more than those.",
-                hint=f"--set data.clip_samples={-(-longest // c.hop) * c.hop} --set losses.critic_samples=0",
-            )
-        if len(set(m.discriminators)) != len(m.discriminators):
-            raise RecipeError(f"model.discriminators is {list(m.discriminators)}; expected each kind once.")
-        if self.game.gradient_penalty or self.game.weight_clip or self.recipe.adversarial.r1:
-            raise RecipeError(
-                f"adversarial.loss is {self.recipe.adversarial.loss!r}, r1 {self.recipe.adversarial.r1:g}; the critics of a vocoder take a "
-                "loss without penalties.",
-                hint="--set adversarial.loss=hinge (or lsgan, nonsaturating, minimax) --set adversarial.r1=0",
-            )
-        w = self.weights
-        if not any((w.mel_l1, w.mel_l2, w.stft_convergence, w.stft_magnitude, w.sub_band_convergence, w.sub_band_magnitude, w.waveform_l1)):
-            alone = not m.discriminators or self.recipe.adversarial.critic_start or w.adversarial_every > 1
-            if alone:
-                raise RecipeError(
-                    "No reconstruction loss has a weight, so the generator has nothing to learn while its critics do not judge it.",
-                    hint="--set losses.mel_l1=45, or --set adversarial.critic_start=0 --set losses.adversarial_every=1",
-                )
+
+def _store_as(file: Path, dtype: str) -> None:
+    """Rewrites the weights in a `.keras` file in another type: Keras casts what it reads to the type of the variable."""
+    with zipfile.ZipFile(file) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    content = io.BytesIO()
+    with h5py.File(io.BytesIO(parts["model.weights.h5"])) as old, h5py.File(content, "w") as new:
+
+        def copy(name: str, item: h5py.Group | h5py.Dataset) -> None:
+            made = new.create_dataset(name, data=item[()].astype(dtype)) if isinstance(item, h5py.Dataset) else new.require_group(name)
+            made.attrs.update(item.attrs)
+
+        old.visititems(copy)
+        new.attrs.update(old.attrs)
+    parts["model.weights.h5"] = content.getvalue()
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, part in parts.items():
+            archive.writestr(zipfile.ZipInfo(name), part, zipfile.ZIP_DEFLATED)
+
+
+def pesq_points(estimate: spectral.Spectrum, target: spectral.Spectrum, sample_rate: int) -> tf.Tensor:
+    """The points by which the disturbances lower PESQ's raw score (ITU-T P.862, section 10.2.14)."""
+    symmetric, asymmetric = bark_disturbance(estimate, target, sample_rate)
+    return 0.1 * symmetric + 0.0309 * asymmetric
 
 
 @dataclass(frozen=True)
@@ -433,16 +437,6 @@ def receptive_frames_of(layers: Sequence[int | Upsampling], hop: int) -> int:
         else:
             low, high = low - layer, high + layer
     return max(-low, high)
-
-
-def check_upsampling(factors: Sequence[int], hop: int, key: str = "model.upsample") -> None:
-    """Raises RecipeError unless the factors' product is the hop."""
-    product = int(np.prod(factors))
-    if product != hop:
-        raise RecipeError(
-            f"{key} multiplies to {product} samples a frame ({' x '.join(map(str, factors))}), but model.mel.hop is {hop}.",
-            hint="choose factors whose product is the hop",
-        )
 
 
 def _seeds(seed: int) -> Iterator[int]:

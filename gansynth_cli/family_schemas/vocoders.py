@@ -92,7 +92,11 @@ class VocosModel(VocoderModel):
     channels: Positive = 512
     hidden: Count = 0  # width inside of a block; 0: three times `channels`
     blocks: Positive = 8
-    prior: Literal["none", "pseudo-inverse"] = "none"  # pseudo-inverse: magnitudes start from the mel spectrogram's (FreeV)
+    # pseudo-inverse: magnitudes start from the mel spectrogram's (FreeV); griffin-lim: the network corrects the magnitudes and first
+    # phases that Griffin-Lim begins with, whose iterations end the generator
+    prior: Literal["none", "pseudo-inverse", "griffin-lim"] = "none"
+    iterations: Positive = 8  # of Griffin-Lim, prior = "griffin-lim" only
+    mel_iterations: Count = 8  # further ones that keep to the mel spectrum in place of the magnitudes
     most_magnitude: Rate = 100.0  # magnitudes are clipped at this; a full-scale tone has fft / 4
 
 
@@ -121,3 +125,10 @@ class VocoderLosses:
     sub_band_magnitude: Weight = 0.0
     sub_band_resolutions: tuple[tuple[Positive, Positive, Positive], ...] = ((384, 30, 150), (683, 60, 300), (171, 10, 60))
     waveform_l1: Weight = 0.0
+    disturbance: Weight = 0.0  # the points by which the disturbances of PESQ lower its score; see `losses.perceptual.bark_disturbance`
+    # vocos: the same of the spectrum that the network gives, before any inverse transform; they cost next to nothing
+    spectrum_magnitude: Weight = 0.0  # L1 of the log magnitudes
+    spectrum_convergence: Weight = 0.0
+    spectrum_mel: Weight = 0.0  # L1 of their log-mel spectra
+    spectrum_disturbance: Weight = 0.0
+    sound_start: Count = 0  # before this step only the terms `spectrum_*` count, and no sound is made

@@ -22,11 +22,12 @@ from ..families import hifigan, melgan, vocos  # noqa: F401  (registers what a s
 from ..families.vocoder import Vocoder
 from ..run_folder import RunFolder
 from ..signal.mel_convention import MelConvention
-from ..signal.mel_front_end import linear_mel, mel_spectrogram
+from ..signal.mel_front_end import linear_mel, mel_spectrogram, mel_to_magnitude
 from ..signal.stft import griffin_lim
 
 CHUNK_FRAMES = 512  # of mel that one call of the network turns into sound, beside the overlap
 GRIFFIN_LIM = "griffin-lim"
+SHIPPED = Path(__file__).parent.parent / "models" / "vocoder.keras"
 _ITERATIONS, _MOMENTUM = 60, 0.99
 _FEWEST_FRAMES = 16
 
@@ -99,26 +100,19 @@ class GriffinLimVocoder:
         return audio[0]
 
 
-def mel_to_magnitude(mel: tf.Tensor, convention: MelConvention, rounds: int = 50) -> tf.Tensor:
-    """[..., bands] without logarithm -> [..., fft / 2 + 1], at least 0: x that brings `x @ bank` near `mel` (Lee and Seung 2001)."""
-    from ..signal.mel_front_end import bank_of, inverse_bank_of
-
-    bank = tf.constant(bank_of(convention))
-    x = tf.maximum(tf.matmul(mel, inverse_bank_of(convention)), 1e-6)
-    wanted, gram = tf.matmul(mel, bank, transpose_b=True), tf.matmul(bank, bank, transpose_b=True)
-    for _ in range(rounds):
-        x *= wanted / (tf.matmul(x, gram) + 1e-12)
-    return x if convention.exponent == 1 else tf.sqrt(x)
-
-
 def open_vocoder(path: Path) -> NetworkVocoder:
-    """The vocoder of a run folder or of a `.keras` file.
+    """The vocoder of a run folder or of a `.keras` file; `vocoder`, where nothing has that path, is the one that comes with gan-audio.
 
     Raises:
         RunError: There is none, or it is another kind of model.
     """
+    if not path.exists() and str(path) == SHIPPED.stem:
+        path = SHIPPED
     if not path.exists():
-        raise RunError(f"{path} does not exist; expected a run folder or a .keras file.", hint="gan-audio train --recipe vocos --data DATA")
+        raise RunError(
+            f"{path} does not exist; expected a run folder, a .keras file, or {SHIPPED.stem} for the one that comes with gan-audio.",
+            hint="gan-audio train --recipe vocos --data DATA",
+        )
     file = RunFolder.load(path).model_file("generator") if path.is_dir() else path
     if not file.is_file():
         raise RunError(f"{path} has no model yet.", hint="wait for the first checkpoint, or resume training")

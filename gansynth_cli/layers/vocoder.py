@@ -11,8 +11,11 @@ import tensorflow as tf
 
 from ..signal import pqmf
 from ..signal.mel_convention import MelConvention
-from ..signal.mel_front_end import inverse_bank_of, linear_mel, mel_spectrogram
-from ..signal.stft import istft
+from ..signal.mel_front_end import inverse_bank_of, linear_mel, magnitude_floor_of, mel_spectrogram, mel_to_magnitude, revised_for_mel
+from ..signal.stft import griffin_lim, istft
+
+MOMENTUM = 0.99  # of fast Griffin-Lim
+_MEL_ROUNDS = 2  # of an iteration that keeps the mel spectrum
 
 _register = keras.saving.register_keras_serializable(package="gan_audio")
 
@@ -81,6 +84,36 @@ class MelToLogMagnitude(_OfConvention):
 
 
 @_register
+class GriffinLimStart(_OfConvention):
+    """Where Griffin-Lim begins: the log magnitudes of the non-negative least-squares solution (`mel_to_magnitude`) and the phases of
+    pulses in the middle of each frame. Such phases do not depend on the place of a frame in its recording, so that a piece begins as it
+    would in the whole; of true magnitudes they lead to a better sound than random phases do, from the first iteration on.
+
+    Args:
+        convention: Resolved.
+        rounds: Multiplicative updates.
+
+    Call: float [batch, frames, bands] -> float32 [batch, frames, fft + 2].
+    """
+
+    def __init__(self, convention, rounds: int = 10, **kwargs: Any):
+        super().__init__(convention, **kwargs)
+        self.rounds = int(rounds)
+
+    def call(self, mel):
+        magnitude = mel_to_magnitude(linear_mel(tf.cast(mel, tf.float32), self.convention), self.convention, self.rounds)
+        floor = magnitude_floor_of(self.convention)
+        pulse = np.pi * (np.arange(self.convention.fft // 2 + 1) % 2)
+        return tf.concat([tf.math.log(tf.maximum(magnitude, floor)), tf.broadcast_to(pulse.astype(np.float32), tf.shape(magnitude))], -1)
+
+    def compute_output_shape(self, shape):
+        return (*shape[:2], self.convention.fft + 2)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "rounds": self.rounds}
+
+
+@_register
 class AddToMagnitude(keras.layers.Layer):
     """[batch, frames, 2 n], log magnitudes beside phases, plus [batch, frames, n] on the log magnitudes alone."""
 
@@ -98,21 +131,32 @@ class SpectrumToAudio(_OfConvention):
     Args:
         convention: Its fft, hop and padding are those of the transform: frame t lies where the mel spectrogram's lies.
         most_magnitude: Of a bin.
+        iterations: Of fast Griffin-Lim, from these phases to ones that agree with these magnitudes.
+        mel_iterations: So many follow that let go of the magnitudes and hold the signal to the mel spectrum alone, which is all that is
+            known of the recording: magnitudes that no signal has, as estimated ones are, would keep it away from there. The mel
+            spectrogram then stands behind the phases in what is given.
 
     Call: [batch, frames, fft + 2], log magnitudes beside phases in radians, -> float32 [batch, frames * hop, 1].
     """
 
-    def __init__(self, convention, most_magnitude: float = 100.0, **kwargs: Any):
+    def __init__(self, convention, most_magnitude: float = 100.0, iterations: int = 0, mel_iterations: int = 0, **kwargs: Any):
         super().__init__(convention, **kwargs)
-        self.most_magnitude = float(most_magnitude)
+        self.most_magnitude, self.iterations, self.mel_iterations = float(most_magnitude), int(iterations), int(mel_iterations)
 
     def call(self, spectrum):
         c = self.convention
-        log_magnitude, phase = tf.split(tf.cast(spectrum, tf.float32), 2, axis=-1)
+        bins = c.fft // 2 + 1
+        log_magnitude, phase = tf.cast(spectrum[..., :bins], tf.float32), tf.cast(spectrum[..., bins : 2 * bins], tf.float32)
         # Clipped before exp: behind a clip of exp, infinity times 0 would be the gradient.
         magnitude = tf.exp(tf.minimum(log_magnitude, np.float32(np.log(self.most_magnitude))))
         frames = spectrum.shape[1] if spectrum.shape[1] is not None else tf.shape(spectrum)[1]
         front = c.fft // 2 if c.padding == "centre" else (c.fft - c.hop) // 2
+        if self.iterations:
+            options: dict[str, Any] = {"momentum": MOMENTUM, "phase": phase, "floor": 0.01 * magnitude_floor_of(c) ** 2}
+            if self.mel_iterations:
+                mel = linear_mel(tf.cast(spectrum[..., 2 * bins :], tf.float32), c)
+                options |= {"more": self.mel_iterations, "revise": lambda own: _with_mel(own, mel, c)}
+            return griffin_lim(magnitude, c.fft, c.hop, frames * c.hop, front, self.iterations, **options)[:, :, None]
         audio = istft(tf.complex(magnitude * tf.cos(phase), magnitude * tf.sin(phase)), c.fft, c.hop, samples=frames * c.hop, front=front)
         return audio[:, :, None]
 
@@ -120,7 +164,15 @@ class SpectrumToAudio(_OfConvention):
         return (shape[0], None if shape[1] is None else shape[1] * self.convention.hop, 1)
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "most_magnitude": self.most_magnitude}
+        more = {"most_magnitude": self.most_magnitude, "iterations": self.iterations, "mel_iterations": self.mel_iterations}
+        return {**super().get_config(), **more}
+
+
+def _with_mel(magnitude: tf.Tensor, mel: tf.Tensor, c: MelConvention) -> tf.Tensor:
+    """Magnitudes near the given ones whose mel spectrum is near `mel`."""
+    if c.exponent == 1:
+        return revised_for_mel(magnitude, mel, c, _MEL_ROUNDS)
+    return tf.sqrt(revised_for_mel(tf.square(magnitude), mel, c, _MEL_ROUNDS))
 
 
 @_register

@@ -34,17 +34,26 @@ def mel_spectrogram(audio: tf.Tensor, convention: MelConvention, *, padded: bool
         TensorShape([2, 65, 80])
     """
     c = convention
+    power = _power(audio, c, padded)
+    values = power if c.exponent == 2 else tf.sqrt(power + max(c.power_floor, _TINY_POWER))
+    mel = tf.matmul(values, bank_of(c))
+    mel = mel + c.floor if soft else tf.maximum(mel, c.floor)
+    return tf.math.log(mel) * np.float32(1.0 if c.log == "ln" else 1.0 / math.log(10.0))
+
+
+def magnitude_spectrum(audio: tf.Tensor, convention: MelConvention) -> tf.Tensor:
+    """float32 [batch, frames, fft // 2 + 1]: the magnitudes behind `mel_spectrogram`, frame by frame."""
+    return tf.sqrt(_power(audio, convention) + _TINY_POWER)
+
+
+def _power(audio: tf.Tensor, c: MelConvention, padded: bool = False) -> tf.Tensor:
     audio = tf.cast(audio, tf.float32)
     audio = audio[:, :, 0] if len(audio.shape) == 3 else audio
     if not padded:
         audio = tf.pad(audio, [[0, 0], [c.reach, c.reach]], "REFLECT")
     samples = audio.shape[1] if audio.shape[1] is not None else tf.shape(audio)[1]
     spectrum = stft(audio, c.fft, c.hop, frames=(samples - c.window) // c.hop + 1, window=c.window)
-    power = tf.square(tf.math.real(spectrum)) + tf.square(tf.math.imag(spectrum))
-    values = power if c.exponent == 2 else tf.sqrt(power + max(c.power_floor, _TINY_POWER))
-    mel = tf.matmul(values, bank_of(c))
-    mel = mel + c.floor if soft else tf.maximum(mel, c.floor)
-    return tf.math.log(mel) * np.float32(1.0 if c.log == "ln" else 1.0 / math.log(10.0))
+    return tf.square(tf.math.real(spectrum)) + tf.square(tf.math.imag(spectrum))
 
 
 def linear_mel(mel: tf.Tensor, convention: MelConvention) -> tf.Tensor:
@@ -63,6 +72,29 @@ def bank_of(convention: MelConvention) -> np.ndarray:
 def inverse_bank_of(convention: MelConvention) -> np.ndarray:
     """float32 [bands, fft // 2 + 1]: the pseudo-inverse of `bank_of`. What it gives may be negative."""
     return np.linalg.pinv(bank_of(convention).astype(np.float64)).astype(np.float32)
+
+
+def mel_to_magnitude(mel: tf.Tensor, convention: MelConvention, rounds: int = 50) -> tf.Tensor:
+    """[..., bands] without logarithm -> [..., fft / 2 + 1], at least 0: x that brings `x @ bank` near `mel` (Lee and Seung 2001)."""
+    x = tf.maximum(tf.matmul(mel, inverse_bank_of(convention)), 1e-6)
+    x = revised_for_mel(x, mel, convention, rounds)
+    return x if convention.exponent == 1 else tf.sqrt(x)
+
+
+def revised_for_mel(values: tf.Tensor, mel: tf.Tensor, convention: MelConvention, rounds: int) -> tf.Tensor:
+    """`values` [..., fft / 2 + 1], at least 0, after `rounds` multiplicative updates that bring `values @ bank` nearer to `mel` (Lee and
+    Seung 2001, "Algorithms for non-negative matrix factorization", eq. 4). What is 0 stays 0."""
+    bank = tf.constant(bank_of(convention))
+    wanted = tf.matmul(mel, bank, transpose_b=True)
+    for _ in range(rounds):  # two narrow products: a third of the cost of one with the square of the bank
+        values *= wanted / (tf.matmul(tf.matmul(values, bank), bank, transpose_b=True) + 1e-12)
+    return values
+
+
+def magnitude_floor_of(convention: MelConvention) -> float:
+    """The magnitude of a bin in a spectrum that is level and whose mel values lie at the convention's floor."""
+    level = convention.floor / float(bank_of(convention).sum(axis=0).mean())
+    return level if convention.exponent == 1 else math.sqrt(level)
 
 
 @lru_cache(maxsize=16)

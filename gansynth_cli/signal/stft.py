@@ -13,6 +13,7 @@ the float32 error of the next ones grows by 1 / window.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
@@ -105,6 +106,9 @@ def griffin_lim(
     momentum: float = 0.0,
     phase: tf.Tensor | None = None,
     seed: int | None = None,
+    floor: float = 1e-20,
+    more: int = 0,
+    revise: Callable[[tf.Tensor], tf.Tensor] | None = None,
 ) -> tf.Tensor:
     """A signal with (nearly) the given magnitudes: alternating projections (Griffin and Lim 1984), accelerated by `momentum`
     (Perraudin, Balazs and Soendergaard 2013, "A fast Griffin-Lim algorithm").
@@ -124,6 +128,10 @@ def griffin_lim(
         momentum: alpha of the fast algorithm: 0 is Griffin and Lim's own; .99 converges lower and sooner.
         phase: First phase in radians, broadcast to `magnitude`. Zero where neither it nor `seed` is given.
         seed: First phase drawn from it uniformly, the same for every clip.
+        floor: Power under which a bin's phase fades to nothing. Through bins without sound gradients grow by 1 / sqrt(floor) in each
+            iteration: who differentiates wants one near the quietest sound that counts.
+        more, revise: So many iterations follow whose magnitudes are `revise` of the signal's own, float32 [batch, frames, bins] with
+            the leading dimensions in one: for a constraint that leaves some freedom, such as a mel spectrum.
 
     Returns:
         float32 [..., samples].
@@ -155,21 +163,26 @@ def griffin_lim(
     def signal(spectrum):
         return _cut(_overlap(spectrum, fft, hop) * weight, samples, all_front)
 
-    def iterate(spectrum, previous):
+    def iterate(spectrum, previous, revise=None):
         projected = tf.signal.rfft(_frame(signal(spectrum), samples, fft, hop, all_frames, all_front) * window)
         bound = projected[:, free:]
         # Real and imaginary parts apart: rsqrt is fifteen times faster than going through angles, and twice as fast as complex division.
         real, imaginary = tf.math.real(bound), tf.math.imag(bound)
+        wanted = target if revise is None else revise(tf.sqrt(tf.square(real) + tf.square(imaginary) + floor))
         if momentum:
             real += momentum * (real - tf.math.real(previous))
             imaginary += momentum * (imaginary - tf.math.imag(previous))
-        scale = target * tf.math.rsqrt(tf.square(real) + tf.square(imaginary) + 1e-20)
+        scale = wanted * tf.math.rsqrt(tf.square(real) + tf.square(imaginary) + floor)
         spectrum = tf.complex(real * scale, imaginary * scale)
         return (tf.concat([projected[:, :free], spectrum], axis=1) if free else spectrum), bound
 
     # The first "previous" is zero: it scales the first projection, which changes no phase.
     first = (start, tf.zeros_like(start[:, free:]))
-    spectrum, _ = tf.while_loop(lambda *_: True, iterate, first, maximum_iterations=iterations, parallel_iterations=1)
+    state = tf.while_loop(lambda *_: True, iterate, first, maximum_iterations=iterations, parallel_iterations=1)
+    if more and revise is not None:
+        follow = lambda *state: iterate(*state, revise)
+        state = tf.while_loop(lambda *_: True, follow, state, maximum_iterations=more, parallel_iterations=1)
+    spectrum, _ = state
     audio = signal(spectrum)
     return tf.ensure_shape(
         tf.reshape(audio, tf.concat([leading, [samples]], axis=0)), [*magnitude.shape[:-2], samples if isinstance(samples, int) else None]
