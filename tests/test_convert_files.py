@@ -14,7 +14,7 @@ import soundfile
 from gansynth_cli.cli.app import main
 from gansynth_cli.data import audio_file
 from gansynth_cli.data.loudness import loudness_lufs
-from gansynth_cli.inference import file_batch
+from gansynth_cli.inference import convert, file_batch
 from gansynth_cli.inference.convert import SHIPPED_VOCODER
 from gansynth_cli.signal.pitch import ln_f0_contour
 
@@ -133,14 +133,35 @@ def test_keeping_the_pitch_and_the_strength(model: Path, tmp_path: Path, capsys)
     assert pitch_of(tmp_path / "half.wav") == pytest.approx(np.sqrt(pitch_of(source) * 240), rel=0.06)
 
 
-def test_the_mel_path_keeps_time_and_puts_the_pitch_right(model: Path, tmp_path: Path, capsys):
+class Parrot:
+    """A vocoder that says the same whatever it is given, at 120 Hz."""
+
+    convention, overlap, name, sha256 = CONVENTION, 0, "parrot", "cd" * 32
+
+    def __init__(self):
+        self.seen = []
+
+    def __call__(self, mel: np.ndarray) -> np.ndarray:
+        self.seen.append(mel)
+        return voice(len(mel) * CONVENTION.hop / 8000)
+
+
+def test_the_mel_path_keeps_time_and_puts_the_pitch_right(model: Path, tmp_path: Path, capsys, monkeypatch):
+    parrot = Parrot()
+    monkeypatch.setattr(convert, "_griffin_lim", lambda converter, note="": convert.Sound("mel", parrot, note))
     source = write_wav(tmp_path / "a.wav", with_pauses(3.0))
-    asked = [source, "-o", tmp_path / "out.wav", "--to", "carla", "--from", "anna", "--model", model, "--vocoder", "griffin-lim"]
-    code, _, err = run(asked, capsys)
+    base = [source, "--from", "anna", "--model", model, "--vocoder", "griffin-lim"]
+    code, _, err = run([*base, "-o", tmp_path / "high.wav", "--to", "carla"], capsys)
     assert code == 0
-    assert "semitones off; put right with WORLD" in err  # the formula's network moves no harmonics
-    assert pitch_of(tmp_path / "out.wav") == pytest.approx(240, rel=0.06)
-    assert audio_file.probe(tmp_path / "out.wav").frames == 24_000
+    assert "semitones off; put right with WORLD" in err
+    assert pitch_of(tmp_path / "high.wav") == pytest.approx(240, rel=0.06)
+    assert audio_file.probe(tmp_path / "high.wav").frames == 24_000
+    assert audio_file.read_mark(tmp_path / "high.wav")["vocoder_model"] == parrot.sha256
+    code, _, err = run([*base, "-o", tmp_path / "same.wav", "--to", "anna"], capsys)
+    assert code == 0
+    assert "put right" not in err  # nothing was wrong
+    assert parrot.seen[0].min() >= CONVENTION.lowest - 1e-6
+    assert len(parrot.seen) == 2
 
 
 def test_odd_recordings(model: Path, tmp_path: Path, capsys):
