@@ -18,7 +18,6 @@ from gansynth_cli.signal.instantaneous_frequency import (
     full_overlap,
     instantaneous_frequency,
     linear_to_mel,
-    mel_centres,
     mel_inverse,
     mel_matrix,
     mel_to_linear,
@@ -78,7 +77,7 @@ def test_there_and_back(fft, hop):
     back = spectra_to_audio(*audio_to_spectra(audio, fft, hop, frames), fft, hop, 4096).numpy()
     assert back.shape == audio.shape
     whole = 4096 - fft + hop
-    assert error_db(audio[:, :whole], back[:, :whole]).max() < (-60 if hop * 4 == fft else -40)
+    assert error_db(audio[:, :whole], back[:, :whole]).max() < -45
     assert np.abs(back[:, whole:]).max() <= np.abs(audio[:, whole:]).max() * 1.5  # what few frames see fades; it is no click
 
 
@@ -126,7 +125,6 @@ def test_mel_bank_against_its_definition():
     sums = (found @ found.T).sum(axis=0)
     inverse = found.T @ np.diag([1 / s if s > 1e-8 else s for s in sums])
     np.testing.assert_allclose(mel_inverse(found), inverse, atol=1e-12)
-    np.testing.assert_allclose(mel_centres(bands, rate), hertz(edges[1:-1]))
 
 
 def test_mel_keeps_pitch_and_level():
@@ -157,7 +155,7 @@ PICTURE = {"fft": 512, "hop": 128, "frames": 33, "samples": 4096, "sample_rate":
 
 
 @pytest.mark.parametrize(
-    ("settings", "worst"), [({}, -40), ({"griffin_lim_iterations": 3}, -20), ({"log_offset": 1e-3, "phase_floor": 1e-2}, -25)]
+    ("settings", "worst"), [({}, -40), ({"griffin_lim_iterations": 3}, -25), ({"log_offset": 1e-3, "phase_floor": 1e-2}, -25)]
 )
 def test_picture_layers(tmp_path, settings, worst):
     audio = note()[None, :, None]
@@ -192,6 +190,12 @@ def test_harmonic_map_says_what_a_tone_of_that_pitch_shows():
     np.testing.assert_allclose(frequency.numpy()[10:, near], known[10:][:, near, 2], atol=0.02)
     numbers = 1 / known[0, near, 3]
     assert {round(n) for n in numbers} == set(range(1, 9))
+    _, frequency = linear_to_mel(tf.zeros_like(frequency), frequency, mel_matrix(64, 256, RATE))
+    banded = HarmonicMap([48, 60], 33, 64, 512, 128, RATE, mel_bands=64)(tf.constant([1])).numpy()[0]
+    sure = np.flatnonzero((banded[0, :, 0] > 0.38) & (np.arange(64) < 44))  # the tone has eight harmonics
+    assert len(sure) >= 8
+    off = frequency.numpy()[12:, sure] - banded[12:][:, sure, 2]
+    assert np.median(np.abs(off - 2 * np.round(off / 2))) < 0.05
     coarse = HarmonicMap([48, 60], 33, 64, 512, 128, RATE)(tf.constant([1])).numpy()[0]
     np.testing.assert_allclose(coarse[0], known[0].reshape(64, 4, 4).mean(axis=1), atol=1e-6)
 

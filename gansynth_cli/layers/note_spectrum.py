@@ -10,9 +10,9 @@ import tensorflow as tf
 
 from ..signal.instantaneous_frequency import (
     audio_to_spectra,
+    end_fade,
     front_padding,
     linear_to_mel,
-    mel_centres,
     mel_matrix,
     mel_to_linear,
     phase_of,
@@ -112,15 +112,10 @@ class NotePictureToAudio(_NotePicture):
             magnitude = tf.pad(tf.nn.relu(tf.exp(log_magnitude) - self.log_offset), pad)
             front = front_padding(self.samples, self.fft, self.hop, self.frames)
             audio = griffin_lim(
-                magnitude,
-                self.fft,
-                self.hop,
-                self.samples,
-                front,
-                self.griffin_lim_iterations,
-                phase=tf.pad(phase_of(frequency), pad),
-                floor=1e-2,
+                magnitude, self.fft, self.hop, self.samples, front, self.griffin_lim_iterations, phase=tf.pad(phase_of(frequency), pad)
             )
+            # Its end is divided by the foot of one window; here it fades, as `spectra_to_audio` lets it.
+            audio *= end_fade(self.samples, self.fft, self.hop, self.frames)
         else:
             audio = spectra_to_audio(log_magnitude, frequency, self.fft, self.hop, self.samples, self.log_offset)
         audio /= tf.maximum(1.0, tf.reduce_max(tf.abs(audio), axis=-1, keepdims=True))
@@ -157,14 +152,18 @@ class HarmonicMap(keras.layers.Layer):
         full = self.mel_bands or self.fft // 2
         if full % self.bins:
             raise ValueError(f"{self.bins} bins are no fraction of {full}")
-        hz = mel_centres(full, self.sample_rate) if self.mel_bands else np.arange(1, full + 1) * self.sample_rate / self.fft
+        hz = np.arange(1, self.fft // 2 + 1) * self.sample_rate / self.fft
         f0 = 440.0 * 2.0 ** ((np.asarray(self.pitches, np.float64)[:, None] - 69.0) / 12.0)
         number = np.maximum(1.0, np.round(hz / f0))
         harmonic = number * f0
         distance = (hz - harmonic) / (self.sample_rate / self.fft)
-        turns = harmonic * self.hop / self.sample_rate
-        change = 2.0 * (turns - np.round(turns))
-        table = np.stack([np.exp(-0.5 * distance**2), np.exp(-0.5 * (distance / 3.0) ** 2), change, 1.0 / number], axis=-1)
+        change = 2.0 * _wrap(harmonic * self.hop / self.sample_rate)
+        known = [np.exp(-0.5 * distance**2), np.exp(-0.5 * (distance / 3.0) ** 2), 1.0 / number]
+        if self.mel_bands:  # a band's phase is the sum of its bins' phases, each with its weight; the rest are means
+            bank = mel_matrix(self.mel_bands, self.fft // 2, self.sample_rate)
+            known = [values @ bank / np.maximum(bank.sum(axis=0), 1e-8) for values in known]
+            change = 2.0 * _wrap(0.5 * change @ bank)
+        table = np.stack([known[0], known[1], change, known[2]], axis=-1)
         # Of a coarser picture: the mean over the bins that one of its bins stands for.
         self._table = table.reshape(len(self.pitches), self.bins, full // self.bins, self.CHANNELS).mean(axis=2).astype(np.float32)
 
@@ -178,3 +177,7 @@ class HarmonicMap(keras.layers.Layer):
     def get_config(self) -> dict[str, Any]:
         names = ("pitches", "frames", "bins", "fft", "hop", "sample_rate", "mel_bands")
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}
+
+
+def _wrap(turns: np.ndarray) -> np.ndarray:
+    return turns - np.round(turns)

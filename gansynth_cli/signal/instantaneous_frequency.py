@@ -100,6 +100,15 @@ def full_overlap(fft: int, hop: int) -> float:
     return float(np.pad(squared, (0, -fft % hop)).reshape(-1, hop).sum(axis=0).min())
 
 
+def end_fade(samples: int, fft: int, hop: int, frames: int) -> np.ndarray:
+    """float32 [samples]: 1 where all frames see a sample; towards the end the share of the squared windows that still see it."""
+    summed = np.zeros((frames - 1) * hop + fft)
+    for frame in range(frames):
+        summed[frame * hop : frame * hop + fft] += np.square(hann(fft).astype(np.float64))
+    front = front_padding(samples, fft, hop, frames)
+    return np.minimum(1.0, summed[front : front + samples] / full_overlap(fft, hop)).astype(np.float32)
+
+
 # Mel bins.
 
 
@@ -111,11 +120,6 @@ def hz_to_mel(hz):
 def mel_to_hz(mel):
     """The frequency in Hz of a mel (numpy)."""
     return _BREAK_HZ * np.expm1(np.asarray(mel, np.float64) / _Q)
-
-
-def mel_centres(bands: int, sample_rate: float) -> np.ndarray:
-    """float64 [bands]: the centres in Hz of triangles spread evenly in mel from 0 to half the sample rate."""
-    return mel_to_hz(np.linspace(0.0, hz_to_mel(sample_rate / 2.0), bands + 2)[1:-1])
 
 
 def mel_matrix(bands: int, bins: int, sample_rate: float) -> np.ndarray:
