@@ -337,6 +337,16 @@ def test_without_an_encoder_the_way_on_is_named(deaf, guitar, tmp_path, capsys):
         assert f"--match {guitar}" in stderr
 
 
+def test_variations_of_a_kept_latent_need_no_encoder(deaf, tmp_path, capsys):
+    latent = draw_latents(5, [2], DIM, "normal")
+    write_latents(tmp_path / "7.npy", latent)
+    arguments = ["--from", tmp_path / "7.npy", "--vary", 0.1, "-n", 3, "--pitch", "C3", "--save-latents", "-o", tmp_path / "o"]
+    assert run([deaf, *arguments], capsys)[0] == 0
+    found = [np.load(tmp_path / "o" / f"{Path(row['file']).stem}.npy") for row in rows(tmp_path / "o")]
+    assert {row["seed"] for row in rows(tmp_path / "o")} == {"7"}
+    assert np.array_equal(found, vary(latent[0], draw_latents(0, range(3), DIM, "normal"), 0.1))
+
+
 def test_recordings_that_cannot_be_used(notes, tmp_path, capsys):
     silent = write_wav(tmp_path / "silent.wav", np.zeros(4000))
     code, _, stderr = run([notes, "--from", silent, "-o", tmp_path / "o"], capsys)

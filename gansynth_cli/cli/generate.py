@@ -73,7 +73,7 @@ def command(
         "--from",
         metavar="INPUT",
         help="Vocoders: recordings to say again, or mel spectrograms (.npy); folders to any depth. "
-        "Models with an encoder: recordings to vary.",
+        "Other models: latents (.npy) to vary or, with an encoder, recordings.",
     ),
     vocoder: str = typer.Option(
         "", "--model", metavar="griffin-lim", help="With --from: Griffin-Lim on RUN's mel spectrogram, to compare."

@@ -130,9 +130,8 @@ def make_table(session: GeneratorSession, given: Given, options: GenerateOptions
         corners = [_said(latents.point(session, corner, "--grid", asked, options.truncation)) for corner in given.corners]
         return latents.grid_table(session, corners, options.steps, method, options.truncation)
     if given.sources:
-        if not session.has_encoder:
-            raise latents.no_encoder(session, str(given.sources[0]))
-        sources = [_said(latents.point(session, str(path), "--from", {})) for path in given.sources]
+        # What is asked for is how it is played; which classes the recording itself has is found. Absolute: a file may be called 7.
+        sources = [_said(latents.point(session, str(path.absolute()), "--from", {})) for path in given.sources]
         amount = USUAL_VARY if given.vary is None else given.vary
         count = clips or (16 if amount else 1)
         return latents.variations_table(session, sources, amount, count, options.seed)

@@ -167,7 +167,7 @@ def point(session: GeneratorSession, text: str, option: str, asked: Asked, trunc
 
 def no_encoder(session: GeneratorSession, text: str) -> UsageError:
     return UsageError(
-        f"{text} is a recording, but {session.file} has no encoder, which would say what latent a recording has.",
+        f"{text} is no .npy latent but a recording, and {session.file} has no encoder, which would say what latent a recording has.",
         hint=f"--match {text} searches for a latent that sounds like it; models of family vae have an encoder",
     )
 
@@ -189,9 +189,11 @@ def grid_table(session: GeneratorSession, corners: Sequence[Point], steps: int, 
 
 
 def variations_table(session: GeneratorSession, sources: Sequence[Point], amount: float, count: int, seed: int) -> LatentTable:
-    """`count` clips around each recording; see `latents.vary`. Variation i of a seed is the same draw for every recording."""
+    """`count` clips around each recording or kept latent; see `latents.vary`. Variation i of a seed is the same draw for all of them."""
     fresh = draw_latents(seed, range(count), session.latent_dim, session.distribution)
     latents = np.concatenate([vary(source.latent, fresh, amount) for source in sources])
+    if (bound := latent_bound(session.distribution, None)) is not None:
+        latents = np.clip(latents, -bound, bound)
     names = tuple(source.name for source in sources for _ in range(count))
     request = {"from": [source.request for source in sources], "vary": amount, "seed": seed, "each": count}
     return LatentTable(latents, names, request, _of_nearest(sources, [index // count for index in range(len(latents))]))
