@@ -139,7 +139,7 @@ def evaluate_conversion(
         )
     encoder = voice_judges.speaker_encoder_installed()
     if not encoder:
-        notes.append("speaker cosines are left out: resemblyzer is not installed (pip install 'gan-audio[speakers]')")
+        notes.append(f"speaker cosines are left out: resemblyzer is not installed ({voice_judges.SPEAKERS_HINT})")
     wanted = {item.target for items in found.values() for item, _ in items} | {item.source for items in found.values() for item, _ in items}
     with progress("Hearing the real voices", len(info.labels), "domains") as bar:
         domains = _domains(info, data, judge, encoder, wanted, bar.advance)

@@ -14,7 +14,7 @@ import soxr
 
 from ..data.clip_reader import ShardClips
 from ..data.dataset_info import DatasetInfo
-from ..errors import DatasetError, MissingExtraError
+from ..errors import DatasetError, GanAudioError, MissingExtraError
 from . import classifier as judges
 from .classifier import Classifier, LabelledClips, Progress
 
@@ -24,6 +24,8 @@ _QUIET_DB = 35.0  # windows further below the loudest are left out
 _LEAST_OF_EACH = 20  # windows of a domain that a split must hold to be learnt from
 _MOST_OF_EACH = 250
 _CONTROL_OF_EACH = 60
+# Resemblyzer asks for webrtcvad, which has no wheels and needs a setuptools of before 2025; webrtcvad-wheels is the same module.
+SPEAKERS_HINT = "pip install torch librosa && pip install --no-deps resemblyzer webrtcvad-wheels"
 _KEEP_TO_STOP = 5  # every fifth recording tells when to stop
 
 
@@ -177,7 +179,7 @@ def _encoder() -> Any:
     try:
         from resemblyzer import VoiceEncoder
     except ImportError as error:
-        raise MissingExtraError("The speaker encoder", "speakers") from error
+        raise GanAudioError("The speaker encoder is not installed.", hint=SPEAKERS_HINT) from error
     return VoiceEncoder("cpu", verbose=False)
 
 
@@ -185,7 +187,7 @@ def speaker_encoder_installed() -> bool:
     """Whether `speaker_vector` would work."""
     try:
         _encoder()
-    except (MissingExtraError, OSError, RuntimeError):
+    except (GanAudioError, OSError, RuntimeError):
         return False
     return True
 
@@ -194,7 +196,7 @@ def speaker_vector(audio: np.ndarray, sample_rate: int) -> np.ndarray:
     """Resemblyzer's d-vector of a recording [samples]: [256], of length 1 (GE2E, Wan et al. 2018). Cosines of one speaker lie about .8.
 
     Raises:
-        MissingExtraError: It is not installed.
+        GanAudioError: It is not installed.
     """
     from resemblyzer import preprocess_wav
 
