@@ -240,6 +240,19 @@ def test_frames_are_added_where_they_are_missing(tmp_path):
     assert main([*base, "--sample-rate", "8000", "--clip-samples", "0", "--overwrite"]) == 0  # its own files are no strangers
 
 
+def test_several_processes_write_what_one_does(voices, tmp_path, monkeypatch):
+    from gansynth_cli.data import frame_features
+
+    info = replace(read_dataset_info(voices), frame_features={}, statistics={})
+    monkeypatch.setattr(frame_features, "_POOL_SECONDS", 0.0)
+    for shard in (shard["file"] for split in info.splits.values() for shard in split.shards):
+        (tmp_path / shard).write_bytes((voices / shard).read_bytes())
+    made = frame_features.ensure_frame_features(info, tmp_path, SPEC, jobs=2)
+    assert made.statistics == read_dataset_info(voices).statistics
+    assert made.frame_features == read_dataset_info(voices).frame_features  # with the SHA-256 of every file
+    assert not list(tmp_path.glob("*.part"))
+
+
 def test_joined_records_are_one_example():
     clip = shards.ClipRecord(b"RIFF", 3, "anna", "x.wav", 7, "id")
     values = {SPECTRUM: b"\x00\x01" * 300, "other": b""}

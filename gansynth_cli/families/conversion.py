@@ -101,6 +101,7 @@ class ConversionFamily:
         return 1.0 - tf.cast(hidden, tf.float32)[..., None]
 
     def identity_weight(self, late: bool) -> float:
+        """The weight of the identity loss before and from `identity_stop` on; 0: it is not computed."""
         return self.weights.identity_after if late else self.weights.identity
 
     # What the trainer and the verbs ask.

@@ -65,7 +65,7 @@ def generator(model: StarGANModel, domains: int, seeds: Iterator[int]) -> keras.
     x = b.gated(b.norm(b.up(beside(x), 2 * h), 2, codes))
     x = b.gated(b.norm(b.up(beside(x), 2 * h), 4, codes))
     if m.residual:
-        last = Convolution1D(bands, 9, padding=4, initializer="normal", deviation=0.002, seed=next(seeds), name="change")
+        last = Convolution1D(bands, 9, padding=4, initializer="normal", deviation=0.01, seed=next(seeds), name="change")
         made = layers.Add(dtype="float32")([mel, last(beside(x))])
     else:
         made = Convolution1D(bands, 9, padding=4, seed=next(seeds), name="spectrum")(beside(x))

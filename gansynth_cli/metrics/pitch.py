@@ -13,6 +13,7 @@ import numpy as np
 import soxr
 
 from ..errors import MissingExtraError
+from ..signal.pitch import swift_tracker
 from .waveform import MetricError, as_pair
 
 _RATE = 16000
@@ -77,10 +78,8 @@ def _cached_track(samples: bytes, sample_rate: int) -> tuple[np.ndarray, np.ndar
     return f0_track(np.frombuffer(samples, np.float32), sample_rate)
 
 
-@lru_cache(maxsize=1)
 def _tracker() -> Any:
     try:
-        import swift_f0
+        return swift_tracker()
     except ImportError as error:
         raise MissingExtraError("Pitch tracking", "metrics") from error
-    return swift_f0.SwiftF0(threads=1)  # files are measured side by side
