@@ -297,12 +297,17 @@ def test_train_the_others(name, tmp_path, monkeypatch):
     assert isinstance(keras.models.load_model(tmp_path / f"runs/{name}-tiny/model/generator.keras"), Vocoder)
 
 
+THROUGH_GRIFFIN_LIM = ['model.prior="griffin-lim"', "model.iterations=2", "model.mel_iterations=2", "losses.spectrum_magnitude=1"]
+THROUGH_GRIFFIN_LIM += ["losses.disturbance=1", "losses.sound_start=1"]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("name", FAMILIES)
-def test_a_resumed_run_has_the_weights_of_an_uninterrupted_one(name, tmp_path, monkeypatch):
+@pytest.mark.parametrize("name, changes", [*((name, []) for name in FAMILIES), ("vocos", THROUGH_GRIFFIN_LIM)])
+def test_a_resumed_run_has_the_weights_of_an_uninterrupted_one(name, changes, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     data = prepare(tmp_path)
     common = ["train", "--recipe", f"{name}/tiny", "--data", data, "--set", "training.preview_every=0", "-q"]
+    common += [part for change in changes for part in ("--set", change)]
     assert main([*common, "--run", "whole", "--steps", "4"]) == 0
     assert main([*common, "--run", "parts", "--steps", "2"]) == 0
     assert main([*common, "--run", "parts", "--steps", "4"]) == 0
