@@ -11,7 +11,7 @@ import pytest
 from gansynth_cli.cli.app import main
 from gansynth_cli.data import audio_file
 from gansynth_cli.errors import UsageError
-from gansynth_cli.metrics import conversion, conversion_report, voice_judges
+from gansynth_cli.metrics import classifier, conversion, conversion_report, voice_judges
 from gansynth_cli.metrics.waveform import MetricError
 
 from .conftest import write_wav
@@ -165,6 +165,7 @@ def converted(tmp_path_factory) -> tuple[Path, Path]:
 
 def test_the_report(data: Path, converted: tuple[Path, Path], tmp_path: Path, capsys, monkeypatch):
     monkeypatch.setattr(voice_judges, "speaker_encoder_installed", lambda: False)
+    monkeypatch.setattr(classifier, "_LEAST_STEPS", 100)  # the two are easy to tell apart
     made, source = converted
     asked = ["evaluate", made, "--conversion", data, "--source", source, "--cache", tmp_path / "cache", "-o", tmp_path / "report.json"]
     code = main([str(part) for part in asked])
@@ -213,6 +214,21 @@ def test_usage(arguments, message, data: Path, converted: tuple[Path, Path], cap
     assert main(["evaluate", *given]) in (1, 2)
     err = capsys.readouterr().err
     assert message in err
+
+
+def test_a_file_finds_its_partner(tmp_path: Path):
+    for name in ("anna/yes.wav", "bruno/yes.wav", "bruno/no.wav"):
+        write_wav(tmp_path / name, np.ones(10))
+    files = conversion_report._by_stem(tmp_path)
+
+    def found(name: str, domain: str) -> str:
+        path = conversion_report._partner_of(files, conversion_report.Converted(name, domain, "carla"), domain)
+        return path.relative_to(tmp_path).as_posix() if path else ""
+
+    assert found("carla/bruno/yes.flac", "bruno") == "bruno/yes.wav"  # the outputs' tree is below the target's folder
+    assert found("yes.wav", "anna") == "anna/yes.wav"
+    assert found("no.wav", "") == "bruno/no.wav"
+    assert found("yes.wav", "") == ""  # which of the two?
 
 
 def test_texts(tmp_path: Path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -242,18 +243,25 @@ def _find(folder: Path, info: DatasetInfo, notes: list[str]) -> list[tuple[Conve
 
 
 def _by_stem(folder: Path) -> dict[str, Path]:
-    named: dict[str, Path] = {}
-    for root, path in audio_file.find_audio([folder]):
-        relative = path.relative_to(root).with_suffix("")
-        for name in (relative.as_posix(), *([relative.name] if relative.name != relative.as_posix() else [])):
-            named.setdefault(name, path)
-    return named
+    """Files by their path below a folder, without suffix, and by their name alone where only one has it."""
+    files = {path.relative_to(root).with_suffix(""): path for root, path in audio_file.find_audio([folder])}
+    count = Counter(relative.name for relative in files)
+    alone = {relative.name: path for relative, path in files.items() if count[relative.name] == 1}
+    return alone | {relative.as_posix(): path for relative, path in files.items()}
+
+
+def _partner_of(files: dict[str, Path], item: Converted, domain: str) -> Path | None:
+    """The file of a converted one: of its path, or of what is left of that without the first folders, or of its name in its domain's."""
+    parts = Path(item.name).with_suffix("").parts
+    names = ["/".join(parts[first:]) for first in range(len(parts))]
+    if domain:
+        names.insert(len(names) - 1, f"{domain}/{parts[-1]}")
+    return next((files[name] for name in names if name in files), None)
 
 
 def _source_of(item: Converted, sources: dict[str, Path] | None, info: DatasetInfo) -> str:
     """Whose recording was converted, by the folder that it lies in: the mark of an anonymous one does not say."""
-    stem = Path(item.name).with_suffix("")
-    path = (sources or {}).get(stem.as_posix()) or (sources or {}).get(stem.name)
+    path = _partner_of(sources or {}, item, "")
     return next((part for part in reversed(path.parts[:-1]) if part in info.labels), "") if path else ""
 
 
@@ -313,13 +321,8 @@ def _measure(
     except (AudioFileError, MetricError) as error:
         item.unusable = error.reason if isinstance(error, AudioFileError) else error.message
         return
-    stem = Path(item.name).with_suffix("").as_posix()
-    before = after = None
-    if sources is not None:
-        before = _partner(sources, stem, values, "source")
-    if targets is not None:
-        own = f"{item.target}/{Path(stem).name}"
-        after = _partner(targets, own if own in targets else stem, values, "target")
+    before = _partner(sources, item, item.source, "source") if sources is not None else None
+    after = _partner(targets, item, item.target, "target") if targets is not None else None
     item.features, probabilities = judge.hear(audio, rate)
     item.taken_for = judge.labels[int(probabilities.argmax())]
     item.variance = conversion.variance_of(made)
@@ -349,8 +352,8 @@ def _read(path: Path) -> tuple[np.ndarray, int]:
     return audio.mean(axis=1), rate
 
 
-def _partner(files: dict[str, Path], stem: str, values: dict[str, float | str], role: str) -> Speech | None:
-    path = files.get(stem) or files.get(Path(stem).name)
+def _partner(files: dict[str, Path], item: Converted, domain: str, role: str) -> Speech | None:
+    path, values = _partner_of(files, item, domain), item.values
     key = "mcd_moved" if role == "source" else "mcd_target"
     if path is None:
         values[key] = f"no {role} of this name"
