@@ -116,6 +116,16 @@ def test_conversions_go_to_every_other_domain_and_to_no_ones_own(family):
     assert np.bincount((target - label.numpy()) % 3, minlength=3)[1:].min() > 150
 
 
+def test_an_empty_band_is_not_blown_up():
+    recipe = load_recipe("stargan_vc/tiny")
+    info = make_info(recipe, 2)
+    spec = recipe.model.frame_features(RATE)  # type: ignore[attr-defined]
+    for name in info.labels:
+        info.statistics[spec.mel_statistics(name)]["deviation"][-1] = 0.0
+    family = StarGANVC(recipe, info)
+    assert family.deviation.min() == pytest.approx(0.05)
+
+
 def test_masks_hide_one_span_of_up_to_half(family):
     mask = family.span_mask(make_draws(), "mask", tf.zeros([500, 32, 20])).numpy()[..., 0]
     assert set(np.unique(mask)) == {0.0, 1.0}

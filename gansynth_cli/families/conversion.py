@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 PREVIEW_CLIPS = 18
 _PREVIEW_SECONDS = 4.0
+_LEAST_DEVIATION = 0.05  # a band that is empty (a recording from a lower rate) would be blown up to noise of rounding
 
 
 class ConversionFamily:
@@ -66,7 +67,7 @@ class ConversionFamily:
         self.mel = [facts for facts in mel if facts is not None]
         self.f0 = [facts or {"mean": 0.0, "deviation": 0.0, "median": 0.0, "seconds": 0.0} for facts in f0]
         self.mean = np.array([facts["mean"] for facts in self.mel], np.float32)
-        self.deviation = np.maximum(np.array([facts["deviation"] for facts in self.mel], np.float32), 1e-3)
+        self.deviation = np.maximum(np.array([facts["deviation"] for facts in self.mel], np.float32), _LEAST_DEVIATION)
 
     # What a family of this kind says of itself.
 
