@@ -40,8 +40,8 @@ class Mixing:
     needs noise splits (`prepare --noise`) unless `recorded` is 0.
 
     The target is the speech as the recording device would have caught it in a quiet room: with the filter and the band limit
-    of the noisy clip, at its level, with the first reflections of its room; without noise, late reverberation, clipping and
-    quantisation.
+    of the noisy clip, at its level, with the first reflections of its room; without noise, late reverberation, clipping,
+    quantisation and what a codec did.
     """
 
     enabled: bool = False
@@ -89,6 +89,9 @@ class Mixing:
     clipping_db: Range = (3.0, 12.0)  # how far below
     quantization: Fraction = 0.1  # the noisy clip has few steps from zero to its peak
     quantization_bits: Range = (6.0, 12.0)  # 2^(bits - 1) of them
+    companding: Fraction = 0.0  # the noisy clip has been through 8-bit mu-law (telephony)
+    codec: Fraction = 0.0  # the noisy clip has holes in its spectrum, as a lossy codec leaves them at a low bit rate
+    codec_holes_db: Range = (8.0, 25.0)  # what is this far below the loudest bin of its half kilohertz is gone
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
@@ -104,6 +107,7 @@ class Mixing:
             "high_pass_hz",
             "clipping_db",
             "quantization_bits",
+            "codec_holes_db",
         ):
             least = 0.1 if name in ("rate", "noise_rate", "rt60_seconds") else 2 if name == "quantization_bits" else 0
             if getattr(self, name)[0] < least:

@@ -170,6 +170,44 @@ def test_clipping_and_quantisation_are_the_noisy_clip_s_alone():
     assert np.abs(rough["noisy"] - plain["noisy"]).max() <= step / 2 + 1e-6
 
 
+def test_mu_law_is_fine_near_zero_and_coarse_near_full_scale():
+    plain = mixed(conditions(5.0, -20.0))
+    phone = mixed(conditions(5.0, -20.0, companded=True))
+    np.testing.assert_array_equal(phone["clean"], plain["clean"])
+    error, size = np.abs(phone["noisy"] - plain["noisy"]), np.abs(plain["noisy"])
+    assert len(np.unique(phone["noisy"].round(6))) <= 255
+    assert error.max() > 1e-3
+    assert (error <= 0.0225 * (size + 1 / 255)).all(), "half a step: ln(256) / 254 of the size"
+    expected = np.sign(plain["noisy"]) * np.expm1(np.round(np.log1p(255 * size) / np.log(256) * 127) / 127 * np.log(256)) / 255
+    assert np.mean(np.abs(phone["noisy"] - expected) < 1e-5) > 0.999, "but for what lies between two steps"
+
+
+def test_a_codec_leaves_holes_around_what_is_loud():
+    tones = sum(
+        a * np.sin(2 * np.pi * f * np.arange(SAMPLES) / RATE) for a, f in ((0.3, 1000), (0.01, 1156.25), (0.15, 1281.25), (0.01, 4000))
+    )
+    how = {"level_dbfs": -20.0, "has_noise": False}
+    plain = mixed(conditions(**how), tones.astype(np.float32))
+    coded = mixed(conditions(**how, codec_holes_db=20.0), tones.astype(np.float32))
+    np.testing.assert_array_equal(coded["clean"], plain["clean"])
+    for hertz in (1000, 1281, 4000):  # loud, and alone in its half kilohertz
+        assert band_level(coded["noisy"], hertz - 10, hertz + 10) == pytest.approx(
+            band_level(plain["noisy"], hertz - 10, hertz + 10), abs=0.5
+        )
+    assert band_level(coded["noisy"], 1146, 1166) < band_level(plain["noisy"], 1146, 1166) - 6
+    nothing = mixed(conditions(**how, codec_holes_db=200.0), tones.astype(np.float32))
+    np.testing.assert_allclose(nothing["noisy"], plain["noisy"], atol=1e-6, err_msg="the transform and back changes nothing")
+
+
+def test_companding_and_codec_are_drawn_as_often_as_asked():
+    how = drawn(Mixing(companding=0.3, codec=0.2, codec_holes_db=(10.0, 20.0)), 4000)
+    assert np.mean(how.companded) == pytest.approx(0.3, abs=0.03)
+    holes = how.codec_holes_db[how.codec_holes_db > 0]
+    assert len(holes) / 4000 == pytest.approx(0.2, abs=0.03)
+    assert 10 <= holes.min() < holes.max() <= 20
+    assert not drawn(Mixing(), 500).companded.any()
+
+
 # --- rooms ------------------------------------------------------------------------------------------------------------
 
 
@@ -207,7 +245,10 @@ def drawn(settings: Mixing, count: int = 4000) -> Conditions:
     return Conditions(*(field.numpy() for field in fields))
 
 
-_SIGNATURE = tuple({"has_speech": tf.bool, "has_noise": tf.bool, "room": tf.int32}.get(name, tf.float32) for name in Conditions._fields)
+_SIGNATURE = tuple(
+    {"has_speech": tf.bool, "has_noise": tf.bool, "companded": tf.bool, "room": tf.int32}.get(name, tf.float32)
+    for name in Conditions._fields
+)
 
 
 def test_conditions_are_drawn_as_the_recipe_says():

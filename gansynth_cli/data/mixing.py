@@ -28,6 +28,8 @@ _ACTIVE = 10 ** (-35 / 10)  # of the loudest frame's power
 _LOUDEST = 0.99  # peak of a clip
 _EARLY_FADE_SECONDS = 0.005
 _FILTER_TAPS = 512  # the smooth filters are about as long: what they smear over the end does not come back at the start
+_MU = 255.0
+_CODEC_SECONDS, _CODEC_BAND_HZ = 0.032, 500.0
 _EDGE = 0.05  # a band limit goes from 1 to 0 within 5 % of its frequency on either side
 
 
@@ -45,6 +47,8 @@ class Conditions(NamedTuple):
         room: int32: index into the bank of rooms, -1 for none.
         clipping_db: The noisy clip is cut off this far below its peak; 0 does not.
         quantization_bits: 2^(bits - 1) steps from zero to the noisy clip's peak; 0 does not.
+        companded: bool: through the 8-bit mu-law of telephony.
+        codec_holes_db: In each frame and half kilohertz, bins this far below the loudest are gone; 0 does not.
     """
 
     snr_db: tf.Tensor
@@ -59,9 +63,12 @@ class Conditions(NamedTuple):
     room: tf.Tensor
     clipping_db: tf.Tensor
     quantization_bits: tf.Tensor
+    companded: tf.Tensor
+    codec_holes_db: tf.Tensor
 
 
-CONDITION_DRAWS = 16 + len(BANDS_HZ) + GROUPS * (3 + len(BANDS_HZ))
+_CODEC_DRAWS = 3
+CONDITION_DRAWS = 16 + len(BANDS_HZ) + GROUPS * (3 + len(BANDS_HZ)) + _CODEC_DRAWS
 
 
 def conditions(
@@ -76,13 +83,16 @@ def conditions(
         "high_pass_hz": 0.0,
         "clipping_db": 0.0,
         "quantization_bits": 0.0,
+        "codec_holes_db": 0.0,
     } | others
+    companded = tf.constant(bool(values.pop("companded", False)))
     return Conditions(
         snr_db=tf.constant(snr_db, tf.float32),
         has_speech=tf.constant(has_speech),
         has_noise=tf.constant(has_noise),
         level_dbfs=tf.constant(level_dbfs, tf.float32),
         room=tf.constant(room, tf.int32),
+        companded=companded,
         **{name: tf.convert_to_tensor(value, tf.float32) for name, value in values.items()},
     )
 
@@ -95,7 +105,7 @@ def draw_conditions(settings: Mixing, draws: tf.Tensor) -> Conditions:
         draws: float32 [CONDITION_DRAWS], uniform on [0, 1).
     """
     bands = len(BANDS_HZ)
-    scalars, rest = draws[:16], draws[16:]
+    scalars, rest, codec = tf.split(draws, [16, CONDITION_DRAWS - 16 - _CODEC_DRAWS, _CODEC_DRAWS])
     happens, value = scalars[:7], scalars[7:14]
 
     def limited(index: int, probability: float, limits: tuple[float, float], otherwise: float) -> tf.Tensor:
@@ -118,6 +128,8 @@ def draw_conditions(settings: Mixing, draws: tf.Tensor) -> Conditions:
         room=tf.cast(limited(4, settings.room, (0.0, float(settings.rooms)), -1.0), tf.int32),
         clipping_db=limited(5, settings.clipping, settings.clipping_db, 0.0),
         quantization_bits=limited(6, settings.quantization, settings.quantization_bits, 0.0),
+        companded=codec[0] < settings.companding,
+        codec_holes_db=tf.where(codec[1] < settings.codec, between(codec[2], *settings.codec_holes_db), 0.0),
     )
 
 
@@ -186,7 +198,7 @@ def mix(
         tf.math.divide_no_nan(tf.pow(10.0, how.level_dbfs / 20.0), level),
         tf.math.divide_no_nan(_LOUDEST, peak),
     )
-    return {"clean": clean * factor, "noisy": _damaged(noisy * factor, how)}
+    return {"clean": clean * factor, "noisy": _damaged(noisy * factor, how, sample_rate)}
 
 
 def at_snr(clean: tf.Tensor, noise: tf.Tensor, snr_db: tf.Tensor | float, sample_rate: int) -> tf.Tensor:
@@ -263,10 +275,35 @@ def _early_window(taps: int, early_ms: float, sample_rate: int) -> np.ndarray:
     return (0.5 + 0.5 * np.cos(np.pi * np.clip(place / _EARLY_FADE_SECONDS, 0, 1))).astype(np.float32)
 
 
-def _damaged(noisy: tf.Tensor, how: Conditions) -> tf.Tensor:
-    """Clipped and quantised."""
+def _damaged(noisy: tf.Tensor, how: Conditions, sample_rate: int) -> tf.Tensor:
+    """Clipped, quantised, and as a codec left it: what a device does, in its order."""
     peak = tf.reduce_max(tf.abs(noisy)) * tf.pow(10.0, -how.clipping_db / 20.0)
     noisy = tf.clip_by_value(noisy, -peak, peak)
     steps = tf.math.divide_no_nan(tf.round(tf.pow(2.0, how.quantization_bits - 1.0)), peak)
     rough = tf.math.divide_no_nan(tf.round(noisy * steps), steps)
-    return tf.where(how.quantization_bits > 0, rough, noisy)
+    noisy = tf.where(how.quantization_bits > 0, rough, noisy)
+    noisy = tf.cond(how.companded, lambda: _companded(noisy), lambda: noisy)
+    return tf.cond(how.codec_holes_db > 0, lambda: _with_holes(noisy, how.codec_holes_db, sample_rate), lambda: noisy)
+
+
+def _companded(audio: tf.Tensor) -> tf.Tensor:
+    """8-bit mu-law (ITU-T G.711, its continuous curve): 127 steps from zero to full scale, fine near zero."""
+    curve = tf.math.log1p(_MU * tf.minimum(tf.abs(audio), 1.0)) / float(np.log1p(_MU))
+    return tf.sign(audio) * tf.math.expm1(tf.round(curve * 127.0) / 127.0 * float(np.log1p(_MU))) / _MU
+
+
+def _with_holes(audio: tf.Tensor, below_db: tf.Tensor, sample_rate: int) -> tf.Tensor:
+    """What a transform codec with few bits leaves: of each frame of 32 ms and each half kilohertz, the bins near its loudest one."""
+    size = 2 * round(_CODEC_SECONDS * sample_rate / 2)
+    group = max(1, round(_CODEC_BAND_HZ * size / sample_rate))
+    samples = audio.shape[0]
+    window = lambda length, dtype: tf.sqrt(tf.signal.hann_window(length, dtype=dtype))
+    padded = tf.pad(audio, [[size // 2, size + size // 2]])
+    spectrum = tf.signal.stft(padded, size, size // 2, size, window)
+    bins = spectrum.shape[-1]
+    power = tf.square(tf.abs(spectrum))
+    groups = tf.reshape(tf.pad(power, [[0, 0], [0, -bins % group]]), [tf.shape(power)[0], -1, group])
+    kept = groups >= tf.reduce_max(groups, axis=-1, keepdims=True) * tf.pow(10.0, -below_db / 10.0)
+    kept = tf.reshape(tf.cast(kept, tf.complex64), [tf.shape(power)[0], -1])[:, :bins]
+    back = tf.signal.inverse_stft(spectrum * kept, size, size // 2, size, window)
+    return tf.ensure_shape(back[size // 2 : size // 2 + samples], [samples])
