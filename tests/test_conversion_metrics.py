@@ -144,7 +144,7 @@ def data(tmp_path_factory) -> Path:
     root = tmp_path_factory.mktemp("voices")
     for label in ("high", "low"):
         for take in range(40):
-            write_wav(root / "rec" / label / f"{label}_{take:02d}.wav", _coloured(1.2, take, label))
+            write_wav(root / "rec" / label / f"{label}_{take:02d}.wav", _coloured(1.7, take, label))
     command = ["prepare", root / "rec", "-o", root / "data", "--sample-rate", 8000, "--labels", "folder", "--clip-samples", 0]
     assert main([str(part) for part in [*command, "--validation", 0.4, "--test", 0.3]]) == 0
     return root / "data"
