@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -14,7 +15,7 @@ import soundfile
 from gansynth_cli.cli.app import main
 from gansynth_cli.data import audio_file
 from gansynth_cli.errors import RunError, UsageError
-from gansynth_cli.inference.vocode import GriffinLimVocoder, NetworkVocoder, mel_blocks, open_vocoder, vocode_blocks
+from gansynth_cli.inference.vocode import SHIPPED, GriffinLimVocoder, NetworkVocoder, mel_blocks, open_vocoder, vocode_blocks
 from gansynth_cli.inference.vocode_files import MelFile, plan_vocode, write_convention
 from gansynth_cli.signal.mel_convention import MelConvention
 from gansynth_cli.signal.mel_front_end import mel_spectrogram
@@ -248,6 +249,23 @@ def test_options_that_do_not_go_together(arguments, message, tmp_path, monkeypat
     assert main(["generate", "run", "-o", "out", *arguments]) == 2
     assert message in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_the_shipped_vocoder_goes_by_its_name(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert SHIPPED.stat().st_size <= 8_000_000
+    write_wav(tmp_path / "in" / "a.wav", speech_like(9000, 16000)[:, 0], rate=16000)
+    assert main(["generate", "vocoder", "--from", "in", "-o", "out", "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["model"] == hashlib.sha256(SHIPPED.read_bytes()).hexdigest()
+    assert report["mel"]["sample_rate"] == 16000
+    said, again = (audio_file.read(tmp_path / place / "a.wav")[0][:, 0] for place in ("in", "out"))
+    mels = [mel_spectrogram(audio[None], MelConvention.from_dict(report["mel"])).numpy() for audio in (said, again)]
+    assert np.abs(mels[0] - mels[1]).mean() < 0.2
+    (tmp_path / "vocoder").mkdir()  # what lies there comes first
+    assert main(["generate", "vocoder", "--from", "in", "-o", "other"]) != 0
+    assert main(["generate", "vocodr", "--from", "in", "-o", "other"]) != 0
+    assert "or vocoder for the one that comes with gan-audio" in " ".join(capsys.readouterr().err.split())
 
 
 def test_what_is_no_vocoder_is_refused(tmp_path):
