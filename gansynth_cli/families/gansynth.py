@@ -50,7 +50,7 @@ class GANSynth:
         self.recipe, self.info, self.model, self.weights = recipe, info, recipe.model, recipe.losses
         self.settings = recipe.adversarial
         self.loss = LOSSES[self.settings.loss]
-        self.classes = {name: self._classes(name) for name in CONDITIONS if name in self.model.conditions}
+        self.classes: dict[str, list[str]] = {name: self._classes(name) for name in CONDITIONS if name in self.model.conditions}
         self.shares = {name: self._shares(name) for name in self.classes}
         self.auxiliary = self.model.conditioning == "auxiliary"
         self._check()
@@ -248,7 +248,7 @@ class GANSynth:
         if not self.auxiliary:
             return self._classes_of(batch)
         size = batch_size(batch["audio"])
-        asked = {}
+        asked: dict[str, tf.Tensor] = {}
         for name, shares in self.shares.items():
             bounds = tf.constant(np.cumsum(shares)[:-1], tf.float32)
             asked[name] = tf.searchsorted(bounds, draws.uniform(f"class/{name}", (size,)), side="right")

@@ -108,7 +108,7 @@ class GrowingGenerator(keras.Model):
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
-        self.latent_dim, self.classes, self.start = int(latent_dim), {k: int(v) for k, v in classes.items()}, tuple(start)
+        self.latent_dim, self.classes, self.start = int(latent_dim), {k: int(v) for k, v in classes.items()}, (int(start[0]), int(start[1]))
         self.widths, self.channels = [int(w) for w in widths], int(channels)
         seed = lambda: next(seeds) if seeds else None
         levels, inputs = len(self.widths), self.latent_dim + sum(self.classes.values())
@@ -197,7 +197,7 @@ class GrowingCritic(keras.Model):
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
-        self.classes, self.start = {k: int(v) for k, v in classes.items()}, tuple(start)
+        self.classes, self.start = {k: int(v) for k, v in classes.items()}, (int(start[0]), int(start[1]))
         self.widths, self.batch, self.channels = [int(w) for w in widths], int(batch), int(channels)
         seed = lambda: next(seeds) if seeds else None
         coarse = self.widths[0]

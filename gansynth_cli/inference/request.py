@@ -306,8 +306,8 @@ class Plan:
         """The way from clip 0 of one seed to clip 0 of another."""
         options, session = self.options, self.session
         assert options.interpolate is not None
-        ends = (draw_latents(seed, [0], session.latent_dim, session.distribution, options.truncation)[0] for seed in options.interpolate)
-        path = walk(*ends, options.steps, self.method, latent_bound(session.distribution, options.truncation))
+        start, end = (draw_latents(s, [0], session.latent_dim, session.distribution, options.truncation)[0] for s in options.interpolate)
+        path = walk(start, end, options.steps, self.method, latent_bound(session.distribution, options.truncation))
         name = f"{options.interpolate[0]}-{options.interpolate[1]}"
         request = {"interpolate": list(options.interpolate), "steps": options.steps, "method": self.method}
         return LatentTable(path, (name,) * options.steps, request)

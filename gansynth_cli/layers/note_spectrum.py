@@ -65,7 +65,7 @@ class _NotePicture(keras.layers.Layer):
         return self.mel_bands or self.fft // 2
 
     def get_config(self) -> dict[str, Any]:
-        names = ("fft", "hop", "frames", "samples", "sample_rate", "mel_bands", "log_offset")
+        names: tuple[str, ...] = ("fft", "hop", "frames", "samples", "sample_rate", "mel_bands", "log_offset")
         names += ("magnitude_scale", "magnitude_shift", "phase_scale", "phase_floor")
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}
 
