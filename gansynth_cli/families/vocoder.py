@@ -294,8 +294,8 @@ class VocoderFamily:
         if w.waveform_l1:
             losses["waveform_l1"] = w.waveform_l1 * spectral.waveform_l1(fake, real)
         if w.disturbance:
-            spectra = (spectral.spectrum(x, _PESQ_FFT, _PESQ_FFT // 2) for x in (fake, real))
-            losses["disturbance"] = w.disturbance * pesq_points(*spectra, self.recipe.data.sample_rate)
+            mine, theirs = (spectral.spectrum(x, _PESQ_FFT, _PESQ_FFT // 2) for x in (fake, real))
+            losses["disturbance"] = w.disturbance * pesq_points(mine, theirs, self.recipe.data.sample_rate)
         return {**losses, **self.spectrum_distances(made, real)}
 
     def matched(self, judgement: tuple[Sequence, Sequence]) -> list[list[tf.Tensor]]:

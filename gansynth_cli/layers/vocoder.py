@@ -152,7 +152,7 @@ class SpectrumToAudio(_OfConvention):
         frames = spectrum.shape[1] if spectrum.shape[1] is not None else tf.shape(spectrum)[1]
         front = c.fft // 2 if c.padding == "centre" else (c.fft - c.hop) // 2
         if self.iterations:
-            options: dict[str, Any] = {"momentum": MOMENTUM, "phase": phase, "floor": 0.01 * magnitude_floor_of(c) ** 2}
+            options: dict[str, Any] = {"momentum": MOMENTUM, "phase": phase, "floor": magnitude_floor_of(c) ** 2}
             if self.mel_iterations:
                 mel = linear_mel(tf.cast(spectrum[..., 2 * bins :], tf.float32), c)
                 options |= {"more": self.mel_iterations, "revise": lambda own: _with_mel(own, mel, c)}

@@ -180,7 +180,7 @@ def griffin_lim(
     first = (start, tf.zeros_like(start[:, free:]))
     state = tf.while_loop(lambda *_: True, iterate, first, maximum_iterations=iterations, parallel_iterations=1)
     if more and revise is not None:
-        follow = lambda *state: iterate(*state, revise)
+        follow = lambda spectrum, previous: iterate(spectrum, previous, revise)
         state = tf.while_loop(lambda *_: True, follow, state, maximum_iterations=more, parallel_iterations=1)
     spectrum, _ = state
     audio = signal(spectrum)
