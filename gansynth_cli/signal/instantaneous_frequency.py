@@ -12,8 +12,8 @@ Mel version: powers are summed by a bank of triangles, unwrapped phases likewise
 
     audio -> magnitude + frequency -> audio, error against the signal (91 rendered notes of 13 instruments, first 32000 samples,
     without the last fft - hop samples, which fewer frames see): linear -98 dB in the median, -66 at worst, of what lies above 40 Hz;
-    the constant part is dropped, which costs a recording with an offset what the offset holds. The mel version keeps the magnitudes to a few
-    decibels and loses the phases where a triangle holds several bins: its waveform is another one, and its spectrogram is what to
+    the constant part is dropped, which costs a recording with an offset what the offset holds. The mel version keeps the magnitudes to a
+    few decibels and loses the phases where a triangle holds several bins: its waveform is another one, and its spectrogram is what to
     compare. docs/notes.md has the figures.
 """
 
