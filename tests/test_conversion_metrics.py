@@ -199,7 +199,7 @@ def test_the_report(data: Path, converted: tuple[Path, Path], tmp_path: Path, ca
     "arguments, message",
     [
         (["clips", "--conversion", "DATA", "--data", "DATA"], "not --data and --conversion"),
-        (["clips", "--conversion", "DATA", "--jobs", "2"], "--jobs has no meaning with --conversion"),
+        (["clips", "--conversion", "DATA", "--jobs", "2"], "-j has no meaning with --conversion"),
         (["clips", "--data", "DATA", "--words"], "--words has no meaning with --data"),
         (["--conversion", "DATA"], "No folder of converted recordings"),
         (["nowhere", "--conversion", "DATA"], "is no folder"),

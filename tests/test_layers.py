@@ -17,13 +17,26 @@ def noise(*shape: int, seed: int = 0) -> np.ndarray:
 
 LABEL = np.array([0, 1, 1, 0], np.int32)
 SCALE = {"fft": 32, "hop": 16, "mean": np.linspace(-3, -8, 17), "deviation": np.linspace(2, 1, 17)}
+PICTURE = {"fft": 32, "hop": 8, "frames": 16, "samples": 104, "sample_rate": 800}
 EXAMPLES = {
+    "AudioToNotePicture": (layers.AudioToNotePicture(**PICTURE), (noise(4, 104, 1),), (4, 16, 16, 2)),
+    "BoundedLogVariance": (layers.BoundedLogVariance(3.0), (noise(4, 5),), (4, 5)),
     "ChannelScale": (layers.ChannelScale(), (noise(4, 5, 3),), (4, 5, 3)),
+    "EqualizedConv2D": (layers.EqualizedConv2D(6, 3, seed=1), (noise(4, 5, 7, 3),), (4, 5, 7, 6)),
+    "EqualizedDense": (layers.EqualizedDense(6, seed=1), (noise(4, 5),), (4, 6)),
+    "EqualizedStart": (layers.EqualizedStart(6, (2, 3), seed=1), (noise(4, 5),), (4, 2, 3, 6)),
+    "HarmonicMap": (layers.HarmonicMap([40, 52], 16, 16, 32, 8, 800), (LABEL,), (4, 16, 16, 4)),
     "LabelEmbedding": (layers.LabelEmbedding(2, 5, seed=1), (LABEL,), (4, 5)),
     "LabelProjection": (layers.LabelProjection(2), (noise(4, 6), LABEL), (4, 1)),
+    "LogDeviation": (layers.LogDeviation(), (noise(4, 5, 3),), (4, 1)),
     "MinibatchStddev": (layers.MinibatchStddev(labels=2, per_position=True), (noise(4, 5, 3), LABEL), (4, 5, 4)),
     "Modulation": (layers.Modulation(seed=1), (noise(4, 5, 3), noise(4, 2)), (4, 5, 3)),
     "NormalizedLogSpectrogram": (layers.NormalizedLogSpectrogram(frames=8, **SCALE), (noise(4, 128, 2),), (4, 8, 16, 2)),
+    "NotePictureToAudio": (
+        layers.NotePictureToAudio(griffin_lim_iterations=2, **PICTURE),
+        (np.tanh(noise(4, 16, 16, 2)),),
+        (4, 104, 1),
+    ),
     "PhaseShuffle": (layers.PhaseShuffle(2), (noise(4, 9, 3), np.int32(-1)), (4, 9, 3)),
     "PixelNorm": (layers.PixelNorm(), (noise(4, 5, 3),), (4, 5, 3)),
     "PostProcessingFilter": (layers.PostProcessingFilter(9, seed=1), (noise(4, 40, 2),), (4, 40, 2)),

@@ -12,6 +12,7 @@ from gansynth_cli.errors import GanAudioError, MissingExtraError, UsageError
 from gansynth_cli.metrics import composite, perceptual, pitch, signal, spectral, waveform
 from gansynth_cli.metrics.waveform import MetricError
 from gansynth_cli.signal.mel import mel_filter_bank
+from gansynth_cli.signal.pitch import swift_tracker
 
 from .test_evaluate_pairs import noise, speech
 
@@ -238,7 +239,7 @@ def test_dnsmos_prefers_clean_speech():
 def test_a_missing_package_is_named_with_the_command_that_installs_it(monkeypatch, package, call):
     monkeypatch.setitem(__import__("sys").modules, package, None)
     perceptual._dnsmos_model.cache_clear()
-    pitch._tracker.cache_clear()
+    swift_tracker.cache_clear()
     with pytest.raises(MissingExtraError) as caught:
         call(speech(0))
     assert caught.value.hint == "pip install 'gan-audio[metrics]'"
