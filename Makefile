@@ -15,7 +15,7 @@ $(STAMP): pyproject.toml
 	$(PYTHON) -m venv $(VENV) || { echo "hint: on Debian or Ubuntu, apt-get install python3-venv"; exit 1; }
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet -e '.[dev,plots,midi]'
-	@$(BIN)/python -m pip install --quiet -e '.[metrics]' || { echo "note: the extra metrics is not installed, so PESQ and its like are not there and their tests are skipped."; echo "hint: pesq needs a C compiler; on Debian or Ubuntu, apt-get install gcc python3-dev, then make clean setup"; }
+	@$(BIN)/python -m pip install --quiet -e '.[metrics,world]' || { echo "note: the extras metrics and world are not installed, so PESQ, WORLD and their like are not there and their tests are skipped."; echo "hint: pesq needs a C compiler; on Debian or Ubuntu, apt-get install gcc python3-dev, then make clean setup"; }
 	@touch $(STAMP)
 
 # Installs, learns 41 public-domain drum hits for about three minutes, and writes new ones.
