@@ -97,6 +97,7 @@ def test_ranges():
         ("piano_C-1", (0, "name", "piano")),
         ("vio_c#5-1", (73, "name", "vio")),
         ("keyboard_synthetic_000-036-075", (36, "number", "keyboard_synthetic_000")),
+        ("bell_060-100", (60, "number", "bell")),
         ("horn_midi60", (60, "number", "horn")),
         ("strings12_C4_03", (60, "name", "strings12")),  # a note name counts before numbers
         ("piano C4 D5", None),
@@ -315,6 +316,39 @@ def test_names_tell_pitch_and_instrument(tmp_path):
         "piano_C5.wav": {"pitch": "72", "instrument": "piano"},
     }
     assert not warnings
+
+
+@pytest.mark.parametrize(
+    ("stem", "velocity"),
+    [
+        ("bell-060-100", 100),
+        ("bell_060-001", 1),
+        ("bell-060-128", None),
+        ("bell-060-000", None),
+        ("bell-128-100", None),
+        ("bell_060_100", None),  # a take's number, it may be
+        ("bell-060", None),
+        ("bell_C4", None),
+    ],
+)
+def test_velocities_in_file_names(stem, velocity):
+    assert note_names.velocity_of_name(stem) == velocity
+
+
+def test_velocities_count_where_all_names_have_one_and_they_differ(tmp_path):
+    root = own(tmp_path / "own", {"bell-060-100.wav": 60, "bell-060-030.wav": 60, "bell_072-100.wav": 72})
+    found, _, warnings = reader(root)
+    assert found == {
+        "bell-060-030.wav": {"pitch": "60", "instrument": "bell", "velocity": "30"},
+        "bell-060-100.wav": {"pitch": "60", "instrument": "bell", "velocity": "100"},
+        "bell_072-100.wav": {"pitch": "72", "instrument": "bell", "velocity": "100"},
+    }
+    assert not warnings
+    assert all("velocity" not in entry for entry in reader(root, pitch_from="sound")[0].values())
+    write_wav(root / "bell_C6.wav", tone(84))
+    found, _, warnings = reader(root)
+    assert all(set(entry) == {"pitch", "instrument"} for entry in found.values())
+    assert warnings == ["some notes have no velocity: there is no attribute velocity."]
 
 
 def test_folders_are_instruments_and_what_has_none_loses_it_for_all(tmp_path):

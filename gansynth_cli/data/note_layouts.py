@@ -76,7 +76,8 @@ def notes(
     """A folder of one's own: one note a file, its pitch in the file's name, else measured.
 
     The instrument is the folder that the file lies in, else what its name says before the pitch (`piano_C4.wav`); without either there
-    is no attribute "instrument". The label is the pitch.
+    is no attribute "instrument". The velocity is what a name in NSynth's form ends with (`bell-060-100.wav`), where all names have that
+    form and there are several. The label is the pitch.
 
     Args:
         track: Recording -> (pitch as a MIDI number with cents as its fraction, confidence 0 to 1); None takes `measured_pitch`.
@@ -116,7 +117,9 @@ def notes(
             if confidence < _UNSURE or abs(exact - pitch) > 0.35:
                 cents = f"{100 * (exact - pitch):+.0f} cents, confidence {confidence:.2f}"
                 doubtful.append(f"{source.name}: {note_names.pitch_name(pitch)} {cents}")
+        velocity = None if by_sound else note_names.velocity_of_name(source.path.stem)
         attributes = {"pitch": str(pitch)} | ({"instrument": instrument} if instrument else {})
+        attributes |= {"velocity": str(velocity)} if velocity else {}
         found.append(replace(source, label=str(pitch), attributes=tuple(attributes.items())))
     if measured:
         warnings.append(
@@ -125,11 +128,11 @@ def notes(
         )
     if found and not by_sound:
         _check_names([source for source in found if named[source.path] is not None], warnings, track)
-    with_one = sum(len(source.attributes) > 1 for source in found)
+    with_one = sum("instrument" in dict(source.attributes) for source in found)
     if 0 < with_one < len(found):
         warnings.append(f"{len(found) - with_one} of {len(found)} recordings have no instrument in folder or name: there is no instrument.")
-        found = [replace(source, attributes=source.attributes[:1]) for source in found]
-    return found
+        found = [replace(source, attributes=tuple(pair for pair in source.attributes if pair[0] != "instrument")) for source in found]
+    return _complete(found, warnings)
 
 
 def measured_pitch(path: Path) -> tuple[float, float]:

@@ -15,7 +15,7 @@ _STEPS = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
 _NAMES = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
 _NOTE = re.compile(r"(?P<step>[A-Ga-g])(?P<sign>##|bb|x|#|b|s|♯|♭)?(?P<octave>-1|[0-9])")
 _SIGNS = {"": 0, "#": 1, "♯": 1, "s": 1, "##": 2, "x": 2, "b": -1, "♭": -1, "bb": -2}
-_NSYNTH = re.compile(r"-(?P<pitch>\d{3})-(?P<velocity>\d{3})$")
+_NSYNTH = re.compile(r"[-_](?P<pitch>\d{3})-(?P<velocity>\d{3})$")
 _SEPARATORS = re.compile(r"[\s_.,()\[\]]+|-(?!1(?!\d))|(?<![A-Ga-g#bs♯♭])-")  # the minus of C-1 stays
 _NUMBER = re.compile(r"(?:midi|note|m|n|p)?(?P<number>\d{2,3})", re.IGNORECASE)
 
@@ -84,8 +84,8 @@ def ranges(numbers: Iterable[int]) -> str:
 def pitch_of_name(stem: str) -> tuple[int, str, str] | None:
     """The pitch that a file name tells.
 
-    Read are, in this order: NSynth's `<instrument>-<pitch>-<velocity>`; the one note name among the parts of the name
-    (piano_C4, "Bb2 sax", cello-F#3-loud); the one MIDI number of two or three digits (bass-036, horn_midi60).
+    Read are, in this order: NSynth's `<instrument>-<pitch>-<velocity>`, whose first dash may be an underscore; the one note name among
+    the parts of the name (piano_C4, "Bb2 sax", cello-F#3-loud); the one MIDI number of two or three digits (bass-036, horn_midi60).
     Two different notes or numbers in a name tell nothing.
 
     Returns:
@@ -109,6 +109,14 @@ def pitch_of_name(stem: str) -> tuple[int, str, str] | None:
         before = parts[: parts.index(hits[0])]
         return value, kind, "_".join(before)
     return None
+
+
+def velocity_of_name(stem: str) -> int | None:
+    """The MIDI velocity, 1 to 127, that a name in NSynth's form ends with (bell-060-100); None for any other."""
+    match = _NSYNTH.search(stem)
+    if match is None or int(match["pitch"]) > HIGHEST or not 1 <= int(match["velocity"]) <= HIGHEST:
+        return None
+    return int(match["velocity"])
 
 
 def _value(part: str, kind: str) -> int:
