@@ -152,6 +152,17 @@ def test_multi_resolution_stft_is_the_mean_of_the_papers_terms():
     np.testing.assert_allclose(result, [np.mean(convergence), np.mean(log_magnitude)], rtol=1e-3)
 
 
+def test_what_is_below_a_raised_floor_is_not_counted():
+    loud, quiet = (np.random.default_rng(seed).normal(0, 1, (2, 400)).astype(np.float32) for seed in (0, 1))
+    resolutions = ((64, 16, 64),)
+    plain = spectral.multi_resolution_stft(tf.constant(1e-4 * quiet), tf.constant(1e-4 * loud), resolutions)[1]
+    raised = spectral.multi_resolution_stft(tf.constant(1e-4 * quiet), tf.constant(1e-4 * loud), resolutions, floor=1e-4)[1]
+    assert float(plain) > 0.3
+    assert float(raised) < 1e-3
+    s = spectrum(tf.constant(loud), 64, 16, floor=0.5)
+    np.testing.assert_allclose(s.power, tf.square(s.real) + tf.square(s.imaginary) + s.gain * 0.5)
+
+
 def test_sub_bands_are_counted_together_and_may_be_made_by_a_function():
     x, y = signals(2, samples=400)
     resolutions = ((32, 6, 30),)

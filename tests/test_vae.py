@@ -214,9 +214,12 @@ def test_resumed_in_the_middle_of_the_warmup_is_bit_equal():
         assert np.array_equal(variable.numpy(), second.state()[name].numpy()), name
 
 
-@pytest.mark.parametrize("domain", ["spectrogram", pytest.param("waveform", marks=pytest.mark.slow)])
-def test_a_few_clips_are_learnt_by_heart(domain):
-    """Four tones: reconstructions come near, and the bound rises."""
+@pytest.mark.parametrize(
+    ("domain", "steps", "falls_to"), [("spectrogram", 120, 0.3), pytest.param("waveform", 800, 0.35, marks=pytest.mark.slow)]
+)
+def test_a_few_clips_are_learnt_by_heart(domain, steps, falls_to):
+    """Four tones: reconstructions come near, and the bound rises. Measured of the waveform: the loss falls to .22 of what it was, .31 after
+    400 steps; 120 are too few for it."""
     family = make(domain, "model.dim=8", "model.kernel=9", "losses.deviation=0.1", "losses.warmup_steps=0", "model.conditions=[]")
     t = np.arange(512) / 8000
     audio = np.stack([0.5 * np.sin(2 * np.pi * f * t) * np.exp(-8 * t) for f in (300, 800, 1600, 3000)])[..., None].astype(np.float32)
@@ -232,8 +235,8 @@ def test_a_few_clips_are_learnt_by_heart(domain):
         optimizer.apply(tape.gradient(total, variables), variables)
         return total
 
-    totals = [float(step(tf.constant(number))) for number in range(120)]
-    assert np.mean(totals[-10:]) < (0.3 if domain == "spectrogram" else 0.75) * np.mean(totals[:5])
+    totals = [float(step(tf.constant(number))) for number in range(steps)]
+    assert np.mean(totals[-10:]) < falls_to * np.mean(totals[:5])
     model = family.inference_model(family.networks)
     mean, log_variance = model.encode(audio)
     assert np.exp(0.5 * log_variance.numpy()).mean() < 0.7  # it says something
@@ -241,6 +244,8 @@ def test_a_few_clips_are_learnt_by_heart(domain):
     found, wanted = (np.abs(stft(a[..., 0], 64, 16).numpy()).mean(axis=1) for a in (made, audio))
     peaks = np.abs(found.argmax(axis=1) - wanted.argmax(axis=1))
     assert (peaks <= 2).all()  # of 32 bins; the four tones are 3 bins apart or more
+    levels = 20 * np.log10(made.std(axis=1) / audio.std(axis=1))
+    assert np.median(np.abs(levels)) < 6  # dB; a decoder that learns to be quiet is 20 dB below
 
 
 # What is shown and shipped.

@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 PREVIEW_RECORDINGS = 64  # clips of the validation split behind the figures of the previews
 ACTIVE = 0.01  # variance over clips of the mean of q beyond which a latent dimension is in use (Burda, Grosse and Salakhutdinov 2016)
 _LSD_FLOOR = 1e-8  # mean square of a sample at -80 dB of full scale: quieter differences are not counted
+# Mean square of a sample at -50 dB of full scale: what is quieter counts as silence in a waveform's likelihood. With a floor at -100 dB the
+# logarithms of empty bins rule the sum, and the decoder learns to be quiet: four tones came back 20 dB too soft, at wrong places.
+_WAVEFORM_FLOOR = 1e-5
 _LOG_2_PI = math.log(2.0 * math.pi)
 
 
@@ -225,7 +228,7 @@ class VAE:
         """-log p(x | z, c) in nats, the mean over clips: of a Gaussian in a spectrogram; of a waveform up to a constant."""
         w, made = self.weights, tf.cast(made, tf.float32)
         if self.model.domain == "waveform":
-            convergence, log_magnitude = multi_resolution_stft(made, example, self.resolutions())
+            convergence, log_magnitude = multi_resolution_stft(made, example, self.resolutions(), _WAVEFORM_FLOOR)
             return w.spectral * (convergence + log_magnitude) + w.waveform * waveform_l1(made, example)
         error = tf.reduce_sum(tf.square(made - example), axis=[1, 2, 3])
         network = deviation or self.networks.get("deviation")

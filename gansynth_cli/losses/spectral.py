@@ -45,16 +45,18 @@ class Spectrum:
     Attributes:
         real, imaginary: float32 [batch, frames, bins], or [batch, channels, frames, bins].
         gain: The power that white noise of variance 1 has in each bin.
+        floor: Mean square of a sample that counts as silence.
     """
 
     real: tf.Tensor
     imaginary: tf.Tensor
     gain: float
+    floor: float = POWER_FLOOR
 
     @cached_property
     def power(self) -> tf.Tensor:
-        """re^2 + im^2 + gain * POWER_FLOOR."""
-        return tf.square(self.real) + tf.square(self.imaginary) + self.gain * POWER_FLOOR
+        """re^2 + im^2 + gain * floor."""
+        return tf.square(self.real) + tf.square(self.imaginary) + self.gain * self.floor
 
     @cached_property
     def magnitude(self) -> tf.Tensor:
@@ -81,7 +83,9 @@ class Spectrum:
         return {"real": lambda: self.real, "imag": lambda: self.imaginary, "magnitude": lambda: self.magnitude}[part]()
 
 
-def spectrum(audio: tf.Tensor, fft: int, hop: int, window: int | None = None, normalized: bool = False) -> Spectrum:
+def spectrum(
+    audio: tf.Tensor, fft: int, hop: int, window: int | None = None, normalized: bool = False, floor: float = POWER_FLOOR
+) -> Spectrum:
     """The short-time spectrum of `audio` [batch, samples] or [batch, samples, channels] under a periodic Hann window.
 
     Args:
@@ -92,6 +96,7 @@ def spectrum(audio: tf.Tensor, fft: int, hop: int, window: int | None = None, no
         normalized: Divide by the root of the window's energy, so that white noise has its own variance in every bin, whatever the
             window: real and imaginary parts then are as large as samples. Else the window is as it is, which is what published
             weights and floors assume.
+        floor: As in `Spectrum`.
 
     There are 1 + samples // hop frames, frame t centred on sample t * hop, zeros beyond both ends. So each holds half a window of the
     signal or more: one that saw only samples under the window's foot would rule every logarithm's gradient.
@@ -106,8 +111,8 @@ def spectrum(audio: tf.Tensor, fft: int, hop: int, window: int | None = None, no
     real, imaginary = tf.math.real(values), tf.math.imag(values)
     if normalized:
         scale = 1.0 / math.sqrt(energy)
-        return Spectrum(real * scale, imaginary * scale, 1.0)
-    return Spectrum(real, imaginary, energy)
+        return Spectrum(real * scale, imaginary * scale, 1.0, floor)
+    return Spectrum(real, imaginary, energy, floor)
 
 
 # Samples.
@@ -205,17 +210,18 @@ def log_magnitude_l1(estimate: Spectrum, target: Spectrum) -> tf.Tensor:
 
 
 def multi_resolution_stft(
-    estimate: tf.Tensor, target: tf.Tensor, resolutions: Sequence[Resolution] = RESOLUTIONS
+    estimate: tf.Tensor, target: tf.Tensor, resolutions: Sequence[Resolution] = RESOLUTIONS, floor: float = POWER_FLOOR
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """(spectral_convergence, log_magnitude), each the mean over the resolutions (Yamamoto et al. 2020, eq. 6).
 
     Args:
         estimate, target: Signals.
         resolutions: (fft, hop, window) of each, in samples.
+        floor: As in `Spectrum`: differences below it are not counted.
     """
     convergence, log_magnitude = [], []
     for fft, hop, window in resolutions:
-        e, t = spectrum(estimate, fft, hop, window), spectrum(target, fft, hop, window)
+        e, t = spectrum(estimate, fft, hop, window, floor=floor), spectrum(target, fft, hop, window, floor=floor)
         convergence.append(spectral_convergence(e, t))
         log_magnitude.append(log_magnitude_l1(e, t))
     return tf.add_n(convergence) / len(resolutions), tf.add_n(log_magnitude) / len(resolutions)
