@@ -248,14 +248,20 @@ def test_a_prosody_network_takes_part_in_converting_f0():
 
 @pytest.mark.slow
 def test_it_learns_what_makes_a_domain():
-    """Two domains of one mean and deviation that differ in how bands move together: statistics cannot convert them."""
-    overrides = ("data.batch_size=8", "losses.identity_stop=0", "losses.source_classifier=0", "training.ema=0", "losses.most_masked=0.25")
-    recipe = load_recipe("stargan_vc/tiny", [*overrides, "optimizers.generator.learning_rate=2e-3", "optimizers.critic.learning_rate=2e-3"])
+    """Two domains of one mean and deviation that differ in how bands move together: statistics cannot convert them.
+
+    Without `model.residual`: half the bands are to be turned over, which a network that adds to its input reaches only through a silence
+    of theirs, where the cycle loss is at its highest: at the recipe's weights it needs 600 steps to get half-way. Voices differ by less.
+    """
+    overrides = ["data.batch_size=8", "losses.identity_stop=0", "losses.source_classifier=0", "training.ema=0", "losses.most_masked=0.25"]
+    overrides += ["model.residual=false", "model.channels=16", "model.critic_channels=16"]
+    overrides += [f"optimizers.{name}.{rate}" for name in ("generator", "critic") for rate in ("learning_rate=2e-3", "schedule=constant")]
+    recipe = load_recipe("stargan_vc/tiny", overrides)
     info = make_info(recipe, 2)
     spec = recipe.model.frame_features(RATE)  # type: ignore[attr-defined]
     for name in info.labels:
         info.statistics[spec.mel_statistics(name)] |= {"mean": [-5.0] * 20, "deviation": [1.0] * 20}
-    learner = Learner(recipe, lambda: StarGANVC(recipe, info, seed=0), Devices(), 300)
+    learner = Learner(recipe, lambda: StarGANVC(recipe, info, seed=0), Devices(), 80)
     pattern = np.where(np.arange(20) < 10, 1.0, -1.0)  # one domain moves its halves together, the other against each other
 
     def batch(step: int) -> dict[str, tf.Tensor]:
@@ -274,10 +280,10 @@ def test_it_learns_what_makes_a_domain():
 
     family = learner.family
     before = likeness(family.inference_model(family.networks))
-    for step in range(300):
+    for step in range(80):
         learner.step(step, [batch(step)])
-    assert before < -0.8
-    assert likeness(family.inference_model(family.networks)) > 0.5
+    assert before < 0.0
+    assert likeness(family.inference_model(family.networks)) > 0.7
     detected = family.inference_model(family.networks).detect(batch(7)["spectrum"]).numpy().argmax(axis=1)
     np.testing.assert_array_equal(detected, np.arange(8) % 2)
 
@@ -396,7 +402,10 @@ def test_killed_and_resumed_equals_uninterrupted(tmp_path):
     write_voices(tmp_path / "in")
     prepare = ["prepare", str(tmp_path / "in"), "-o", str(tmp_path / "d"), "--recipe", "stargan_vc/tiny", "--layout", "speakers"]
     assert main([*prepare, "-q"]) == 0
-    more = ("--set", "model.prosody=cwt", "--set", "model.critic_dropout=0.2")
+    # Rates that fall linearly fall to the end of the budget: with two steps the second is not what it is with four.
+    constant = ("optimizers.generator.schedule=constant", "optimizers.critic.schedule=constant")
+    settings = ("model.prosody=cwt", "model.critic_dropout=0.2", "training.preview_every=0", *constant)
+    more = [word for one in settings for word in ("--set", one)]
     assert train(tmp_path / "whole", tmp_path / "d", 4, *more) == 0
     assert train(tmp_path / "parts", tmp_path / "d", 2, *more) == 0
     assert train(tmp_path / "parts", tmp_path / "d", 4, *more) == 0
