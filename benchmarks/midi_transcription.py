@@ -5,7 +5,8 @@
 The transcriber (Bittner et al. 2022) knows neither model nor song. It wants an older NumPy and TensorFlow, so it lives in an environment of
 its own (`pip install 'basic-pitch[onnx]'`) and is started as a program. Figures are mir_eval's (Raffel et al. 2014): a note counts as
 found within 50 ms of its start and 50 cents of its pitch; with offsets also within a fifth of its length (50 ms at least) of its end.
-`--control` transcribes the same song played by plain sines through the same renderer: what is lost there, is lost by the transcriber.
+`--control` transcribes the same song played by plain sines through the same renderer, `--recordings FOLDER` played by recorded notes in
+NSynth's layout: what is lost there, is lost by the transcriber, or by notes whose partials are heard as notes of their own.
 Notes that the renderer moved by octaves or cut short are compared as they were played.
 """
 
@@ -17,10 +18,12 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import mir_eval
 import numpy as np
 
+from gansynth_cli.data import audio_file
 from gansynth_cli.data.note_names import frequency_hz
 from gansynth_cli.inference.midi import Note, Song, read_midi
 from gansynth_cli.inference.midi_render import Performance, RenderOptions, render
@@ -84,6 +87,32 @@ def scores(reference: list[Note], estimate: list[Note]) -> dict[str, float]:
     }
 
 
+class Recordings:
+    """A session that plays recorded notes of a folder in NSynth's layout, of an instrument in all pitches that the folder has it in."""
+
+    sha256, latent_dim, distribution, sample_rate, clip_samples = "", 1, "normal", 16000, 32000
+
+    def __init__(self, folder: Path, families: list[str]):
+        notes = json.loads((folder / "examples.json").read_text())
+        wanted = {name: entry for name, entry in notes.items() if entry["instrument_family_str"] in families or not families}
+        if not wanted:
+            sys.exit(f"{folder} has no notes of {', '.join(families)}")
+        first = min(name.rsplit("-", 2)[0] for name in wanted)
+        found = {entry["pitch"]: name for name, entry in wanted.items() if name.rsplit("-", 2)[0] == first}
+        self.pitches, self.classes = sorted(found), {"pitch": tuple(map(str, sorted(found)))}
+        self.clips = np.stack([self._read(next(folder.glob(f"audio/{found[pitch]}.*"))) for pitch in self.pitches])
+
+    def _read(self, path: Path) -> np.ndarray:
+        audio, rate = audio_file.read(path, channels=1)
+        if rate != self.sample_rate:
+            sys.exit(f"{path} has {rate} Hz; expected {self.sample_rate}")
+        audio = audio[: self.clip_samples]
+        return np.pad(audio, ((0, self.clip_samples - len(audio)), (0, 0))).astype(np.float32)
+
+    def run(self, latents, labels=None, *, pitch=None, instrument=None, velocity=None):
+        return self.clips[np.asarray(pitch)]
+
+
 class Sines:
     """A session that plays fading tones of a few partials: the renderer and the transcriber without a model."""
 
@@ -105,12 +134,15 @@ def main() -> None:
     parser.add_argument("--instrument", action="append", default=[])
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--control", action="store_true")
+    parser.add_argument("--recordings", type=Path, help="a folder in NSynth's layout: play its notes of the first --instrument too")
     parser.add_argument("--keep", type=Path, help="keep the recordings there")
     arguments = parser.parse_args()
     song = read_midi(arguments.midi) if arguments.midi else chord_song()
-    sessions = ([("control", Sines())] if arguments.control else []) + (
-        [("model", open_session(arguments.model))] if arguments.model else []
-    )
+    sessions: list[tuple[str, Any]] = [("control", Sines())] if arguments.control else []
+    if arguments.recordings:
+        sessions.append(("recordings", Recordings(arguments.recordings, arguments.instrument[:1])))
+    if arguments.model:
+        sessions.append(("model", open_session(arguments.model)))
     with tempfile.TemporaryDirectory() as temporary:
         folder = arguments.keep or Path(temporary)
         for name, session in sessions:

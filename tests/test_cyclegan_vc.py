@@ -174,11 +174,15 @@ def test_prepare_train_and_resume(tmp_path):
     write_voices(tmp_path / "in")
     prepare = ["prepare", str(tmp_path / "in"), "-o", str(tmp_path / "d"), "--recipe", "cyclegan_vc/tiny", "--layout", "speakers"]
     assert main([*prepare, "-q"]) == 0
-    train = lambda run, steps: main(
-        ["train", "--recipe", "cyclegan_vc/tiny", "--data", str(tmp_path / "d"), "--run", str(tmp_path / run), "--steps", str(steps), "-q"]
-    )
-    assert [train("whole", 4), train("parts", 2), train("parts", 4)] == [0, 0, 0]
-    whole, parts = (read_checkpoint(Checkpoints(tmp_path / name / "checkpoints").path(4))[0] for name in ("whole", "parts"))
+    # Rates that fall linearly fall to the end of the budget: with two steps the second is not what it is with four.
+    less = ["--set", "optimizers.generator.schedule=constant", "--set", "optimizers.critic.schedule=constant"]
+    # And what takes longest is to trace the networks, six of them in a whole game.
+    less += ["--set", "training.preview_every=0", "--set", "losses.second_adversarial=0", "--set", "losses.identity=0"]
+    common = ["train", "--recipe", "cyclegan_vc/tiny", "--data", str(tmp_path / "d"), "-q", *less]
+    train = lambda run, steps: main([*common, "--run", str(tmp_path / run), "--steps", str(steps)])
+    assert [train("whole", 2), train("parts", 1), train("parts", 2)] == [0, 0, 0]
+    whole, parts = (read_checkpoint(Checkpoints(tmp_path / name / "checkpoints").path(2))[0] for name in ("whole", "parts"))
+    assert whole.keys() == parts.keys()
     for name, value in whole.items():
         np.testing.assert_array_equal(value, parts[name], err_msg=name)
     assert keras.saving.load_model(tmp_path / "whole" / "model" / "generator.keras").domains == ["anna", "bruno"]
