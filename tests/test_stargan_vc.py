@@ -109,6 +109,42 @@ def test_the_losses_of_a_generator_that_does_nothing(family, monkeypatch):
     assert float(critic["adversarial"]) == pytest.approx(0.5 * (0.75**2 + 0.25**2))
 
 
+@pytest.mark.parametrize("log", ["ln", "log10"])
+def test_what_is_below_the_floor_is_not_seen(log):
+    made = make_family("stargan_vc", "losses.floor_db=[30, 30]", f"model.mel.log={log}")
+    nepers = 1.0 if log == "ln" else np.log(10)
+    decibel = np.log(10) / 20 / nepers / made.convention.exponent**-1
+    spectrum = np.full((2, 8, made.convention.bands), -200 * decibel, np.float32)
+    spectrum[:, 0, 0] = 0.0  # the loudest
+    spectrum[:, 1, 0], spectrum[:, 2, 0] = -30 * decibel, -10 * decibel
+    batch = {"spectrum": tf.constant(spectrum)}
+    seen = made.above_floor(batch["spectrum"], batch, make_draws(), "floor").numpy() / decibel
+    np.testing.assert_allclose(seen[0, :4, 0], [0.004, -26.99, -9.957, -30.0], atol=2e-3)
+    # A conversion with a peak of its own does not raise the floor.
+    louder = tf.constant(spectrum + np.float32(20 * decibel) * (spectrum == 0))
+    assert made.above_floor(louder, batch, make_draws(), "floor").numpy()[0, 3, 0] / decibel == pytest.approx(-30.0, abs=2e-3)
+
+
+def test_every_judge_hears_through_the_floor(monkeypatch):
+    """Where the floor covers all, critic and classifiers know nothing of the spectra; cycle and identity still do."""
+    made = make_family("stargan_vc", "losses.floor_db=[30, 30]", "losses.source_classifier=0.5", "losses.classification=0.5")
+    disturb(made)
+    for layer in (layer for network in made.networks.values() for layer in network.layers if isinstance(layer, keras.layers.Dropout)):
+        layer.rate = 0.0
+    monkeypatch.setattr(made, "above_floor", lambda spectrum, batch, draws, name: tf.zeros_like(spectrum))
+    first, second = make_batch(made, seed=0), make_batch(made, seed=1)
+    values = lambda phase, batch: {name: float(value) for name, value in phase.losses(batch, make_draws()).items()}
+    for phase in made.phases():
+        one, other = values(phase, first), values(phase, second)
+        told = {name for name in one if one[name] != other[name]}
+        assert told == ({"cycle", "identity"} & set(one))
+
+
+def test_a_floor_that_is_none_is_refused():
+    with pytest.raises(RecipeError, match="floor_db"):
+        make_family("stargan_vc", "losses.floor_db=[70, 25]")
+
+
 def test_conversions_go_to_every_other_domain_and_to_no_ones_own(family):
     label = tf.constant(np.arange(400) % 3, tf.int32)
     target = family.other_domain(make_draws(), "target", label).numpy()

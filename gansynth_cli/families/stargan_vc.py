@@ -54,6 +54,12 @@ class StarGANVC(ConversionFamily):
             raise RecipeError(
                 f"model.norm_frames is {self.model.norm_frames}; expected a multiple of 4.", hint="--set model.norm_frames=128"
             )
+        least, most = self.weights.floor_db
+        if not 0 <= least <= most:
+            raise RecipeError(
+                f"losses.floor_db is [{least:g}, {most:g}]; expected two decibels from 0 on, the smaller first.",
+                hint="--set 'losses.floor_db=[25, 70]', or [0, 0] for none",
+            )
         seeds, n, m = layer_seeds(recipe.seed if seed is None else seed), len(self.domains), self.model
         self.networks: dict[str, keras.Model] = {
             "generator": stargan_networks.generator(m, n, seeds),
@@ -113,11 +119,12 @@ class StarGANVC(ConversionFamily):
 
     def critic_losses(self, batch: Batch, draws: Draws) -> Losses:
         """Real clips of a domain, said to come from any other, against conversions into a domain (StarGAN-VC2, eq. 6)."""
-        x, mask, label, target = self.converted(batch, draws)
-        source, target = self.code(label), self.code(target)
+        x, mask, label, target_label = self.converted(batch, draws)
+        source, target = self.code(label), self.code(target_label)
         fake = tf.stop_gradient(self.generate(x, mask, source, target))
         other = self.code(self.other_domain(draws, "other", label))
-        logits = self.judge(tf.concat([x, fake], 0), tf.concat([other, source], 0), tf.concat([source, target], 0))
+        seen = tf.concat([self.seen(x, batch, label, draws, "real_floor"), self.seen(fake, batch, target_label, draws, "fake_floor")], 0)
+        logits = self.judge(seen, tf.concat([other, source], 0), tf.concat([source, target], 0))
         real, made = tf.split(logits, 2, axis=0)
         return {"adversarial": self.game.critic(real, made)}
 
@@ -126,14 +133,16 @@ class StarGANVC(ConversionFamily):
         label = batch["label"]
         unit = 1.0 if self.convention.log == "ln" else float(1.0 / np.log(10.0))
         level = draws.uniform("level", (batch_size(label), 1, 1), -0.7, 0.7) * (unit * self.convention.exponent)
-        logits = self.networks["classifier"](self.commonly(batch["spectrum"] + level), training=True)
+        spectrum = self.above_floor(batch["spectrum"] + level, batch, draws, "floor")
+        logits = self.networks["classifier"](self.commonly(spectrum), training=True)
         return {"cross_entropy": _cross_entropy(logits, label)}
 
     def source_losses(self, batch: Batch, draws: Draws) -> Losses:
         """Where conversions came from (StarGANv2-VC, section 2.3)."""
         x, mask, label, target = self.converted(batch, draws)
         fake = tf.stop_gradient(self.generate(x, mask, self.code(label), self.code(target)))
-        return {"cross_entropy": _cross_entropy(self.networks["source"](fake, training=True), label)}
+        seen = self.seen(fake, batch, target, draws, "floor")
+        return {"cross_entropy": _cross_entropy(self.networks["source"](seen, training=True), label)}
 
     def generator_losses(self, batch: Batch, draws: Draws, late: bool = False, betray: bool = False) -> Losses:
         """Adversarial, cycle, identity and what the classifiers say. Conversion and identity are one call, and the way back another."""
@@ -146,19 +155,47 @@ class StarGANVC(ConversionFamily):
             fake, same = tf.split(made, 2, axis=0)
         else:
             fake, same = self.generate(x, mask, source, to), x
-        losses = {"adversarial": w.adversarial * self.game.generator(self.judge(fake, source, to))}
+        logits = self.judge(self.seen(fake, batch, target, draws, "floor"), source, to)
+        losses = {"adversarial": w.adversarial * self.game.generator(logits)}
         if w.cycle:
             losses["cycle"] = w.cycle * tf.reduce_mean(tf.abs(self.generate(fake, ones, to, source) - x))
         if identity:
             losses["identity"] = identity * tf.reduce_mean(tf.abs(same - x))
         if w.classification:
-            spectrum = fake * tf.gather(self.deviation, target)[:, None] + tf.gather(self.mean, target)[:, None]
+            spectrum = self.above_floor(self.spectrum_of(fake, target), batch, draws, "classifier_floor")
             logits = self.networks["classifier"](self.commonly(spectrum), training=False)
             losses["classification"] = w.classification * _cross_entropy(logits, target)
         if betray:
-            logits = self.networks["source"](fake, training=False)
+            logits = self.networks["source"](self.seen(fake, batch, target, draws, "source_floor"), training=False)
             losses["source"] = w.source_classifier * _cross_entropy(logits, target)
         return losses
+
+    def spectrum_of(self, x: tf.Tensor, label: tf.Tensor) -> tf.Tensor:
+        """Spectra of what is standardised with the statistics of the domains `label`, int32 [batch]."""
+        return x * tf.gather(self.deviation, label)[:, None] + tf.gather(self.mean, label)[:, None]
+
+    def seen(self, x: tf.Tensor, batch: Batch, label: tf.Tensor, draws: Draws, name: str) -> tf.Tensor:
+        """What critic and source classifier see of standardised spectra: themselves, or where `losses.floor_db` is set what is above a
+        floor, standardised with what all domains have in common."""
+        if not any(self.weights.floor_db):
+            return x
+        return self.commonly(self.above_floor(self.spectrum_of(x, label), batch, draws, name))
+
+    def above_floor(self, spectrum: tf.Tensor, batch: Batch, draws: Draws, name: str) -> tf.Tensor:
+        """Noise added whose power in every band is U(`losses.floor_db`) dB below the loudest of the recording.
+
+        Without it the networks tell domains, and conversions, by what is quiet: the noise of a room, the gaps between words. A listener,
+        or a classifier that has heard noise, does not. The loudest of a conversion would not do: a peak would raise the floor over all
+        that is wrong with it.
+        """
+        if not any(self.weights.floor_db):
+            return spectrum
+        c, (least, most) = self.convention, self.weights.floor_db
+        unit = (1.0 if c.log == "ln" else float(np.log(10.0))) / c.exponent  # to the natural logarithm of magnitudes
+        nepers = spectrum * unit
+        below = draws.uniform(name, (batch_size(spectrum), 1, 1), least, most) * float(np.log(10.0) / 20.0)
+        floor = tf.reduce_max(batch["spectrum"], axis=(1, 2), keepdims=True) * unit - below
+        return 0.5 / unit * (2.0 * floor + tf.nn.softplus(2.0 * (nepers - floor)))
 
     def commonly(self, spectrum: tf.Tensor) -> tf.Tensor:
         """Spectra standardised with the mean over domains, as `VoiceConverter.detect` does."""

@@ -119,6 +119,7 @@ class StarGANLosses(ConversionLosses):
     classification: Weight = 0.0  # converted frames are to be taken for the target by the domain classifier
     source_classifier: Weight = 0.0  # and not to betray their source to a classifier that is trained on conversions
     source_start: Count = 5_000  # the first step of that one
+    floor_db: tuple[float, float] = (0.0, 0.0)  # critics and classifiers see spectra above a floor so far below the loudest; 0, 0: all
     prosody_cycle: Weight = 10.0
     prosody_identity: Weight = 5.0
 
