@@ -184,7 +184,13 @@ def test_the_report(data: Path, converted: tuple[Path, Path], tmp_path: Path, ca
     assert figures["to_target"]["failed"] == 1
     assert figures["still_source"]["mean"] == pytest.approx(1 / 3)
     assert figures["f0_shift"]["mean"] > 3
-    assert report["systems"][0]["by_target"][0]["files"] == 4
+    way = report["systems"][0]["by_target"][0]
+    assert way["files"] == 4
+    assert abs(way["f0_mean_off"]) <= way["f0_off"] + 1e-9
+    mine = [entry for entry in report["files"] if (entry["source"], entry["target"]) == (way["source"], way["target"])]
+    signed = [entry["values"]["f0_difference"] for entry in mine if not entry["unusable"]]
+    assert way["f0_mean_off"] == pytest.approx(np.mean(signed))
+    assert way["f0_off"] == pytest.approx(np.mean(np.abs(signed)))
     assert "taken for target" in out
     assert {entry["taken_for"] for entry in report["files"]} == {"high", "low", ""}
     # Cached: the same judge again, and with the targets' own recordings.

@@ -191,12 +191,19 @@ def conversion_tables(report: dict[str, Any]) -> list[tuple[str, list[str], list
     )
     tables = [(title, ["figure", *(entry["name"] for entry in systems)], rows)]
     ways = [
-        [entry["name"], f"{way['source']} to {way['target']}", str(way["files"]), share(way["to_target"]), _number(way["f0_off"])]
+        [
+            entry["name"],
+            f"{way['source']} to {way['target']}",
+            str(way["files"]),
+            share(way["to_target"]),
+            _number(way["f0_off"]),
+            "-" if way["f0_mean_off"] is None else f"{way['f0_mean_off']:+.2f}",
+        ]
         for entry in systems
         for way in entry["by_target"]
     ]
     if len(ways) > 1:
-        tables.append(("", ["system", "from, to", "files", "taken for target", "F0 off, semitones"], ways))
+        tables.append(("", ["system", "from, to", "files", "taken for target", "F0 off, semitones", "their mean"], ways))
     return tables
 
 
@@ -329,7 +336,9 @@ def _measure(
     source = domains.get(item.source)
     if item.target in domains:
         values["to_target"] = float(item.taken_for == item.target)
-        _try(values, "f0_off_target", lambda: abs(conversion.mean_ln_f0(made) - domains[item.target].mean_ln_f0) * 12 / np.log(2))
+        _try(values, "f0_off_target", lambda: (conversion.mean_ln_f0(made) - domains[item.target].mean_ln_f0) * 12 / np.log(2))
+        if isinstance(off := values["f0_off_target"], float):
+            values["f0_difference"], values["f0_off_target"] = off, abs(off)
     if source is not None:
         values["still_source"] = float(item.taken_for == item.source and item.source != item.target)
     if encoder:
@@ -473,8 +482,9 @@ def _ways(items: list[Converted]) -> list[dict[str, Any]]:
     ways = []
     for source, target in sorted({(item.source, item.target) for item in items}):
         mine = [item for item in items if (item.source, item.target) == (source, target)]
-        shifts, judged = (
-            [v for v in (item.values.get(key) for item in mine) if isinstance(v, float)] for key in ("f0_off_target", "to_target")
+        shifts, signed, judged = (
+            [v for v in (item.values.get(key) for item in mine) if isinstance(v, float)]
+            for key in ("f0_off_target", "f0_difference", "to_target")
         )
         ways.append(
             {
@@ -483,6 +493,7 @@ def _ways(items: list[Converted]) -> list[dict[str, Any]]:
                 "files": len(mine),
                 "to_target": sum(judged) / len(mine) if judged else None,
                 "f0_off": float(np.mean(shifts)) if shifts else None,
+                "f0_mean_off": float(np.mean(signed)) if signed else None,
                 "taken_for": {label: sum(i.taken_for == label for i in mine) for label in sorted({i.taken_for for i in mine})},
             }
         )
