@@ -113,6 +113,22 @@ def test_the_layer_equals_the_numpy_spectrogram():
     np.testing.assert_array_equal(again(tf.constant(audio, tf.float32)).numpy(), found)
 
 
+def test_at_one_loudness_a_peak_changes_nothing_else():
+    """With "rms" a click of a sample's length leaves the rest of the picture where it was; with "peak" all of it sinks."""
+    spec = LogMel.for_clips(8000, 3000, bands=20, frames=30)
+    audio = (0.1 * np.random.default_rng(0).standard_normal((1, 3000))).astype(np.float32)
+    click = audio.copy()
+    click[0, 200] = 1.5
+    moved = {}
+    for level in ("peak", "rms"):
+        layer = judge.LogMelSpectrogram(spec, level=level)
+        np.testing.assert_allclose(layer(audio), layer(7 * audio), atol=1e-3)
+        moved[level] = float(np.abs(layer(click) - layer(audio)).numpy()[0, 10:].mean())
+        assert keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(layer)).level == level
+    assert moved["rms"] < 0.15
+    assert moved["peak"] > 1.0
+
+
 def test_augmentation_is_a_function_of_its_seed_and_changes_what_it_says():
     time = np.arange(8000) / 8000
     audio = tf.constant(np.tile(np.sin(2 * np.pi * 500 * time), (64, 1)), tf.float32)

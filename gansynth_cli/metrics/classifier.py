@@ -17,7 +17,7 @@ import uuid
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import keras
 import numpy as np
@@ -38,6 +38,7 @@ _SOLVED = 0.01  # nats: below this validation loss, twice in a row, nothing is l
 _NOT_BEFORE = 60  # steps: until then the moving averages of batch normalisation still show its start
 _JUDGE_BATCH = 64
 
+Level = Literal["peak", "rms"]
 Progress = Callable[[int, int, str], None]  # (steps done, steps at most, note)
 
 
@@ -54,21 +55,26 @@ class LabelledClips:
 
 @keras.saving.register_keras_serializable(package="gan_audio")
 class LogMelSpectrogram(keras.layers.Layer):
-    """`LogMel.compute` as a layer: audio [batch, samples] to [batch, frames, bands, 1], each clip first scaled to a peak of 1.
+    """`LogMel.compute` as a layer: audio [batch, samples] to [batch, frames, bands, 1], each clip first brought to one level.
 
     Args:
         spec: A `LogMel`, or its fields as a dict.
         mean, deviation: Of the training data's log-mel values; the output is standardised with them.
+        level: "peak": to a peak of 1. "rms": to 20 dB below that in the root mean square; how far peaks stand out says nothing then.
     """
 
-    def __init__(self, spec: LogMel | dict[str, Any], mean: float = 0.0, deviation: float = 1.0, **kwargs):
+    def __init__(self, spec: LogMel | dict[str, Any], mean: float = 0.0, deviation: float = 1.0, level: Level = "peak", **kwargs):
         super().__init__(**kwargs)
+        self.level = level
         self.spec = spec if isinstance(spec, LogMel) else LogMel(**spec)
         self.mean, self.deviation = float(mean), float(deviation)
 
     def call(self, audio):
         spec = self.spec
-        audio = audio / tf.maximum(tf.reduce_max(tf.abs(audio), axis=1, keepdims=True), 1e-6)
+        if self.level == "rms":
+            audio = 0.1 * audio / tf.maximum(tf.sqrt(tf.reduce_mean(tf.square(audio), axis=1, keepdims=True)), 1e-6)
+        else:
+            audio = audio / tf.maximum(tf.reduce_max(tf.abs(audio), axis=1, keepdims=True), 1e-6)
         audio = audio[:, : spec.padded_samples]
         audio = tf.pad(audio, [[0, 0], [0, spec.padded_samples - tf.shape(audio)[1]]])
         frames = tf.signal.frame(audio, spec.window, spec.hop)
@@ -80,7 +86,7 @@ class LogMelSpectrogram(keras.layers.Layer):
         return (input_shape[0], self.spec.frames, self.spec.bands, 1)
 
     def get_config(self):
-        return {**super().get_config(), "spec": asdict(self.spec), "mean": self.mean, "deviation": self.deviation}
+        return {**super().get_config(), "spec": asdict(self.spec), "mean": self.mean, "deviation": self.deviation, "level": self.level}
 
 
 def judge_spectrogram(sample_rate: int, samples: int) -> LogMel:
@@ -89,10 +95,12 @@ def judge_spectrogram(sample_rate: int, samples: int) -> LogMel:
     return LogMel.for_clips(sample_rate, samples, bands=64, frames=64, window_seconds=window_seconds)
 
 
-def build_classifier(spec: LogMel, samples: int, classes: int, *, mean: float, deviation: float, seed: int = 0) -> keras.Model:
+def build_classifier(
+    spec: LogMel, samples: int, classes: int, *, mean: float, deviation: float, seed: int = 0, level: Level = "peak"
+) -> keras.Model:
     """The untrained network: audio float32 [batch, samples] to {"features": [batch, 128], "logits": [batch, classes]}."""
     inputs = keras.Input((samples,), name="audio")
-    x = LogMelSpectrogram(spec, mean, deviation, name="log_mel")(inputs)
+    x = LogMelSpectrogram(spec, mean, deviation, level, name="log_mel")(inputs)
     for block, width in enumerate(WIDTHS):
         start = keras.initializers.HeNormal(seed=seed + block)
         x = keras.layers.Conv2D(width, 3, padding="same", use_bias=False, kernel_initializer=start)(x)
@@ -191,6 +199,7 @@ def train_classifier(
     *,
     seed: int = 0,
     speed: float = 0.17,
+    level: Level = "peak",
     on_progress: Progress | None = None,
 ) -> Classifier:
     """Trains a judge: Adam with a cosine schedule, stopped early; the weights of the least validation loss are kept.
@@ -203,6 +212,7 @@ def train_classifier(
         labels: Class names.
         sample_rate: Hz.
         speed: As in `augment`.
+        level: As in `LogMelSpectrogram`.
         on_progress: Called after each look at the validation split.
 
     Raises:
@@ -217,7 +227,9 @@ def train_classifier(
     samples = train.audio.shape[1]
     spec = judge_spectrogram(sample_rate, samples)
     some = spec.compute(as_float(train.audio[:: max(1, len(train) // 256)]))
-    model = build_classifier(spec, samples, len(labels), mean=float(some.mean()), deviation=float(max(some.std(), 0.1)), seed=seed)
+    model = build_classifier(
+        spec, samples, len(labels), mean=float(some.mean()), deviation=float(max(some.std(), 0.1)), seed=seed, level=level
+    )
     steps = steps_for(len(train))
     look_every = max(10, steps // _CHECKS)
     optimizer = keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(2e-3, steps))
@@ -260,6 +272,7 @@ def train_classifier(
         "hash": _hash_of(model),
         "seed": seed,
         "speed_augmentation": speed,
+        "level": level,
         "steps": step,
         "best_step": best_step,
         "train_clips": len(train),

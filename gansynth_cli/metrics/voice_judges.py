@@ -101,8 +101,9 @@ def domain_judge(
     """The judge for a data set: the cached one, or a new one.
 
     It learns from the validation split, which no converter was trained on, where that holds enough (20 windows of each domain); else
-    from the train split, which its facts then say. A second one learns the same with shuffled labels: what it gets right on the test
-    split is what a judge gets right that knows nothing.
+    from the train split, which its facts then say. Its windows have one loudness: a limiter and a vocoder make peaks stand out more or
+    less, and a judge of windows of one peak took the same recordings with softened peaks for another speaker. A second one learns the
+    same with shuffled labels: what it gets right on the test split is what a judge gets right that knows nothing.
 
     Raises:
         DatasetError: Fewer than two labels, or recordings of fewer than two.
@@ -115,7 +116,7 @@ def domain_judge(
         held = _load(info, data, "validation", samples)
         if min((sum(len(w) for w, label in held if label == number) for number in range(len(info.labels))), default=0) >= _LEAST_OF_EACH:
             split = "validation"
-    key = judges.cache_key(info.fingerprint, tuple(info.labels), samples, seed, _SPEED, f"voices-1-{split}")
+    key = judges.cache_key(info.fingerprint, tuple(info.labels), samples, seed, _SPEED, f"voices-2-{split}")
     folders = [cache] if cache else judges.cache_folders(data)
     kept = None if retrain else judges.load_cached(folders, key)
     if kept is not None:
@@ -123,7 +124,9 @@ def domain_judge(
     started = time.monotonic()
     parts = held if split == "validation" else _load(info, data, "train", samples)
     train, stop = _gather(parts, seed, _MOST_OF_EACH)
-    made = judges.train_classifier(train, stop, tuple(info.labels), info.sample_rate, seed=seed, speed=_SPEED, on_progress=on_progress)
+    made = judges.train_classifier(
+        train, stop, tuple(info.labels), info.sample_rate, seed=seed, speed=_SPEED, level="rms", on_progress=on_progress
+    )
     judge = DomainJudge(made, info.sample_rate, {})
     tests = list(recordings(info, data, "test")) if "test" in info.splits and info.splits["test"].clips else []
     few, few_stop = _gather(parts, seed, _CONTROL_OF_EACH)
@@ -135,6 +138,7 @@ def domain_judge(
         info.sample_rate,
         seed=seed,
         speed=_SPEED,
+        level="rms",
         on_progress=on_progress,
     )
     judge.facts.update(
