@@ -123,7 +123,7 @@ def test_at_one_loudness_a_peak_changes_nothing_else():
     for level in ("peak", "rms"):
         layer = judge.LogMelSpectrogram(spec, level=level)
         np.testing.assert_allclose(layer(audio), layer(7 * audio), atol=1e-3)
-        moved[level] = float(np.abs(layer(click) - layer(audio)).numpy()[0, 10:].mean())
+        moved[level] = float(np.abs((layer(click) - layer(audio)).numpy()[0, 10:]).mean())
         assert keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(layer)).level == level
     assert moved["rms"] < 0.15
     assert moved["peak"] > 1.0
