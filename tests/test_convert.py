@@ -256,7 +256,7 @@ def test_a_stranger_is_centred(converter):
     [
         ({"to": ""}, "No target"),
         ({"anonymize": True}, "exclude each other"),
-        ({"strength": 1.5}, "--strength is 1.5"),
+        ({"strength": 2.5}, "--strength is 2.5"),
         ({"semitones": 3.0, "keep_f0": True}, "exclude each other"),
         ({"semitones": 99.0}, "--pitch is 99"),
     ],

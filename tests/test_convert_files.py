@@ -131,6 +131,12 @@ def test_keeping_the_pitch_and_the_strength(model: Path, tmp_path: Path, capsys)
     assert audio_file.read_mark(tmp_path / "kept.wav")["vocoder"] == "filter"
     assert run([*base, "-o", tmp_path / "half.wav", "--strength", "0.5"], capsys)[0] == 0
     assert pitch_of(tmp_path / "half.wav") == pytest.approx(np.sqrt(pitch_of(source) * 240), rel=0.06)
+    # Beyond 1 the spectra go on, the pitch stays the target's.
+    assert run([*base, "-o", tmp_path / "whole.wav"], capsys)[0] == 0
+    assert run([*base, "-o", tmp_path / "beyond.wav", "--strength", "1.5"], capsys)[0] == 0
+    assert pitch_of(tmp_path / "beyond.wav") == pytest.approx(pitch_of(tmp_path / "whole.wav"), rel=0.03)
+    whole, beyond = (audio_file.read(tmp_path / name)[0] for name in ("whole.wav", "beyond.wav"))
+    assert np.abs(whole - beyond).max() > 0.01
 
 
 class Parrot:

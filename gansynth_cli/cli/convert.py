@@ -32,7 +32,13 @@ def command(
         str, typer.Option("--from", metavar="auto|DOMAIN", help="Who speaks in the inputs; auto listens.", rich_help_panel=_VOICE)
     ] = "auto",
     strength: Annotated[
-        float, typer.Option("--strength", metavar="0..1", help="From the voice as it was to the converted one.", rich_help_panel=_VOICE)
+        float,
+        typer.Option(
+            "--strength",
+            metavar="0..2",
+            help="From the voice as it was (0) to the converted one (1); beyond, surer to be taken for the target, harder to understand.",
+            rich_help_panel=_VOICE,
+        ),
     ] = 1.0,
     pitch: Annotated[
         str, typer.Option("--pitch", metavar="auto|SEMITONES", help="auto: as the two voices differ.", rich_help_panel=_VOICE)

@@ -120,7 +120,7 @@ class VoiceConverter(keras.Model):
         Args:
             mel: float32 [batch, frames, bands], `features` in the convention; any number of frames from 1.
             source, target: int32 [batch], or float32 [batch, domains]: weights that sum to 1, for a mix of domains.
-            strength: 0 gives `mel` back, 1 the conversion; between them the logarithms are interpolated.
+            strength: 0 gives `mel` back, 1 the conversion; between them the logarithms are interpolated, beyond 1 extrapolated.
 
         Returns:
             float32, the shape of `mel`.

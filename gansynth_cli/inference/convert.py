@@ -240,7 +240,7 @@ class VoiceStream:
             return model.convert_f0(contour, voice.source, voice.target, options.semitones, keep=options.keep_f0)
         centred = np.where(contour > 0, contour + np.float32(voice.centre), 0.0).astype(np.float32)
         wanted = model.convert_f0(centred, voice.source, voice.target)
-        return np.where(contour > 0, contour + np.float32(options.strength) * (wanted - contour), 0.0).astype(np.float32)
+        return np.where(contour > 0, contour + np.float32(min(options.strength, 1.0)) * (wanted - contour), 0.0).astype(np.float32)
 
     def _vocode(self, mel: np.ndarray, wanted: np.ndarray, samples: int) -> np.ndarray:
         from ..signal.mel_front_end import highest_of

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 BLOCK_SECONDS = 4.0
 SAMPLE_RATES = (1000, 768_000)  # Hz; beyond them a header lies, or it is not sound that one hears
 _MOST_SEMITONES = 36.0
+MOST_STRENGTH = 2.0
 _LONGEST_CONSENT = 400  # characters of a consent note in a mark; players show the field
 
 
@@ -35,7 +36,7 @@ class ConvertOptions:
     Attributes:
         to: Domain of the output; "" with `anonymize`.
         source: Domain of the input, or "auto".
-        strength: From 0, only through the vocoder, to 1, converted.
+        strength: From 0, only through the vocoder, to 1, converted; up to 2 the spectra go on beyond, the pitch does not.
         semitones: Shift the pitch by so much; None: as the domains differ.
         keep_f0: Leave the pitch as it is.
         anonymize: Into a mix of domains far from the source.
@@ -65,8 +66,10 @@ class ConvertOptions:
                 "--to and --anonymize exclude each other." if self.to else "No target is given.",
                 hint="--to DOMAIN; gan-audio convert --list --model RUN shows the domains",
             )
-        if not 0 <= self.strength <= 1:
-            raise UsageError(f"--strength is {self.strength:g}; expected 0 (the voice as it was) to 1 (converted).")
+        if not 0 <= self.strength <= MOST_STRENGTH:
+            raise UsageError(
+                f"--strength is {self.strength:g}; expected 0 (the voice as it was) to 1 (converted), {MOST_STRENGTH:g} at most."
+            )
         if self.keep_f0 and self.semitones is not None:
             raise UsageError("--keep-f0 and --pitch exclude each other.", hint="--pitch 0 is --keep-f0")
         if self.semitones is not None and not -_MOST_SEMITONES <= self.semitones <= _MOST_SEMITONES:
