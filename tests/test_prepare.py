@@ -458,7 +458,9 @@ def test_a_killed_process_goes_on(tmp_path: Path, how: signal.Signals, code: int
         return [sys.executable, "-m", "gansynth_cli", "prepare", str(tmp_path / "in"), "-o", str(tmp_path / output), *cut_options]
 
     journal = tmp_path / "data.partial" / "journal.jsonl"
-    process = subprocess.Popen(command("data", 2), stderr=subprocess.PIPE, text=True)
+    # Where the tests run in the background of a shell, Ctrl-C is ignored, and programs inherit that.
+    heed = lambda: signal.signal(signal.SIGINT, signal.default_int_handler)
+    process = subprocess.Popen(command("data", 2), stderr=subprocess.PIPE, text=True, preexec_fn=heed)
     while process.poll() is None and not (journal.exists() and journal.read_bytes().count(b"\n") >= 3):
         time.sleep(0.005)
     process.send_signal(how)
