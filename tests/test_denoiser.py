@@ -29,9 +29,19 @@ SMALL = {
     "gru": {"mel_bands": 8, "width": 8, "layers": 2, "mask": "complex", "max_gain": 2.0},
     "real": {"mel_bands": 8, "width": 8, "layers": 1, "mask": "real", "max_gain": 2.0},
     "bands": {"segments": [[8, 2], [24, 4]], "channels": 4, "blocks": 2, "shared_blocks": 1, "context": 6, "max_gain": 1.5},
+    "grown": {
+        "segments": [[8, 2], [24, 4]],
+        "channels": 4,
+        "blocks": 1,
+        "shared_blocks": 1,
+        "context": 6,
+        "max_gain": 1.5,
+        "added_blocks": 1,
+        "past_frames": 3,
+    },
     "no context": {"segments": [[16, 2], [16, 16]], "channels": 4, "blocks": 1, "shared_blocks": 1, "context": 0, "max_gain": 1.5},
 }
-KINDS = {"gru": "gru", "real": "gru", "bands": "bands", "no context": "bands"}
+KINDS = {"gru": "gru", "real": "gru", "bands": "bands", "grown": "bands", "no context": "bands"}
 
 
 def denoiser(name: str, spread: float = 0.3) -> FrameDenoiser:
@@ -207,6 +217,36 @@ def test_quiet_recordings_are_heard_as_loud_ones(name, tmp_path):
     loud = (3 * reference[:, :40]).astype(np.complex64)
     np.testing.assert_allclose(gains(loud), model(tf.constant(loud), training=True)[0][0], atol=1e-5)
     assert np.abs(gains(10**-2.5 * reference)[-1] - at_reference[-1]).max() > 1e-2  # 50 dB below is silence, and stays it
+
+
+def test_a_filter_over_past_frames_takes_out_what_one_frame_cannot():
+    """The present frame's gain is 1; minus the frame before, turned as a tone turns in a hop, and the tone is gone."""
+    options = {**SMALL["grown"], "past_frames": 1, "max_gain": 50.0}  # so wide a bound bends nothing
+    model = FrameDenoiser("bands", 8000, 64, 32, options)
+    turn = np.exp(-0.7j)  # from a frame to the one after
+    tone = np.repeat(spectra(1, 1), 12, axis=1) * turn ** np.arange(12)[None, :, None]
+    for index, (_, width) in enumerate(SMALL["grown"]["segments"]):
+        model.table[f"mask{index}/kernel"].assign(tf.zeros_like(model.table[f"mask{index}/kernel"]))
+        model.table[f"filter{index}/bias"].assign(np.tile([-turn.real, -turn.imag], width))
+    gain = model(tf.constant(tone.astype(np.complex64)), training=True)[0].numpy()[0]
+    np.testing.assert_allclose(gain[0], 1.0, atol=1e-3)  # there was no frame before
+    assert np.abs(gain[1:]).max() < 0.03  # ALIKE keeps a hundredth
+
+
+@pytest.mark.parametrize("added", [{"added_blocks": 2}, {"past_frames": 2}, {"added_blocks": 1, "past_frames": 3}])
+def test_what_is_added_to_a_network_begins_as_nothing_and_learns(added):
+    small, x = denoiser("bands"), tf.constant(spectra(2, 20))
+    grown = FrameDenoiser("bands", 8000, 64, 32, {**SMALL["bands"], **added})
+    assert list(grown.table)[: len(small.table)] == list(small.table)  # so --init-from, which goes by place, takes them
+    for name, variable in small.table.items():
+        grown.table[name].assign(variable)
+    np.testing.assert_allclose(grown(x)[0], small(x)[0], atol=1e-6)
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(tf.square(tf.abs(grown(x, training=True)[0])))
+    new = [name for name in grown.table if name not in small.table]
+    gradients = tape.gradient(loss, [grown.table[name].value for name in new])
+    moved = {name.split("/")[0][:-1] for name, g in zip(new, gradients, strict=True) if np.abs(g).max() > 0}
+    assert moved == {name.split("/")[0][:-1] for name in new}
 
 
 def test_the_runtime_does_not_load_tensorflow():
@@ -402,6 +442,32 @@ def test_train_by_command(noisy_dataset, tmp_path):
     assert network.provenance["recipe"] == "denoiser/tiny"
     assert network.provenance["step"] == 4
     assert (run / "samples" / "4" / "00-noisy.wav").is_file() or list((run / "samples").rglob("00-noisy.wav"))
+
+
+def test_a_trained_network_grows(noisy_dataset, tmp_path):
+    """--init-from with more blocks and past frames: at first it is the smaller network, and it trains on."""
+    from gansynth_cli.cli.app import main
+    from gansynth_cli.training.checkpoint import initialize_from
+
+    small = tmp_path / "small"
+    assert main(["train", "--recipe", "denoiser/tiny", "--data", str(noisy_dataset), "--run", str(small)]) == 0
+    settings = ["model.added_blocks=1", "model.past_frames=2", "losses.disturbance=1.0", "losses.disturbance_worst=true"]
+    made, told = [], []
+    for chosen in ([], settings):
+        recipe = load_recipe("denoiser/tiny", chosen)
+        learner = Learner(recipe, lambda recipe=recipe: Denoiser(recipe, INFO), Devices(), total_steps=4)
+        initialize_from(learner, small, told.append)
+        made.append(learner.family.networks["generator"](tf.constant(spectra(1, 30)))[0])
+    np.testing.assert_allclose(made[0], made[1], atol=1e-6)
+    assert len(told) == 1  # what the smaller one has not
+    x = spectra(1, 30)
+    again = tmp_path / "grown"
+    command = ["train", "--recipe", "denoiser/tiny", "--data", str(noisy_dataset), "--run", str(again), "--init-from", str(small)]
+    assert main([*command, *(part for one in settings for part in ("--set", one))]) == 0
+    after = FrameNetwork.load(again / "model" / "generator.keras")
+    gain, _ = after.run(x, after.initial_state(1))
+    assert gain.shape == x.shape
+    assert {"added0/spread/kernel", "filter0/kernel", "motion0/kernel"} <= set(after.network.weights)
 
 
 @pytest.mark.slow

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from gansynth_cli.losses.perceptual import _bark, bark_disturbance
+from gansynth_cli.losses.perceptual import _bark, _over_split_seconds, bark_disturbance
 from gansynth_cli.losses.spectral import spectrum
 
 RATE = 16000
@@ -20,9 +22,9 @@ def speech_like(seconds: float = 1.0, seed: int = 0) -> np.ndarray:
     return voice / np.sqrt(np.mean(voice**2))
 
 
-def points(estimate: np.ndarray, target: np.ndarray) -> tuple[float, float]:
+def points(estimate: np.ndarray, target: np.ndarray, worst: bool = False) -> tuple[float, float]:
     make = lambda x: spectrum(tf.constant(x[None], tf.float32), 512, 256)
-    symmetric, asymmetric = bark_disturbance(make(estimate), make(target), RATE)
+    symmetric, asymmetric = bark_disturbance(make(estimate), make(target), RATE, worst=worst)
     return float(symmetric), float(asymmetric)
 
 
@@ -49,6 +51,22 @@ def test_what_is_counted():
     assert points(0.97 * clean, clean)[0] < 0.05  # masked
 
 
+def test_split_seconds_are_ruled_by_their_worst_frames():
+    squares = np.random.default_rng(0).uniform(0, 9, (2, 70)).astype(np.float32)
+    wanted = [[np.mean(row[k : k + 20] ** 3) ** (1 / 3) for k in range(0, 51, 10)] for row in squares]
+    np.testing.assert_allclose(_over_split_seconds(tf.constant(squares)), np.mean(wanted, axis=1), rtol=1e-4)
+    short = squares[:, :7]
+    np.testing.assert_allclose(_over_split_seconds(tf.constant(short)), np.mean(short**3, axis=1) ** (1 / 3), rtol=1e-4)
+
+
+def test_one_burst_counts_more_than_the_same_power_all_along():
+    clean, noise = speech_like(2.0), np.random.default_rng(0).standard_normal(2 * RATE)
+    burst = clean + 0.4 * noise * (np.abs(np.arange(2 * RATE) - RATE) < RATE / 40)
+    steady = clean + 0.03 * noise
+    ratio = lambda worst: points(burst, clean, worst)[0] / points(steady, clean, worst)[0]
+    assert ratio(True) > 1.3 * ratio(False)
+
+
 def test_levels_are_those_of_the_target():
     """Both played louder by the same amount: the same to the listener, who turns the target to 79 dB."""
     clean = speech_like()
@@ -59,10 +77,10 @@ def test_levels_are_those_of_the_target():
 def test_a_silent_target_counts_nothing_and_gradients_are_finite():
     noise = tf.constant(np.random.default_rng(0).standard_normal((2, 4000)), tf.float32)
     target = tf.stack([tf.zeros(4000), tf.constant(speech_like(0.25), tf.float32)])
-    for estimate in (noise, tf.zeros_like(noise), target):
+    for estimate, worst in itertools.product((noise, tf.zeros_like(noise), target), (False, True)):
         with tf.GradientTape() as tape:
             tape.watch(estimate)
-            losses = bark_disturbance(spectrum(estimate, 512, 256), spectrum(target, 512, 256), RATE)
+            losses = bark_disturbance(spectrum(estimate, 512, 256), spectrum(target, 512, 256), RATE, worst=worst)
             total = losses[0] + losses[1]
         gradient = tape.gradient(total, estimate).numpy()
         assert np.isfinite(gradient).all()

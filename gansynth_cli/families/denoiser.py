@@ -71,6 +71,8 @@ class Denoiser(EnhancementPreviews, AdversarialGame):
                 "context": m.context,
                 "max_gain": m.max_gain,
             }
+            # Left out where they are not used: files of before they existed and after are the same.
+            options |= {name: value for name in ("added_blocks", "past_frames") if (value := getattr(m, name))}
         generator = FrameDenoiser(
             m.network, recipe.data.sample_rate, m.fft, m.fft // 2, options, stored_as=m.stored_as, seed=seed, name="frame_denoiser"
         )
@@ -155,7 +157,7 @@ class Denoiser(EnhancementPreviews, AdversarialGame):
         losses: Losses = {}
         e, t = spectrum(estimate, fft, fft // 2), spectrum(clean, fft, fft // 2)
         if disturbance and (w.disturbance or w.added_disturbance):
-            all_of_it, added = bark_disturbance(e, t, self.recipe.data.sample_rate)
+            all_of_it, added = bark_disturbance(e, t, self.recipe.data.sample_rate, worst=w.disturbance_worst)
             losses |= {"disturbance": w.disturbance * _POINTS * all_of_it, "added_disturbance": w.added_disturbance * _ADDED_POINTS * added}
         if w.complex or w.magnitude or w.over_suppression:
             complex_mse, magnitude_mse = compressed_spectrum(e, t, power=w.power)

@@ -181,10 +181,16 @@ class BandMask(MaskNetwork):
         shared_blocks: So many of them, the first ones, have the recurrence that all bands share.
         context: Units of the full-band recurrence; 0: none.
         max_gain: Bound of the gain's magnitude.
+        added_blocks: More blocks behind those, with both recurrences, that begin as nothing: a trained network grows without forgetting.
+        past_frames: So many frames before each are heard and used beside it; they too begin as nothing. What a bin's sound has turned
+            by since the frame before goes in beside the spectrum, and a filter over the past frames (deep filtering, Mack and Habets 2019)
+            adds to the gain. Harmonics that are closer than a window of `fft` can tell apart are told apart by several of them.
     """
 
     COMPRESSION = 0.3
     VALUES = 3  # a bin: real, imaginary, magnitude
+    MOTION = 2  # a bin: real and imaginary part of the compressed spectrum times the conjugate of the one before
+    ALIKE = 0.01  # of a past frame's power is added to that of the present one before dividing: the quotient stays below 5
 
     def __init__(
         self,
@@ -195,8 +201,11 @@ class BandMask(MaskNetwork):
         shared_blocks: int,
         context: int,
         max_gain: float,
+        added_blocks: int = 0,
+        past_frames: int = 0,
     ):
         super().__init__(fft, max_gain)
+        self.added_blocks, self.past_frames = added_blocks, past_frames
         self.segments = [(int(bins), int(width)) for bins, width in segments]
         self.channels, self.blocks, self.shared_blocks, self.context = channels, blocks, shared_blocks, context
         self.bands = sum(bins // width for bins, width in self.segments)
@@ -204,56 +213,111 @@ class BandMask(MaskNetwork):
             self._dense(f"encoder{index}", 2 * width * self.VALUES, channels)
         self.weights["band"] = (self.bands, channels)
         for index in range(blocks):
-            if index < shared_blocks:
-                self._gru(f"block{index}/time", channels, channels, items=self.bands)
-                self._dense(f"block{index}/out", channels, channels)
-            if context:
-                self._dense(f"block{index}/gather", self.bands * channels, context)
-                self._gru(f"block{index}/context", context, context)
-                self._dense(f"block{index}/spread", context, self.bands * channels)
+            self._block(f"block{index}", shared=index < shared_blocks)
         for index, (_, width) in enumerate(self.segments):
-            hidden = channels * (1 if width < 16 else 2)
-            self._dense(f"decoder{index}", 2 * channels, hidden)
-            self._dense(f"mask{index}", hidden, 2 * width)
+            self._dense(f"decoder{index}", 2 * channels, self._hidden(width))
+            self._dense(f"mask{index}", self._hidden(width), 2 * width)
+        # Behind all others: where weights are taken over by their place, those of a smaller network keep theirs.
+        for index in range(added_blocks):
+            self._block(f"added{index}", shared=True)
+        if past_frames:
+            for index, (_, width) in enumerate(self.segments):
+                self._dense(f"motion{index}", 2 * width * self.MOTION, channels)
+                self._dense(f"filter{index}", self._hidden(width), 2 * width * past_frames)
+            self.states += [(1, self.bins)] * (2 * past_frames)
+
+    def _block(self, name: str, shared: bool) -> None:
+        if shared:
+            self._gru(f"{name}/time", self.channels, self.channels, items=self.bands)
+            self._dense(f"{name}/out", self.channels, self.channels)
+        if self.context:
+            self._dense(f"{name}/gather", self.bands * self.channels, self.context)
+            self._gru(f"{name}/context", self.context, self.context)
+            self._dense(f"{name}/spread", self.context, self.bands * self.channels)
+
+    def _hidden(self, width: int) -> int:
+        return self.channels * (1 if width < 16 else 2)
 
     def gains(self, ops, real, imaginary, states):
         frames, rows = ops.size(real, 0), ops.size(real, 1)
-        power = real * real + imaginary * imaginary + POWER_FLOOR
+        states, past = list(states), self.past_frames
+        after: list[Any] = []
+        if past:  # the frames before, first: [past + frames, rows, bins]
+            before, states = states[-2 * past :], states[: -2 * past]
+            whole = [
+                ops.concat([*(ops.reshape(one, [1, rows, self.bins]) for one in before[i::2]), x], 0)
+                for i, x in enumerate((real, imaginary))
+            ]
+            kept = [part[k - past] for k in range(past) for part in whole]
+        else:
+            whole, kept = [real, imaginary], []
+        power = whole[0] * whole[0] + whole[1] * whole[1] + POWER_FLOOR
         compression = ops.power(power, 0.5 * (self.COMPRESSION - 1.0))
-        values = ops.stack([real * compression, imaginary * compression, ops.power(power, 0.5 * self.COMPRESSION)])
-        x = ops.concat([ops.dense(part, f"encoder{i}") for i, part in enumerate(self._bands_of(ops, values, frames, rows))], 2)
-        skip = x = ops.silu(x + ops.weight("band"))
-        states, after = list(states), []
+        r, i = whole[0] * compression, whole[1] * compression
+        values = ops.stack([r[past:], i[past:], ops.power(power[past:], 0.5 * self.COMPRESSION)])
+        parts = [ops.dense(part, f"encoder{n}") for n, part in enumerate(self._bands_of(ops, values, frames, rows))]
+        if past:
+            turned = ops.stack(
+                [
+                    r[past:] * r[past - 1 : -1] + i[past:] * i[past - 1 : -1],
+                    i[past:] * r[past - 1 : -1] - r[past:] * i[past - 1 : -1],
+                ]
+            )
+            moved = self._bands_of(ops, turned, frames, rows)
+            parts = [part + ops.dense(motion, f"motion{n}") for n, (part, motion) in enumerate(zip(parts, moved, strict=True))]
+        skip = x = ops.silu(ops.concat(parts, 2) + ops.weight("band"))
         for index in range(self.blocks):
-            name = f"block{index}"
-            if index < self.shared_blocks:
-                items = ops.reshape(x, [frames, rows * self.bands, self.channels])
-                y, state = ops.gru(items, f"{name}/time", states.pop(0))
-                after.append(state)
-                x = x + ops.reshape(ops.dense(y, f"{name}/out"), [frames, rows, self.bands, self.channels])
-            if self.context:
-                y = ops.silu(ops.dense(ops.reshape(x, [frames, rows, self.bands * self.channels]), f"{name}/gather"))
-                y, state = ops.gru(y, f"{name}/context", states.pop(0))
-                after.append(state)
-                x = x + ops.reshape(ops.dense(y, f"{name}/spread"), [frames, rows, self.bands, self.channels])
+            x = self._through(ops, f"block{index}", x, frames, rows, index < self.shared_blocks, states, after)
+        for index in range(self.added_blocks):
+            x = self._through(ops, f"added{index}", x, frames, rows, True, states, after)
         x = ops.concat([ops.silu(x), skip], 3)
-        gains, first = [], 0
+        gains, filters, first = [], [], 0
         for index, (bins, width) in enumerate(self.segments):
-            band = x[:, :, first : first + bins // width]
+            hidden = ops.silu(ops.dense(x[:, :, first : first + bins // width], f"decoder{index}"))
             first += bins // width
-            gain = ops.dense(ops.silu(ops.dense(band, f"decoder{index}")), f"mask{index}")
-            gains.append(ops.reshape(gain, [frames, rows, bins, 2]))
+            gains.append(ops.reshape(ops.dense(hidden, f"mask{index}"), [frames, rows, bins, 2]))
+            if past:
+                filters.append(ops.reshape(ops.dense(hidden, f"filter{index}"), [frames, rows, bins, 2 * past]))
         gain = ops.concat([*gains, gains[-1][:, :, -1:]], 2)
-        return *self._bounded(ops, gain[..., 0], gain[..., 1]), after
+        real, imaginary = gain[..., 0], gain[..., 1]
+        if past:
+            taps = ops.concat([*filters, filters[-1][:, :, -1:]], 2)
+            for k in range(past):
+                a, b = self._quotient(whole, power, k)
+                c, d = taps[..., 2 * k], taps[..., 2 * k + 1]
+                real, imaginary = real + a * c - b * d, imaginary + a * d + b * c
+        return *self._bounded(ops, real, imaginary), [*after, *kept]
+
+    def _through(self, ops, name, x, frames, rows, shared, states, after):
+        """A block; it takes its states off the one list and puts them on the other."""
+        if shared:
+            items = ops.reshape(x, [frames, rows * self.bands, self.channels])
+            y, state = ops.gru(items, f"{name}/time", states.pop(0))
+            after.append(state)
+            x = x + ops.reshape(ops.dense(y, f"{name}/out"), [frames, rows, self.bands, self.channels])
+        if self.context:
+            y = ops.silu(ops.dense(ops.reshape(x, [frames, rows, self.bands * self.channels]), f"{name}/gather"))
+            y, state = ops.gru(y, f"{name}/context", states.pop(0))
+            after.append(state)
+            x = x + ops.reshape(ops.dense(y, f"{name}/spread"), [frames, rows, self.bands, self.channels])
+        return x
+
+    def _quotient(self, whole: Sequence[Any], power: Any, k: int) -> tuple[Any, Any]:
+        """A past frame over the present one, [frames, rows, bins] real and imaginary part; k = 0 is the oldest. Times the present one it
+        is the past one, so a gain that holds it filters along time, and stays a gain."""
+        past = self.past_frames
+        (r, i), (s, j) = (part[past:] for part in whole), (part[k : k - past] for part in whole)
+        scale = 1.0 / (power[past:] + self.ALIKE * power[k : k - past])
+        return (s * r + j * i) * scale, (j * r - s * i) * scale
 
     def _bands_of(self, ops: Operations, values: Any, frames: Any, rows: Any) -> list[Any]:
         """[frames, rows, bins, values] -> for each segment [frames, rows, bands, 2 width * values]: each band with half a band at both
         sides, which is a convolution of stride `width` and 2 width taps. Half bands side by side, not a gather."""
-        margin = max(width for _, width in self.segments) // 2
+        margin, count = max(width for _, width in self.segments) // 2, values.shape[-1]
         values, first, parts = ops.pad(values, 2, margin, margin), margin, []
         for bins, width in self.segments:
             bands, half = bins // width, width // 2
-            part = ops.reshape(values[:, :, first - half : first + bins + half], [frames, rows, 2 * bands + 2, half * self.VALUES])
+            part = ops.reshape(values[:, :, first - half : first + bins + half], [frames, rows, 2 * bands + 2, half * count])
             parts.append(ops.concat([part[:, :, k : k + 2 * bands : 2] for k in range(4)], 3))
             first += bins
         return parts

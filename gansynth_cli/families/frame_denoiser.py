@@ -172,8 +172,8 @@ class TensorOperations:
 def _first_weights(name: str, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
     """Glorot-uniform kernels, the recurrent ones orthogonal gate by gate (Saxe et al. 2014), zero biases; the gains begin near 1."""
     layer, _, kind = name.rpartition("/")
-    if kind == "bias":
-        return np.zeros(shape)
+    if kind == "bias" or layer.startswith(("motion", "filter")) or (layer.startswith("added") and layer.endswith(("/out", "/spread"))):
+        return np.zeros(shape)  # what is added to a trained network begins as nothing
     if 3 * shape[0] == shape[1] and not layer.endswith("/input"):
         return np.concatenate([np.linalg.qr(rng.standard_normal((shape[0], shape[0])))[0] for _ in range(3)], axis=1)
     scale = 0.5 if layer == "out" or layer.startswith("mask") else 0.3 if name == "band" else 1.0

@@ -70,6 +70,8 @@ class DenoiserModel:
     blocks: Positive = 2
     shared_blocks: Count = 2  # so many of the blocks, the first ones, have the recurrence that all bands share
     context: Count = 160  # units of the recurrence over all bands; 0: none
+    added_blocks: Count = 0  # more blocks, which begin as nothing: for --init-from a run that has fewer
+    past_frames: Count = 0  # frames before each that are heard and filtered with it; they begin as nothing too
     # The critic: `layers.discriminators.multi_resolution`, there only if a loss asks for it.
     critic_resolutions: tuple[Positive, ...] = (1024, 512, 256)  # FFT sizes
     critic_band_edges: tuple[Fraction, ...] = (0.0, 0.1, 0.25, 0.5, 0.75, 1.0)  # each band of a spectrum has kernels of its own
@@ -91,6 +93,7 @@ class DenoiserLosses:
     stft: Weight = 0.0  # spectral convergence + log magnitude at two more resolutions
     disturbance: Weight = 0.0  # a point of PESQ's scale lost to differences in loudness (`losses.perceptual.bark_disturbance`)
     added_disturbance: Weight = 0.0  # a point lost to what was added alone
+    disturbance_worst: bool = False  # over frames the sixth power within .32 s, as PESQ has it, in place of the mean square
     disturbance_start: Count = 0  # step from which the two count
     adversarial: Weight = 0.0  # the critic's; 0 with feature_matching = 0: no critic
     feature_matching: Weight = 0.0

@@ -14,10 +14,11 @@ _LEVEL = 13_270.0  # power of a bin at the listening level of 79 dB SPL; units i
 _EXPONENT = 0.23  # of Zwicker's loudness
 _LOUDNESS = 0.1866  # sone a unit
 _DEAD_ZONE = 0.25  # what is masked, as a part of the softer loudness
+_SPLIT_SECOND = 20  # frames, .32 s
 _QUIET_TARGET = 1e-3  # mean power below which a target has no level to listen at
 
 
-def bark_disturbance(estimate: Spectrum, target: Spectrum, sample_rate: int) -> tuple[tf.Tensor, tf.Tensor]:
+def bark_disturbance(estimate: Spectrum, target: Spectrum, sample_rate: int, worst: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
     """(symmetric, asymmetric) disturbance after PESQ (ITU-T P.862, sections 10.2.6 to 10.2.9; as a loss: Martin-Donas et al. 2018, "A deep
     learning loss function based on the perceptual evaluation of the speech quality"): .1 times the first and .0309 times the second are
     the points by which PESQ's raw score falls short of 4.5.
@@ -26,12 +27,13 @@ def bark_disturbance(estimate: Spectrum, target: Spectrum, sample_rate: int) -> 
     asymmetric part counts only what was added, up to 12 times.
 
     Divergences: bands and threshold by formula (Traunmueller 1990; Terhardt 1979); no alignment in time, in level or of the long-term
-    spectrum, so that the estimate has no excuse; the root mean square over frames in place of the sixth power; the asymmetry factor
-    sends no gradient. A target of silence counts 0.
+    spectrum, so that the estimate has no excuse; unless `worst`, the root mean square over frames in place of the sixth power; the
+    asymmetry factor sends no gradient. A target of silence counts 0.
 
     Args:
         estimate, target: Spectra of signals [batch, samples] of about unit power, unnormalised windows (`spectrum(audio, fft, hop)`).
         sample_rate: Hz.
+        worst: Over frames as in PESQ: the sixth power within 20 of them, every 10, and the mean square over those. Fewer than 20 are one.
     """
     bins = int(target.real.shape[-1])
     matrix, widths, threshold = _bark(sample_rate, bins)
@@ -50,10 +52,19 @@ def bark_disturbance(estimate: Spectrum, target: Spectrum, sample_rate: int) -> 
     disturbance = tf.nn.relu(tf.abs(difference) - masked)
     factor = tf.pow((e + 50.0) / (t + 50.0), 1.2)
     factor = tf.stop_gradient(tf.where((factor > 3.0) & (difference > 0), tf.minimum(factor, 12.0), tf.zeros_like(factor)))
-    per_frame = tf.reduce_sum(widths * tf.square(disturbance), axis=-1) * float(widths.sum())
-    symmetric = tf.sqrt(tf.reduce_mean(per_frame, axis=1) + 1e-6)
-    asymmetric = tf.sqrt(tf.reduce_mean(tf.square(tf.reduce_sum(widths * factor * disturbance, axis=-1)), axis=1) + 1e-6)
+    symmetric = tf.reduce_sum(widths * tf.square(disturbance), axis=-1) * float(widths.sum())  # squared
+    asymmetric = tf.square(tf.reduce_sum(widths * factor * disturbance, axis=-1))
+    over = _over_split_seconds if worst else lambda squares: tf.reduce_mean(squares, axis=1)
+    symmetric, asymmetric = (tf.sqrt(over(squares) + 1e-6) for squares in (symmetric, asymmetric))
     return tf.reduce_mean(heard * symmetric), tf.reduce_mean(heard * asymmetric)
+
+
+def _over_split_seconds(squares: tf.Tensor) -> tf.Tensor:
+    """Squares of frames [batch, frames] -> their mean [batch], that of each split second being the third root of its third powers' mean."""
+    frames = min(_SPLIT_SECOND, squares.shape[1])
+    cut = tf.signal.frame(squares, frames, max(1, frames // 2), axis=1)
+    most = tf.stop_gradient(tf.reduce_max(cut, axis=2, keepdims=True)) + 1e-9  # third powers of what is divided by it stay in range
+    return tf.reduce_mean(most[..., 0] * tf.pow(tf.reduce_mean(tf.pow(cut / most, 3.0), axis=2) + 1e-9, 1.0 / 3.0), axis=1)
 
 
 @lru_cache
