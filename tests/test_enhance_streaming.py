@@ -94,9 +94,26 @@ def test_against_the_definition(rate: int, tolerance: float):
     t = np.arange(rate // 5) / rate
     audio = (0.3 * np.sin(2 * np.pi * 440 * t) * np.hanning(t.size) + 0.02 * noise(1, t.size)[0]).astype(np.float32)
     smooth = lambda s: (0.2 + 0.8 / (1 + np.exp(-np.log10(np.abs(s) ** 2 + 1e-9)))).astype(np.float32)
-    out = run(enhancer_of(smooth).stream(1, sample_rate=rate, strength_db=100), audio[None], 700)[0]
+    out = run(enhancer_of(smooth).stream(1, sample_rate=rate, strength_db=100, passes=1), audio[None], 700)[0]
     np.testing.assert_allclose(out, reference(audio.astype(np.float64), rate, smooth), atol=tolerance)
     assert np.abs(out - audio).max() > 0.005
+
+
+@pytest.mark.parametrize("rate", RATES)
+@pytest.mark.parametrize("channels, shared", [(1, False), (2, False), (2, True)])
+@pytest.mark.parametrize("passes", [2, 3])
+def test_passes_are_averaged(denoiser, rate: int, channels: int, shared: bool, passes: int):
+    """Each pass is one pass over the same sound that begins so many samples later."""
+    audio = noise(channels, rate // 2 + 17, seed=rate)
+    once = lambda lead: run(denoiser.stream(channels, sample_rate=rate, shared=shared, passes=1), np.pad(audio, [(0, 0), (lead, 0)]))[
+        :, lead:
+    ]
+    segment = -(-256 * rate // 16000)
+    wanted = np.mean([once(round(index * segment / passes)) for index in range(passes)], axis=0)
+    stream = denoiser.stream(channels, sample_rate=rate, shared=shared, passes=passes)
+    np.testing.assert_allclose(run(stream, audio, 501), wanted, atol=1e-5)
+    assert np.abs(wanted - once(0)).max() > 1e-3
+    assert stream.latency == 2 * segment + round((passes - 1) * segment / passes)
 
 
 @pytest.mark.parametrize("rate", RATES)

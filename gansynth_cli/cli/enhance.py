@@ -45,6 +45,14 @@ def command(
     per_channel: Annotated[
         bool, typer.Option("--per-channel", help="A mask for each channel; by default all share one.", rich_help_panel=_SOUND)
     ] = False,
+    fast: Annotated[
+        bool,
+        typer.Option(
+            "--fast",
+            help="One pass in place of the mean of two, half a hop apart: two thirds of the time, 8 ms less latency, a little more noise.",
+            rich_help_panel=_SOUND,
+        ),
+    ] = False,
     keep_noise: Annotated[
         bool, typer.Option("--keep-noise", help="Write what was removed too, as NAME.noise.SUFFIX.", rich_help_panel=_WHAT)
     ] = False,
@@ -76,8 +84,9 @@ def command(
     for name in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"):
         os.environ.setdefault(name, "1")
     from ..inference.enhance_job import Options
+    from ..inference.enhancers import PASSES
 
-    options = Options(strength, mix, per_channel, keep_noise, before_after, overwrite)
+    options = Options(strength, mix, per_channel, 1 if fast else PASSES, keep_noise, before_after, overwrite)
     options.check()
     if jobs < 0:
         raise UsageError(f"--jobs is {jobs}; expected at least 1, or 0 for one a core.")

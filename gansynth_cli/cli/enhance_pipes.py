@@ -119,7 +119,7 @@ def enhance_live(
     enhancer = open_model(model)
     layout = pcm_stream.PcmFormat(rate or enhancer.sample_rate, channels or 1, encoding or "s16le")
     block = max(1, round(enhancer.block_samples * layout.sample_rate / enhancer.sample_rate))
-    latency = 1000 * enhancer.latency_samples / enhancer.sample_rate
+    latency = 1000 * enhancer.latency(options.passes) / enhancer.sample_rate
     resampled = not enhancer.masks and layout.sample_rate != enhancer.sample_rate
     shape = f"{layout.sample_rate} Hz, {layout.channels} channel(s), {layout.encoding}"
     console.say(

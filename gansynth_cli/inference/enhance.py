@@ -77,7 +77,7 @@ def enhance_blocks(
         blocks: float [frames, channels], of any lengths.
         channels, sample_rate: Of the sound.
         enhancer: The model.
-        options: `strength_db`, `mix` and `per_channel` count.
+        options: `strength_db`, `mix`, `per_channel` and `passes` count.
         give: Called with the sound as it was and what is to be taken away from it, both [channels, n], as they are known.
         live: As for `Enhancer.stream`.
         each: Called with the length of every block after it is done.
@@ -94,6 +94,7 @@ def enhance_blocks(
         shared=not options.per_channel,
         strength_db=options.strength_db,
         mix=options.mix,
+        passes=options.passes,
         live=live,
     )
     passed = Passed()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ..errors import UsageError
 from . import file_batch
-from .enhancers import STRENGTH_DB
+from .enhancers import PASSES, STRENGTH_DB
 from .file_batch import Outcome, Stopped
 
 __all__ = ["Job", "Options", "Outcome", "Stopped"]
@@ -23,6 +23,7 @@ class Options:
         strength_db: Nothing is turned down by more than this, dB.
         mix: From 0, the recording as it was, to 1, enhanced.
         per_channel: Each channel gets a mask of its own; else all share one.
+        passes: As for `Enhancer.stream`.
         keep_noise: Write what was removed beside the output, so that both add up to the input.
         before_after: Draw the spectrograms of input and output into a picture beside the output.
         overwrite: Replace outputs that exist.
@@ -31,6 +32,7 @@ class Options:
     strength_db: float = STRENGTH_DB
     mix: float = 1.0
     per_channel: bool = False
+    passes: int = PASSES
     keep_noise: bool = False
     before_after: bool = False
     overwrite: bool = False

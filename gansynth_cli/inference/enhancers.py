@@ -13,11 +13,12 @@ from typing import Any, Protocol
 import numpy as np
 
 from ..errors import RunError
-from .streaming import GainStream, Network
+from .streaming import AveragedStream, GainStream, Network
 from .window_stream import Call, WindowStream
 
 SHIPPED = Path(__file__).parent.parent / "models" / "denoiser.keras"
 STRENGTH_DB = 20.0
+PASSES = 2
 _WINDOW_BATCH = 8
 _FRAME_MODEL, _WINDOW_MODEL = "FrameDenoiser", "WindowEnhancer"
 
@@ -88,7 +89,7 @@ class Enhancer:
         sha256: SHA-256 of that file, in hex.
         sample_rate: Hz at which it works; `stream` takes any rate.
         latency_samples: At that rate, samples that must follow a sample at the most before its output is known, when whole hops
-            are handed over one by one.
+            are handed over one by one; in one pass.
         block_samples: Its hop at that rate: the natural block of a live stream.
         provenance: Where it comes from: recipe, step, version.
         masks: Whether it gives a gain for every cell of time and frequency, so that channels can share one.
@@ -112,6 +113,7 @@ class Enhancer:
         shared: bool = False,
         strength_db: float = STRENGTH_DB,
         mix: float = 1.0,
+        passes: int = PASSES,
         live: bool = False,
     ) -> EnhancerStream:
         """A new stream.
@@ -122,16 +124,23 @@ class Enhancer:
             shared: The rows are channels of one recording and get one mask. Models that give no mask treat them one by one.
             strength_db: Nothing is turned down by more than this.
             mix: From 0, the sound as it was, to 1.
+            passes: Of models that give masks: grids of frames, evenly between each other, whose results are averaged.
             live: Give each sample as early as can be, at the price of speed.
         """
         rate = sample_rate or self.sample_rate
         floor = 10.0 ** (-strength_db / 20)
         if self._network is not None:
-            return EnhancerStream(GainStream(self._network, rows, rate, floor=floor, shared=shared), mix)
+            if passes == 1:
+                return EnhancerStream(GainStream(self._network, rows, rate, floor=floor, shared=shared), mix)
+            return EnhancerStream(AveragedStream(passes, self._network, rows, rate, floor=floor, shared=shared), mix)
         assert self._windows is not None
         call, window, hop, pre_emphasis = self._windows
         batch = 1 if live else _WINDOW_BATCH
         return EnhancerStream(WindowStream(call, window, hop, batch, rows, self.sample_rate, rate, pre_emphasis, floor), mix)
+
+    def latency(self, passes: int = PASSES) -> int:
+        """`latency_samples` in so many passes."""
+        return self.latency_samples + (round((passes - 1) * self.block_samples / passes) if self.masks else 0)
 
     def apply(self, audio: np.ndarray, sample_rate: int | None = None, **options: Any) -> np.ndarray:
         """A whole recording at once: float [rows, n] -> the same shape. `options` as for `stream`."""
