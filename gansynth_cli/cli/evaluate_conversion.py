@@ -31,7 +31,7 @@ def measure(folders: list[Path], data: Path, model: Path | None, options: Conver
 
 def show(report: dict[str, Any]) -> bool:
     """Prints tables, failures and notes; whether every file could be used."""
-    from ..metrics.conversion_report import conversion_tables, failures
+    from ..metrics.conversion_tables import conversion_tables, failures
 
     if not console.wants_json():
         for title, columns, rows in conversion_tables(report):
