@@ -58,6 +58,17 @@ def test_strength_goes_from_the_input_to_the_conversion():
     np.testing.assert_allclose(model.convert(mel, source, target, strength=0.25).numpy(), 0.75 * mel + 0.25 * whole, atol=1e-5)
 
 
+def test_emphasis_is_what_strength_1_means_and_is_saved(tmp_path):
+    plain, beyond, mel = random_converter(), random_converter(emphasis=1.2), mels()
+    source, target = np.zeros(2, np.int32), np.ones(2, np.int32)
+    beyond.network.set_weights(plain.network.get_weights())
+    made = beyond.convert(mel, source, target).numpy()
+    np.testing.assert_allclose(made, plain.convert(mel, source, target, strength=1.2), atol=1e-4)
+    np.testing.assert_allclose(beyond.convert(mel, source, target, strength=1 / 1.2), plain.convert(mel, source, target), atol=1e-4)
+    beyond.save(tmp_path / "model.keras")
+    np.testing.assert_allclose(keras.saving.load_model(tmp_path / "model.keras").convert(mel, source, target), made, atol=1e-5)
+
+
 def test_a_mix_of_domains_lies_between_them():
     model, mel = random_converter(), mels(1)
     number = model.convert(mel, [0], [1]).numpy()

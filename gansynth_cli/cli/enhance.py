@@ -38,7 +38,7 @@ def command(
     strength: Annotated[
         float,
         typer.Option("--strength", metavar="DB", help="Turn nothing down by more than this; 0 removes nothing.", rich_help_panel=_SOUND),
-    ] = 20.0,
+    ] = 24.0,
     mix: Annotated[
         float, typer.Option("--mix", metavar="0..1", help="From the recording as it was to the enhanced one.", rich_help_panel=_SOUND)
     ] = 1.0,

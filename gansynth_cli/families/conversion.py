@@ -175,6 +175,7 @@ class ConversionFamily:
             active_level=[facts["active_level"] for facts in self.mel],
             features=self.model.features,
             vocoder=self.model.vocoder,
+            emphasis=self.model.emphasis,
             consent=self.info.consent,
             provenance=provenance_of(self.recipe, self.info),
             name="voice_converter",

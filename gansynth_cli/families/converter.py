@@ -48,6 +48,7 @@ class VoiceConverter(keras.Model):
         prosody: {"contour": float [batch, frames, scales], "source", "target"} -> the same shape: standardised wavelet coefficients of
             ln F0 (`signal.pitch.decompose`), a frame every hop; None: F0 is converted by its statistics alone.
         prosody_mean, prosody_deviation: [domains, scales].
+        emphasis: What strength 1 is, in terms of what the network makes of a spectrum: 1 is just that, 1.2 a fifth beyond.
         consent: The note that `prepare --consent` stored with the recordings.
         provenance: Free JSON: recipe name, step, family, data fingerprint, project version.
     """
@@ -73,6 +74,7 @@ class VoiceConverter(keras.Model):
         prosody: keras.Model | None = None,
         prosody_mean: Any = (),
         prosody_deviation: Any = (),
+        emphasis: float = 1.0,
         consent: str = "",
         provenance: Mapping[str, Any] | None = None,
         **kwargs: Any,
@@ -91,7 +93,7 @@ class VoiceConverter(keras.Model):
         self.features, self.vocoder = features, vocoder
         self.receptive_frames, self.chunk_frames, self.stride_frames = int(receptive_frames), int(chunk_frames), int(stride_frames)
         self.prosody_mean, self.prosody_deviation = np.asarray(prosody_mean, np.float32), np.asarray(prosody_deviation, np.float32)
-        self.consent = str(consent)
+        self.emphasis, self.consent = float(emphasis), str(consent)
         self.provenance: dict[str, Any] = dict(provenance or {})
         self.built = True  # its parts are: it can be saved without having been called
 
@@ -136,7 +138,7 @@ class VoiceConverter(keras.Model):
             :, :frames
         ]
         made = made * self._rows(self.mel_deviation, target) + self._rows(self.mel_mean, target)
-        return tf.ensure_shape(mel + tf.cast(strength, tf.float32) * (made - mel), mel.shape)
+        return tf.ensure_shape(mel + tf.cast(strength, tf.float32) * self.emphasis * (made - mel), mel.shape)
 
     def convert_f0(
         self,
@@ -260,7 +262,7 @@ class VoiceConverter(keras.Model):
     def get_config(self):
         arrays = ["mel_mean", "mel_deviation", "f0_mean", "f0_deviation", "f0_median", "f0_seconds", "active_level"]
         arrays += ["prosody_mean", "prosody_deviation"]
-        plain = ("domains", "features", "vocoder", "receptive_frames", "chunk_frames", "stride_frames", "consent", "provenance")
+        plain = ("domains", "features", "vocoder", "receptive_frames", "chunk_frames", "stride_frames", "emphasis", "consent", "provenance")
         networks = ("network", "classifier", "prosody")
         serialize = lambda part: None if part is None else keras.saving.serialize_keras_object(part)
         return {

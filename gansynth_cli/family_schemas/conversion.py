@@ -53,6 +53,7 @@ class ConversionModel:
     features: Literal["mel", "world"] = "mel"  # what is converted; see `FrameFeatures.kind`
     vocoder: Literal["world", "mel"] = "world"  # how `convert` makes a waveform unless it is told
     tracker: Tracker = "auto"
+    emphasis: Annotated[float, Meta(gt=0, le=2)] = 1.0  # what `convert --strength 1` is: 1.2 goes a fifth beyond what the network makes
 
     @property
     def conditioning(self) -> str:

@@ -42,7 +42,7 @@ class Options:
         if not 0 <= self.strength_db <= MOST_STRENGTH_DB:
             raise UsageError(
                 f"--strength is {self.strength_db:g}; expected dB from 0 (nothing is removed) to {MOST_STRENGTH_DB:g}.",
-                hint="--strength 12 is gentle, 20 the default, 40 takes nearly all",
+                hint="--strength 12 is gentle, 24 the default, 40 takes nearly all",
             )
         if not 0 <= self.mix <= 1:
             raise UsageError(f"--mix is {self.mix:g}; expected 0 (the recording as it was) to 1 (enhanced).")
