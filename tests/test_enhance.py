@@ -476,7 +476,13 @@ def test_tags_are_kept_and_the_comment_says_what_was_done(model: Path, tmp_path:
             assert comment == f"in the rain; enhanced by gan-audio 0.1.0, model {sha[:12]}, 12 dB"
         else:
             mark = json.loads(comment)
-            assert (mark["enhanced_by"], mark["enhancer"], mark["strength_db"], mark["mix"]) == ("gan-audio 0.1.0", sha, 12, 1)
+            assert (mark["enhanced_by"], mark["enhancer"], mark["strength_db"], mark["mix"], mark["passes"]) == (
+                "gan-audio 0.1.0",
+                sha,
+                12,
+                1,
+                2,
+            )
             assert mark.get("synthetic", False) == (name == "made.wav")
     assert main(["info", str(tmp_path / "out" / "plain.flac"), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["synthetic"] is False

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -226,7 +226,8 @@ def tags(before: dict[str, str], enhancer: Enhancer, options: Options, role: str
 
     Enhanced sound is no synthetic sound, so it is not marked as such; but a synthetic clip's mark stays when the clip is enhanced.
     """
-    mark = {f"{role}_by": f"gan-audio {__version__}", "enhancer": enhancer.sha256, "strength_db": options.strength_db, "mix": options.mix}
+    mark: dict[str, Any] = {f"{role}_by": f"gan-audio {__version__}", "enhancer": enhancer.sha256}
+    mark |= {"strength_db": options.strength_db, "mix": options.mix} | ({"passes": options.passes} if enhancer.masks else {})
     comment = before.get("comment", "")
     try:
         known = json.loads(comment) if comment else {}
