@@ -184,8 +184,11 @@ def test_processes_write_what_one_writes(recordings: Path, model: Path, tmp_path
     assert tree(tmp_path / "two") == tree(tmp_path / "one")
     for name in tree(tmp_path / "one"):
         one, two = (soundfile.read(tmp_path / place / name, dtype="float64")[0] for place in ("one", "two"))
-        # Sums of matrix products are rounded by the number of threads; a lossy encoder makes more of that than one step of 16 bits.
-        np.testing.assert_allclose(one, two, rtol=0, atol=1e-3 if name.endswith((".ogg", ".mp3")) else 1 / 32768, err_msg=name)
+        # Sums of matrix products are rounded by the number of threads; where that tips a decision of a lossy encoder, a block differs.
+        if name.endswith((".ogg", ".mp3")):
+            assert np.linalg.norm(one - two) < 0.01 * np.linalg.norm(one), name
+        else:
+            np.testing.assert_allclose(one, two, rtol=0, atol=1 / 32768, err_msg=name)
 
 
 # Where things go.
