@@ -449,12 +449,16 @@ def test_a_trained_network_grows(noisy_dataset, tmp_path):
     from gansynth_cli.cli.app import main
     from gansynth_cli.training.checkpoint import initialize_from
 
-    small = tmp_path / "small"
-    assert main(["train", "--recipe", "denoiser/tiny", "--data", str(noisy_dataset), "--run", str(small)]) == 0
+    small, plain = tmp_path / "small", ["losses.adversarial=0", "losses.feature_matching=0", "training.steps=2"]
+    trained = lambda folder, settings, *more: main(
+        ["train", "--recipe", "denoiser/tiny", "--data", str(noisy_dataset), "--run", str(folder), *more]
+        + [part for one in [*plain, *settings] for part in ("--set", one)]
+    )
+    assert trained(small, []) == 0
     settings = ["model.added_blocks=1", "model.past_frames=2", "losses.disturbance=1.0", "losses.disturbance_worst=true"]
     made, told = [], []
     for chosen in ([], settings):
-        recipe = load_recipe("denoiser/tiny", chosen)
+        recipe = load_recipe("denoiser/tiny", [*plain, *chosen])
         learner = Learner(recipe, lambda recipe=recipe: Denoiser(recipe, INFO), Devices(), total_steps=4)
         initialize_from(learner, small, told.append)
         made.append(learner.family.networks["generator"](tf.constant(spectra(1, 30)))[0])
@@ -462,8 +466,7 @@ def test_a_trained_network_grows(noisy_dataset, tmp_path):
     assert len(told) == 1  # what the smaller one has not
     x = spectra(1, 30)
     again = tmp_path / "grown"
-    command = ["train", "--recipe", "denoiser/tiny", "--data", str(noisy_dataset), "--run", str(again), "--init-from", str(small)]
-    assert main([*command, *(part for one in settings for part in ("--set", one))]) == 0
+    assert trained(again, settings, "--init-from", str(small)) == 0
     after = FrameNetwork.load(again / "model" / "generator.keras")
     gain, _ = after.run(x, after.initial_state(1))
     assert gain.shape == x.shape
