@@ -130,7 +130,7 @@ class Ours:
         self.facts = {
             "sha256": self._enhancer.sha256,
             "rate": self._enhancer.sample_rate,
-            "latency_samples": self._enhancer.latency_samples,
+            "latency_samples": self._enhancer.latency(),
             "strength_db": strength_db,
         }
         self._options = {} if strength_db is None else {"strength_db": strength_db}

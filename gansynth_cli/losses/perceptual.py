@@ -33,7 +33,8 @@ def bark_disturbance(estimate: Spectrum, target: Spectrum, sample_rate: int, wor
     Args:
         estimate, target: Spectra of signals [batch, samples] of about unit power, unnormalised windows (`spectrum(audio, fft, hop)`).
         sample_rate: Hz.
-        worst: Over frames as in PESQ: the sixth power within 20 of them, every 10, and the mean square over those. Fewer than 20 are one.
+        worst: Over frames as in PESQ: the sixth power within 20 of them, every 10, and the mean square over those. Fewer than 20
+            are one; up to 9 at the end are left out.
     """
     bins = int(target.real.shape[-1])
     matrix, widths, threshold = _bark(sample_rate, bins)
