@@ -444,6 +444,7 @@ def test_train_by_command(noisy_dataset, tmp_path):
     assert (run / "samples" / "4" / "00-noisy.wav").is_file() or list((run / "samples").rglob("00-noisy.wav"))
 
 
+@pytest.mark.slow
 def test_a_trained_network_grows(noisy_dataset, tmp_path):
     """--init-from with more blocks and past frames: at first it is the smaller network, and it trains on."""
     from gansynth_cli.cli.app import main
