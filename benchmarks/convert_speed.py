@@ -56,7 +56,7 @@ def untrained(path: Path, features: str) -> Path:
     """A converter of nine convolutions with 400,000 weights, and statistics of nothing."""
     import keras
 
-    from gansynth_cli.families.converter import VoiceConverter
+    from gansynth_cli.models.voice_converter import VoiceConverter
     from gansynth_cli.signal.mel_convention import MelConvention
 
     convention = MelConvention(fft=1024, hop=128, bands=80).resolved(RATE)
@@ -85,10 +85,10 @@ def untrained(path: Path, features: str) -> Path:
 
 def cost(model: Path, rounds: int, seconds: float, **options) -> dict[str, float]:
     """Processor seconds for a second of sound: all of it, and the pitch and spectra alone, which every way begins with."""
-    from gansynth_cli.inference.convert import VoiceStream, choose_sound, choose_voice, listen
-    from gansynth_cli.inference.convert_job import ConvertOptions
-    from gansynth_cli.inference.converters import open_converter
-    from gansynth_cli.inference.quiet_cuts import QuietPieces
+    from gansynth_cli.inference.convert.converter import open_converter
+    from gansynth_cli.inference.convert.job import ConvertOptions
+    from gansynth_cli.inference.convert.quiet_cuts import QuietPieces
+    from gansynth_cli.inference.convert.voice_stream import VoiceStream, choose_sound, choose_voice, listen
 
     converter = open_converter(model)
     asked = ConvertOptions(to=converter.domains.names[-1], source=converter.domains.names[0], **options)
@@ -144,7 +144,7 @@ def main() -> None:
             report["ways"].append(entry)
             print(f"{entry['vocoder']:24} RTF {entry['rtf']:.4f}, of it pitch and spectra {entry['analysis']:.4f}", file=sys.stderr)
         if asked.memory:
-            from gansynth_cli.inference.converters import read_domains
+            from gansynth_cli.inference.convert.converter import read_domains
 
             target = read_domains(by_world).names[-1]
             peaks = {minutes: memory(by_world, target, minutes, folder) for minutes in (1, asked.minutes)}

@@ -37,7 +37,7 @@ import numpy as np
 from enhance_testset import RATE, SNRS, Mixture, SplitSet, TestSet
 
 from gansynth_cli.errors import GanAudioError, MissingExtraError
-from gansynth_cli.metrics import composite, perceptual, waveform
+from gansynth_cli.metrics.pairs import composite, perceptual, waveform
 
 MEASURES = ("pesq_wb", "stoi", "estoi", "si_sdr", "sig", "bak", "ovrl", "csig", "cbak", "covl", "segmental_snr")
 TITLES = {"pesq_wb": "PESQ-WB", "stoi": "STOI", "estoi": "ESTOI", "si_sdr": "SI-SDR", "csig": "CSIG", "cbak": "CBAK", "covl": "COVL"} | {

@@ -122,7 +122,7 @@ class Ours:
         from gansynth_cli.errors import GanAudioError
 
         try:
-            from gansynth_cli.inference.enhancers import open_enhancer
+            from gansynth_cli.inference.enhance.enhancers import open_enhancer
 
             self._enhancer = open_enhancer(model)
         except (ImportError, GanAudioError) as error:

@@ -24,8 +24,8 @@ import held_out
 import numpy as np
 from scipy.signal import butter, fftconvolve, sosfilt
 
-from gansynth_cli.data import audio_file
-from gansynth_cli.metrics.waveform import active_power, mixed_snr
+from gansynth_cli.data.audio import audio_file
+from gansynth_cli.metrics.pairs.waveform import active_power, mixed_snr
 
 RATE = 16000
 SNRS = (0, 5, 10, 15)

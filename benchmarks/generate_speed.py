@@ -34,9 +34,9 @@ import tensorflow as tf
 
 from gansynth_cli.data.dataset_info import DatasetInfo, SplitInfo
 from gansynth_cli.families.registry import family_class
-from gansynth_cli.inference.generate import generate
-from gansynth_cli.inference.request import GenerateOptions, Plan
-from gansynth_cli.inference.session import GROUP, GeneratorSession, open_session
+from gansynth_cli.inference.generate.request import GenerateOptions, Plan
+from gansynth_cli.inference.generate.session import GROUP, GeneratorSession, open_session
+from gansynth_cli.inference.generate.write import generate
 from gansynth_cli.recipe import load_recipe
 
 TARGET = 0.9

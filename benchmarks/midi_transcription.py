@@ -23,11 +23,11 @@ from typing import Any
 import mir_eval
 import numpy as np
 
-from gansynth_cli.data import audio_file
-from gansynth_cli.data.note_names import frequency_hz
-from gansynth_cli.inference.midi import Note, Song, read_midi
-from gansynth_cli.inference.midi_render import Performance, RenderOptions, render
-from gansynth_cli.inference.session import GROUP, open_session
+from gansynth_cli.data.audio import audio_file
+from gansynth_cli.data.corpora.note_names import frequency_hz
+from gansynth_cli.inference.generate.session import GROUP, open_session
+from gansynth_cli.inference.midi.read import Note, Song, read_midi
+from gansynth_cli.inference.midi.render import Performance, RenderOptions, render
 
 CHORDS = ((48, 55, 60, 64), (45, 52, 57, 60), (41, 53, 57, 60), (43, 50, 55, 59))
 

@@ -26,9 +26,9 @@ import soundfile
 import soxr
 
 from gansynth_cli.cli import console
-from gansynth_cli.data.audio_file import find_audio
-from gansynth_cli.data.clip_cutting import CutOptions
-from gansynth_cli.data.prepare import PrepareOptions, prepare
+from gansynth_cli.data.audio.audio_file import find_audio
+from gansynth_cli.data.prepare.clip_cutting import CutOptions
+from gansynth_cli.data.prepare.job import PrepareOptions, prepare
 
 TARGET = 0.8  # of the bare loop on one core
 

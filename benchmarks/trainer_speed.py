@@ -32,7 +32,7 @@ import soundfile
 import tensorflow as tf
 
 from gansynth_cli.cli.app import main as gan_audio
-from gansynth_cli.families.family import Draws
+from gansynth_cli.families.base import Draws
 from gansynth_cli.families.registry import family_class
 from gansynth_cli.recipe import load_recipe
 from gansynth_cli.recipe_schema import Recipe

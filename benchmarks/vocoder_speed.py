@@ -31,7 +31,7 @@ import tensorflow as tf
 from gansynth_cli.data.dataset_info import DatasetInfo
 from gansynth_cli.families.registry import family_class
 from gansynth_cli.families.vocoder import VocoderFamily
-from gansynth_cli.inference.vocode import GriffinLimVocoder, MelToAudio, NetworkVocoder, vocode_blocks
+from gansynth_cli.inference.vocode.stream import GriffinLimVocoder, MelToAudio, NetworkVocoder, vocode_blocks
 from gansynth_cli.recipe import load_recipe
 from gansynth_cli.signal import pqmf
 

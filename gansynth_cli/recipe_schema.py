@@ -13,14 +13,8 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from .family_schemas.conversion import CycleGANLosses, CycleGANModel, StarGANLosses, StarGANModel
-from .family_schemas.enhancement import DenoiserLosses, DenoiserModel, SEGANLosses, SEGANModel
-from .family_schemas.gansynth import GANSynthLosses, GANSynthModel
-from .family_schemas.generation import SpecGANModel, WaveGANModel
-from .family_schemas.shared import FamilySchema, NoLosses
-from .family_schemas.types import Count, Fraction, Positive, Range, Rate, Weight
-from .family_schemas.vae import VAELosses, VAEModel
-from .family_schemas.vocoders import HiFiGANModel, MelGANModel, VocoderLosses, VocosModel
+from .family_schema import FamilySchema, NoLosses, find_families
+from .schema_types import Count, Fraction, Positive, Range, Rate, Weight
 
 
 @dataclass(frozen=True)
@@ -198,24 +192,7 @@ class Training:
     stop_on_collapse: Count = 3  # stop after this many previews in a row that are silent or all alike; 0 never
 
 
-_VOCODE = "generate {run} --from recordings/ -o clips/"
-_CONVERT = "convert recordings/ --to DOMAIN --model {run} -o out/"
-_STARGAN_OPTIMIZERS = ("generator", "critic", "classifier", "source", "prosody", "prosody_critic")
-_ENHANCE = "enhance recordings/ --model {run} -o clean/"
-
-FAMILIES: dict[str, FamilySchema] = {
-    "denoiser": FamilySchema(DenoiserModel, DenoiserLosses, use=_ENHANCE),
-    "wavegan": FamilySchema(WaveGANModel),
-    "specgan": FamilySchema(SpecGANModel),
-    "melgan": FamilySchema(MelGANModel, VocoderLosses, use=_VOCODE),
-    "hifigan": FamilySchema(HiFiGANModel, VocoderLosses, use=_VOCODE),
-    "vocos": FamilySchema(VocosModel, VocoderLosses, use=_VOCODE),
-    "stargan_vc": FamilySchema(StarGANModel, StarGANLosses, _STARGAN_OPTIMIZERS, use=_CONVERT),
-    "cyclegan_vc": FamilySchema(CycleGANModel, CycleGANLosses, use=_CONVERT),
-    "segan": FamilySchema(SEGANModel, SEGANLosses, use=_ENHANCE),
-    "gansynth": FamilySchema(GANSynthModel, GANSynthLosses),
-    "vae": FamilySchema(VAEModel, VAELosses, ("vae",)),
-}
+FAMILIES: dict[str, FamilySchema] = find_families()
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ import keras
 import numpy as np
 import soxr
 
-from gansynth_cli.families.converter import VoiceConverter
-from gansynth_cli.inference.converters import Converter, open_converter
+from gansynth_cli.inference.convert.converter import Converter, open_converter
+from gansynth_cli.models.voice_converter import VoiceConverter
 from gansynth_cli.signal.mel_convention import MelConvention
 from gansynth_cli.signal.mel_frames import log_mel
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import keras
 import numpy as np
 
-from gansynth_cli.families.converter import VoiceConverter
+from gansynth_cli.models.voice_converter import VoiceConverter
 from gansynth_cli.signal.mel_convention import MelConvention
 
 CONVENTION = MelConvention(fft=256, hop=64, bands=20).resolved(8000)

@@ -11,8 +11,8 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from gansynth_cli.families.denoiser_networks import make_network
-from gansynth_cli.inference.enhancers import Enhancer, of_network
+from gansynth_cli.inference.enhance.enhancers import Enhancer, of_network
+from gansynth_cli.models.mask_networks import make_network
 
 
 class FormulaNetwork:

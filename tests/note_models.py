@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from gansynth_cli.families.notes import NoteGenerator
+from gansynth_cli.models.note_generator import NoteGenerator
 
 RATE, SAMPLES, DIM = 8000, 2048, 4
 PITCHES = (48, 52, 55, 60, 61)

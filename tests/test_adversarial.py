@@ -8,8 +8,8 @@ import pytest
 import tensorflow as tf
 
 from gansynth_cli.errors import DatasetError, RecipeError
-from gansynth_cli.families.family import Draws
-from gansynth_cli.families.gan import AdversarialFamily
+from gansynth_cli.families.adversarial import AdversarialFamily
+from gansynth_cli.families.base import Draws
 from gansynth_cli.families.registry import family_class
 from gansynth_cli.losses.adversarial import LOSSES, drift_penalty, gradient_penalty, r1_penalty
 from gansynth_cli.recipe_schema import FAMILIES, Adversarial

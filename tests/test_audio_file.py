@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from gansynth_cli.data import audio_file
+from gansynth_cli.data.audio import audio_file
 from gansynth_cli.errors import AudioFileError, DatasetError, UsageError
 
 from .conftest import write_wav

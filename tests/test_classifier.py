@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from gansynth_cli.errors import DatasetError
-from gansynth_cli.metrics import classifier as judge
+from gansynth_cli.metrics.clips import classifier as judge
 from gansynth_cli.signal.mel import LogMel
 
 from .conftest import tone

@@ -12,7 +12,7 @@ import pytest
 import soundfile
 
 from gansynth_cli.cli.app import VERBS, main
-from gansynth_cli.families.gan import AdversarialFamily
+from gansynth_cli.families.adversarial import AdversarialFamily
 from gansynth_cli.families.registry import family_class
 from gansynth_cli.recipe import load_recipe, shipped_recipes
 from gansynth_cli.recipe_schema import FAMILIES

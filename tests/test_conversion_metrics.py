@@ -9,10 +9,13 @@ import numpy as np
 import pytest
 
 from gansynth_cli.cli.app import main
-from gansynth_cli.data import audio_file
+from gansynth_cli.data.audio import audio_file
 from gansynth_cli.errors import UsageError
-from gansynth_cli.metrics import classifier, conversion, conversion_report, voice_judges
-from gansynth_cli.metrics.waveform import MetricError
+from gansynth_cli.metrics.clips import classifier
+from gansynth_cli.metrics.pairs.waveform import MetricError
+from gansynth_cli.metrics.voices import conversion
+from gansynth_cli.metrics.voices import judges as voice_judges
+from gansynth_cli.metrics.voices import report as conversion_report
 
 from .conftest import write_wav
 from .convert_fakes import voice
@@ -73,7 +76,7 @@ def test_alignment_takes_timing_out():
 
 
 def test_a_shift_of_pitch_is_measured():
-    from gansynth_cli.inference import world
+    from gansynth_cli.inference.convert import world
 
     audio = voice(2.0, RATE)
     made = world.resynthesise(audio, conversion.CONVENTION, np.full(conversion.CONVENTION.frames(len(audio)), np.log(2) / 3))
@@ -130,7 +133,7 @@ def test_windows_leave_silence_out():
 
 def _coloured(seconds: float, seed: int, label: str) -> np.ndarray:
     """Two voices: one dark and low, one bright and an octave higher."""
-    from gansynth_cli.data.audio_file import resample
+    from gansynth_cli.data.audio.audio_file import resample
 
     audio = voice(2 * seconds, 8000, seed)
     if label == "high":

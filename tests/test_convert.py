@@ -8,12 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gansynth_cli.data.loudness import loudness_lufs
+from gansynth_cli.data.audio.loudness import loudness_lufs
 from gansynth_cli.errors import RunError, UsageError
-from gansynth_cli.inference import convert, levels, world
-from gansynth_cli.inference.convert_job import ConvertOptions
-from gansynth_cli.inference.converters import read_domains
-from gansynth_cli.inference.quiet_cuts import QuietPieces
+from gansynth_cli.inference.convert import levels, world
+from gansynth_cli.inference.convert import voice_stream as convert
+from gansynth_cli.inference.convert.converter import read_domains
+from gansynth_cli.inference.convert.job import ConvertOptions
+from gansynth_cli.inference.convert.quiet_cuts import QuietPieces
 from gansynth_cli.signal.pitch import ln_f0_contour
 
 from .convert_fakes import CONVENTION, DOMAINS, opened, voice, with_pauses, write_converter

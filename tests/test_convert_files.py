@@ -12,10 +12,11 @@ import pytest
 import soundfile
 
 from gansynth_cli.cli.app import main
-from gansynth_cli.data import audio_file
-from gansynth_cli.data.loudness import loudness_lufs
-from gansynth_cli.inference import convert, file_batch
-from gansynth_cli.inference.convert import SHIPPED_VOCODER
+from gansynth_cli.data.audio import audio_file
+from gansynth_cli.data.audio.loudness import loudness_lufs
+from gansynth_cli.inference.convert import voice_stream as convert
+from gansynth_cli.inference.convert.voice_stream import SHIPPED_VOCODER
+from gansynth_cli.inference.files import file_batch
 from gansynth_cli.signal.pitch import ln_f0_contour
 
 from .conftest import write_wav

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from gansynth_cli.families.converter import VoiceConverter
+from gansynth_cli.models.voice_converter import VoiceConverter
 from gansynth_cli.signal.mel_frames import active_frames
 
 from .converter_fixtures import CONVENTION, random_converter

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-SCRIPTS = Path(__file__).parents[1] / "recipes" / "denoiser"
+SCRIPTS = Path(__file__).parents[1] / "tools" / "corpus"
 
 
 def script(name):

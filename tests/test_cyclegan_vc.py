@@ -9,9 +9,9 @@ import tensorflow as tf
 
 from gansynth_cli.cli.app import main
 from gansynth_cli.errors import DatasetError, RecipeError
-from gansynth_cli.families import cyclegan_networks
-from gansynth_cli.families.converter import VoiceConverter
-from gansynth_cli.families.cyclegan_vc import CRITICS, GENERATORS
+from gansynth_cli.families.cyclegan_vc import networks as cyclegan_networks
+from gansynth_cli.families.cyclegan_vc.family import CRITICS, GENERATORS
+from gansynth_cli.models.voice_converter import VoiceConverter
 from gansynth_cli.recipe import load_recipe
 from gansynth_cli.training.checkpoint import Checkpoints, read_checkpoint
 from gansynth_cli.training.learner import Learner

@@ -13,11 +13,11 @@ import tensorflow as tf
 
 from gansynth_cli.data.dataset_info import DatasetInfo
 from gansynth_cli.errors import RecipeError, RunError
-from gansynth_cli.families.denoiser import Denoiser, limited_si_snr_loss
-from gansynth_cli.families.denoiser_networks import make_network
-from gansynth_cli.families.frame_denoiser import FrameDenoiser
-from gansynth_cli.inference.frame_network import FrameNetwork
+from gansynth_cli.families.denoiser.family import Denoiser, limited_si_snr_loss
+from gansynth_cli.inference.enhance.numpy_network import FrameNetwork
 from gansynth_cli.layers.recurrent import gru_sequence
+from gansynth_cli.models.frame_denoiser import FrameDenoiser
+from gansynth_cli.models.mask_networks import make_network
 from gansynth_cli.recipe import load_recipe
 from gansynth_cli.training.learner import Learner
 from gansynth_cli.training.strategy import Devices
@@ -250,7 +250,7 @@ def test_what_is_added_to_a_network_begins_as_nothing_and_learns(added):
 
 
 def test_the_runtime_does_not_load_tensorflow():
-    code = "import sys, gansynth_cli.inference.frame_network; sys.exit('tensorflow' in sys.modules or 'keras' in sys.modules)"
+    code = "import sys, gansynth_cli.inference.enhance.numpy_network; sys.exit('tensorflow' in sys.modules or 'keras' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy import linalg
 
-from gansynth_cli.metrics import distribution as d
+from gansynth_cli.metrics.clips import distribution as d
 
 
 def one_hot(classes: np.ndarray, number: int) -> np.ndarray:
@@ -23,7 +23,7 @@ def random_gaussian(seed: int, size: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def test_module_needs_no_tensorflow():
-    code = "import sys, gansynth_cli.metrics.distribution; sys.exit('tensorflow' in sys.modules)"
+    code = "import sys, gansynth_cli.metrics.clips.distribution; sys.exit('tensorflow' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 

@@ -17,12 +17,14 @@ import soundfile
 from PIL import Image
 
 from gansynth_cli.cli.app import main
-from gansynth_cli.data import audio_file, pcm_stream
+from gansynth_cli.data.audio import audio_file, pcm_stream
 from gansynth_cli.errors import RunError, UsageError
-from gansynth_cli.inference import before_after, enhance_batch, enhancers, file_batch
-from gansynth_cli.inference.enhance import enhance_file
-from gansynth_cli.inference.enhance_job import Job, Options, Outcome, Stopped
-from gansynth_cli.inference.enhancers import find_model, open_enhancer
+from gansynth_cli.inference.enhance import batch as enhance_batch
+from gansynth_cli.inference.enhance import before_after, enhancers
+from gansynth_cli.inference.enhance.enhancers import find_model, open_enhancer
+from gansynth_cli.inference.enhance.job import Job, Options, Outcome, Stopped
+from gansynth_cli.inference.enhance.process import enhance_file
+from gansynth_cli.inference.files import file_batch
 
 from .conftest import write_wav
 from .enhance_fakes import constant, enhancer_of, write_denoiser
@@ -196,7 +198,7 @@ def test_the_command_and_the_library_have_one_strength():
     import inspect
 
     from gansynth_cli.cli.enhance import command
-    from gansynth_cli.inference.enhancers import STRENGTH_DB
+    from gansynth_cli.inference.enhance.enhancers import STRENGTH_DB
 
     assert inspect.signature(command).parameters["strength"].default == STRENGTH_DB
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from gansynth_cli.data import audio_file, audio_stream, pcm_stream
+from gansynth_cli.data.audio import audio_file, audio_stream, pcm_stream
 from gansynth_cli.errors import AudioFileError, UsageError
 
 from .conftest import write_wav

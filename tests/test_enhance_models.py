@@ -13,8 +13,8 @@ import soundfile
 import tensorflow as tf
 
 from gansynth_cli.cli.app import main
-from gansynth_cli.families.enhancer import WindowEnhancer
-from gansynth_cli.inference.enhancers import find_model, open_enhancer
+from gansynth_cli.inference.enhance.enhancers import find_model, open_enhancer
+from gansynth_cli.models.window_enhancer import WindowEnhancer
 
 from .conftest import write_wav
 
@@ -61,8 +61,8 @@ def test_recordings_through_the_verb(model: Path, tmp_path: Path, capsys):
 
 def test_a_denoiser_does_to_recordings_what_it_was_trained_to_do(tmp_path: Path):
     """The family's own way from noisy to clean, in TensorFlow over the whole clip, against the stream in NumPy."""
-    from gansynth_cli.families.denoiser import Denoiser
-    from gansynth_cli.families.frame_denoiser import FrameDenoiser
+    from gansynth_cli.families.denoiser.family import Denoiser
+    from gansynth_cli.models.frame_denoiser import FrameDenoiser
 
     options = {"mel_bands": 20, "width": 16, "layers": 2, "mask": "complex", "max_gain": 1.5}
     network = FrameDenoiser("gru", 16000, 512, 256, options, seed=3)

@@ -9,9 +9,9 @@ import pytest
 import soxr
 
 from gansynth_cli.errors import RunError
-from gansynth_cli.inference.enhancers import open_enhancer
-from gansynth_cli.inference.streaming import FrameGrid, GainStream, SharedSpectrum, limit
-from gansynth_cli.inference.window_stream import WindowStream
+from gansynth_cli.inference.enhance.enhancers import open_enhancer
+from gansynth_cli.inference.enhance.gain_stream import FrameGrid, GainStream, SharedSpectrum, limit
+from gansynth_cli.inference.enhance.window_stream import WindowStream
 
 from .enhance_fakes import FormulaNetwork, constant, enhancer_of, gate, write_denoiser
 
@@ -363,6 +363,6 @@ def test_live_gives_every_window_at_once():
 
 
 def test_shipped_name_is_where_the_package_is():
-    from gansynth_cli.inference.enhancers import SHIPPED
+    from gansynth_cli.inference.enhance.enhancers import SHIPPED
 
-    assert SHIPPED.parent == Path(__file__).parent.parent / "gansynth_cli" / "models"
+    assert SHIPPED.parent == Path(__file__).parent.parent / "gansynth_cli" / "pretrained"

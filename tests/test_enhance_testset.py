@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gansynth_cli.metrics import waveform
+from gansynth_cli.metrics.pairs import waveform
 
 from .conftest import write_wav
 from .test_evaluate_pairs import noise, speech

@@ -13,7 +13,7 @@ import soundfile
 
 from gansynth_cli.cli.app import main
 from gansynth_cli.errors import EXIT_FAILED, EXIT_OK, EXIT_USAGE
-from gansynth_cli.metrics import clip_set, figures
+from gansynth_cli.metrics.clips import clip_set, figures
 
 from .conftest import tone, write_tones, write_wav
 
@@ -86,7 +86,7 @@ def test_the_whole_verb_and_the_cache(tiny_dataset, tmp_path, capsys, monkeypatc
     def refuse(*_, **__):
         raise AssertionError("the classifier was trained again")
 
-    monkeypatch.setattr("gansynth_cli.metrics.classifier.train_classifier", refuse)
+    monkeypatch.setattr("gansynth_cli.metrics.clips.classifier.train_classifier", refuse)
     code, again, _ = run(capsys, good, stuck, "--data", tiny_dataset, "--splits", "2")
     assert code == EXIT_OK
     assert again["classifier"] == report["classifier"]
@@ -188,8 +188,8 @@ def test_a_data_set_without_other_splits(tone_folder, tmp_path, capsys, monkeypa
     assert main([*command, "--validation", "0", "--test", "0", "-q"]) == 0
     (data / "evaluate").write_text("a file where the cache should be: the data set cannot be written")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr("gansynth_cli.metrics.classifier.steps_for", lambda clips: 1)
-    monkeypatch.setattr("gansynth_cli.metrics.report._TRUSTED_ACCURACY", 1.1)
+    monkeypatch.setattr("gansynth_cli.metrics.clips.classifier.steps_for", lambda clips: 1)
+    monkeypatch.setattr("gansynth_cli.metrics.clips.report._TRUSTED_ACCURACY", 1.1)
     code, report, _ = run(capsys, "--data", data)
     assert code == EXIT_OK
     notes = " ".join(report["notes"])

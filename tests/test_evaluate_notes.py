@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from gansynth_cli.cli.app import main
-from gansynth_cli.data.note_names import frequency_hz
+from gansynth_cli.data.corpora.note_names import frequency_hz
 from gansynth_cli.errors import EXIT_OK
-from gansynth_cli.metrics import notes as note_metrics
-from gansynth_cli.metrics.clip_set import Clip, ClipSet
-from gansynth_cli.metrics.notes import Asked, HeardNotes, asked_of, hear, note_details, note_figures
+from gansynth_cli.metrics.clips import notes as note_metrics
+from gansynth_cli.metrics.clips.clip_set import Clip, ClipSet
+from gansynth_cli.metrics.clips.notes import Asked, HeardNotes, asked_of, hear, note_details, note_figures
 from gansynth_cli.signal.note_pitch import NOTHING, HeardPitch, note_pitch
 
 from .conftest import write_wav
@@ -191,8 +191,8 @@ def judge_at_hand(monkeypatch):
         trained.append((attribute, tuple(info.labels), speed))
         return ByPartials(info.labels)
 
-    monkeypatch.setattr("gansynth_cli.metrics.report._train", fake)
-    monkeypatch.setattr("gansynth_cli.metrics.classifier.store", lambda *_: Path())
+    monkeypatch.setattr("gansynth_cli.metrics.clips.report._train", fake)
+    monkeypatch.setattr("gansynth_cli.metrics.clips.classifier.store", lambda *_: Path())
     return trained
 
 

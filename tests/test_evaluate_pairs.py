@@ -14,7 +14,7 @@ import soxr
 
 from gansynth_cli.cli.app import main
 from gansynth_cli.errors import EXIT_FAILED, EXIT_OK, EXIT_USAGE
-from gansynth_cli.metrics import pairs, waveform
+from gansynth_cli.metrics.pairs import pairs, waveform
 
 from .conftest import write_wav
 
@@ -81,7 +81,7 @@ def test_enhancement_by_snr_beside_the_noisy_input(corpus, capsys):
 
 
 def test_the_mode_needs_no_tensorflow():
-    code = "import sys, gansynth_cli.cli.evaluate, gansynth_cli.metrics.pair_report; sys.exit('tensorflow' in sys.modules)"
+    code = "import sys, gansynth_cli.cli.evaluate, gansynth_cli.metrics.pairs.report; sys.exit('tensorflow' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
@@ -298,7 +298,7 @@ def test_a_flat_folder_is_matched_by_unique_names(corpus):
 
 
 def test_the_measures_of_a_missing_package(corpus, capsys, monkeypatch):
-    from gansynth_cli.metrics import signal
+    from gansynth_cli.metrics.pairs import signal
 
     monkeypatch.setattr(signal, "find_spec", lambda name: None)
     code, report, _ = run(capsys, "--reference", corpus / "clean", corpus / "better")

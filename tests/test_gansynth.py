@@ -20,10 +20,10 @@ import tensorflow as tf
 from gansynth_cli.cli.app import main
 from gansynth_cli.data.dataset_info import DatasetInfo, SplitInfo
 from gansynth_cli.errors import DatasetError, RecipeError
-from gansynth_cli.families.family import Draws
-from gansynth_cli.families.gansynth import GANSynth
-from gansynth_cli.families.growth import blend, double, halve, progress_at, stages_of_growth, widths_of
+from gansynth_cli.families.base import Draws
+from gansynth_cli.families.gansynth.family import GANSynth
 from gansynth_cli.layers import EqualizedConv2D, EqualizedDense, EqualizedStart
+from gansynth_cli.layers.growth import blend, double, halve, progress_at, stages_of_growth, widths_of
 from gansynth_cli.recipe import load_recipe
 from gansynth_cli.run_folder import RunFolder
 from gansynth_cli.training.checkpoint import Checkpoints, read_checkpoint

@@ -18,15 +18,15 @@ import scipy.stats
 import tensorflow as tf
 
 from gansynth_cli.cli.app import main
-from gansynth_cli.data import audio_file
+from gansynth_cli.data.audio import audio_file
 from gansynth_cli.errors import GanAudioError, RunError, UsageError
-from gansynth_cli.families.family import AudioGenerator
-from gansynth_cli.inference import contact_sheet
-from gansynth_cli.inference.clip_folder import ClipFolder
-from gansynth_cli.inference.generate import generate, inspect
-from gansynth_cli.inference.latents import draw_latents, lerp, slerp, walk
-from gansynth_cli.inference.request import GenerateOptions, Plan
-from gansynth_cli.inference.session import GROUP, load_generator, open_session
+from gansynth_cli.inference.generate import contact_sheet
+from gansynth_cli.inference.generate.clip_folder import ClipFolder
+from gansynth_cli.inference.generate.latents import draw_latents, lerp, slerp, walk
+from gansynth_cli.inference.generate.request import GenerateOptions, Plan
+from gansynth_cli.inference.generate.session import GROUP, load_generator, open_session
+from gansynth_cli.inference.generate.write import generate, inspect
+from gansynth_cli.models.audio_generator import AudioGenerator
 
 RATE, SAMPLES, DIM = 8000, 1024, 8
 LABELS = ("kick", "snare drum", "Hi-hat")
@@ -440,7 +440,7 @@ def test_interrupt_keeps_what_is_done_and_resume_gives_the_same_folder(tmp_path)
 
 
 def test_interrupt_exits_130(model_file, tmp_path, capsys, monkeypatch):
-    from gansynth_cli.inference.session import GeneratorSession
+    from gansynth_cli.inference.generate.session import GeneratorSession
 
     real, calls = GeneratorSession.run, []
 

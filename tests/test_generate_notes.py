@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 
 from gansynth_cli.cli.app import main
-from gansynth_cli.data import audio_file
+from gansynth_cli.data.audio import audio_file
 from gansynth_cli.errors import UsageError
-from gansynth_cli.inference.generate import generate
-from gansynth_cli.inference.given import fit_clip, play
-from gansynth_cli.inference.latents import draw_latents, grid, read_latents, slerp, vary, write_latents
-from gansynth_cli.inference.request import GenerateOptions, Plan, take_turns, wide_steps
-from gansynth_cli.inference.session import open_session
+from gansynth_cli.inference.generate.given import fit_clip, play
+from gansynth_cli.inference.generate.latents import draw_latents, grid, read_latents, slerp, vary, write_latents
+from gansynth_cli.inference.generate.request import GenerateOptions, Plan, take_turns, wide_steps
+from gansynth_cli.inference.generate.session import open_session
+from gansynth_cli.inference.generate.write import generate
 
 from .conftest import write_wav
 from .note_models import DIM, INSTRUMENTS, PITCHES, RATE, SAMPLES, save_model

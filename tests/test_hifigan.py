@@ -7,7 +7,7 @@ import pytest
 from keras import layers
 
 from gansynth_cli.data.dataset_info import DatasetInfo
-from gansynth_cli.families.hifigan import HiFiGAN
+from gansynth_cli.families.hifigan.family import HiFiGAN
 from gansynth_cli.layers.weight_norm import fold_normalization
 from gansynth_cli.recipe import load_recipe
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from gansynth_cli.data.audio_file import find_audio
-from gansynth_cli.data.layouts import LabelOptions, label_order, label_sources
+from gansynth_cli.data.audio.audio_file import find_audio
+from gansynth_cli.data.corpora.layouts import LabelOptions, label_order, label_sources
 from gansynth_cli.errors import DatasetError, UsageError
 
 

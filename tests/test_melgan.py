@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from gansynth_cli.data.dataset_info import DatasetInfo
-from gansynth_cli.families.melgan import MelGAN
+from gansynth_cli.families.melgan.family import MelGAN
 from gansynth_cli.layers.weight_norm import fold_normalization
 from gansynth_cli.recipe import load_recipe
 from gansynth_cli.signal import pqmf

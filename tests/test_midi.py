@@ -16,13 +16,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gansynth_cli.cli import generate_midi
-from gansynth_cli.data import audio_file
+from gansynth_cli.data.audio import audio_file
 from gansynth_cli.errors import AudioFileError, GanAudioError, RunError, UsageError
-from gansynth_cli.families.notes import NoteGenerator
-from gansynth_cli.inference import midi_render
-from gansynth_cli.inference.midi import Note, Song, read_midi
-from gansynth_cli.inference.midi_render import Performance, RenderOptions, envelope, mix, render
+from gansynth_cli.inference.midi import render as midi_render
+from gansynth_cli.inference.midi.read import Note, Song, read_midi
+from gansynth_cli.inference.midi.render import Performance, RenderOptions, envelope, mix, render
 from gansynth_cli.layers import WaveformToAudio
+from gansynth_cli.models.note_generator import NoteGenerator
 
 RATE, SAMPLES, DIM = 8000, 4000, 4
 ON, OFF = "note_on", "note_off"

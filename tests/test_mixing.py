@@ -9,14 +9,25 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from gansynth_cli.data import mixing, synthetic_noise
-from gansynth_cli.data.mixing import BANDS_HZ, CONDITION_DRAWS, GROUPS, Conditions, active_power, at_snr, conditions, draw_conditions, mix
-from gansynth_cli.data.mixing_stream import Mixer, _without_padding
+from gansynth_cli.data.mixing import mix as mixing
+from gansynth_cli.data.mixing import synthetic_noise
+from gansynth_cli.data.mixing.mix import (
+    BANDS_HZ,
+    CONDITION_DRAWS,
+    GROUPS,
+    Conditions,
+    active_power,
+    at_snr,
+    conditions,
+    draw_conditions,
+    mix,
+)
+from gansynth_cli.data.mixing.room_acoustics import room_bank
+from gansynth_cli.data.mixing.stream import Mixer, _without_padding
 from gansynth_cli.data.pipeline import open_source
-from gansynth_cli.data.prepare import CutOptions, PrepareOptions, SplitOptions, prepare
-from gansynth_cli.data.rooms import room_bank
+from gansynth_cli.data.prepare.job import CutOptions, PrepareOptions, SplitOptions, prepare
 from gansynth_cli.errors import DatasetError, RecipeError
-from gansynth_cli.families.family import BatchFeatures
+from gansynth_cli.feature_specs import BatchFeatures
 from gansynth_cli.recipe import load_recipe, recipe_from_toml, recipe_from_tree, recipe_to_toml
 from gansynth_cli.recipe_schema import Mixing, Recipe
 
@@ -570,7 +581,7 @@ def test_what_cannot_be_mixed(noisy_data: Path, tmp_path: Path):
 
 
 def test_labels_and_augmentation_go_along(tmp_path: Path):
-    from gansynth_cli.data.prepare import LabelOptions
+    from gansynth_cli.data.prepare.job import LabelOptions
 
     for take in range(4):
         write_wav(tmp_path / "in" / "ab"[take % 2] / f"{take}.wav", speech_like(take, CLIP))

@@ -8,8 +8,8 @@ import pytest
 import tensorflow as tf
 
 from gansynth_cli.errors import RunError
-from gansynth_cli.families.notes import NoteGenerator
 from gansynth_cli.layers import LabelEmbedding, WaveformToAudio
+from gansynth_cli.models.note_generator import NoteGenerator
 
 DIM, SAMPLES = 3, 32
 

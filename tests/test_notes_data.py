@@ -10,13 +10,14 @@ import pytest
 import tensorflow as tf
 
 from gansynth_cli.cli.app import main
-from gansynth_cli.data import note_layouts, note_names, shards
-from gansynth_cli.data.audio_file import find_audio
+from gansynth_cli.data import shards
+from gansynth_cli.data.audio.audio_file import find_audio
+from gansynth_cli.data.corpora import note_layouts, note_names
+from gansynth_cli.data.corpora.layouts import LabelOptions, SourceFile, label_sources
 from gansynth_cli.data.dataset_info import read_dataset_info
-from gansynth_cli.data.layouts import LabelOptions, SourceFile, label_sources
 from gansynth_cli.data.pipeline import open_source
 from gansynth_cli.errors import DatasetError, UsageError
-from gansynth_cli.families.family import BatchFeatures
+from gansynth_cli.feature_specs import BatchFeatures
 from gansynth_cli.recipe import load_recipe
 
 from .conftest import write_wav

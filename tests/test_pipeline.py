@@ -12,14 +12,15 @@ import pytest
 import soundfile
 import tensorflow as tf
 
-from gansynth_cli.data import audio_file, shards
+from gansynth_cli.data import shards
+from gansynth_cli.data.audio import audio_file
 from gansynth_cli.data.clip_reader import ShardClips
 from gansynth_cli.data.dataset_info import DatasetInfo
 from gansynth_cli.data.pipeline import Source, _augmented, open_source
-from gansynth_cli.data.prepare import CutOptions, LabelOptions, PrepareOptions, SplitOptions, prepare
-from gansynth_cli.data.statistics import LogSpectrogram, compute, ensure_statistics
+from gansynth_cli.data.prepare.job import CutOptions, LabelOptions, PrepareOptions, SplitOptions, prepare
+from gansynth_cli.data.statistics import compute, ensure_statistics
 from gansynth_cli.errors import DatasetError
-from gansynth_cli.families.family import BatchFeatures
+from gansynth_cli.feature_specs import BatchFeatures, LogSpectrogram
 from gansynth_cli.recipe import recipe_from_tree
 from gansynth_cli.recipe_schema import Augment, Recipe
 
@@ -415,7 +416,7 @@ def test_statistics_are_those_of_the_naive_loop():
                 part = [float(clip[frame * 8 + n, channel]) * window[n] if frame * 8 + n < 80 else 0.0 for n in range(16)]
                 bins = [abs(sum(x * np.exp(-2j * np.pi * k * n / 16) for n, x in enumerate(part))) for k in range(9)]
                 logs.append(np.log(np.array(bins) + 1e-6))
-    result = spec.compute(clips)
+    result = compute(spec, clips)
     np.testing.assert_allclose(result["mean"], np.mean(logs, axis=0), atol=1e-9)
     np.testing.assert_allclose(result["deviation"], np.std(logs, axis=0), atol=1e-9)
 

@@ -18,13 +18,15 @@ import pytest
 import soundfile
 
 from gansynth_cli.cli.app import main
-from gansynth_cli.data import clip_cutting, prepare_work, shards
-from gansynth_cli.data import prepare as prepare_module
-from gansynth_cli.data.clip_cutting import Clip, CutOptions, CutReport, cut
+from gansynth_cli.data import shards
+from gansynth_cli.data.audio.loudness import loudness_lufs
 from gansynth_cli.data.clip_reader import ShardClips
 from gansynth_cli.data.dataset_info import DatasetInfo, read_dataset_info
-from gansynth_cli.data.loudness import loudness_lufs
-from gansynth_cli.data.prepare import LabelOptions, PrepareOptions, SplitOptions, prepare
+from gansynth_cli.data.prepare import clip_cutting
+from gansynth_cli.data.prepare import job as prepare_module
+from gansynth_cli.data.prepare import work as prepare_work
+from gansynth_cli.data.prepare.clip_cutting import Clip, CutOptions, CutReport, cut
+from gansynth_cli.data.prepare.job import LabelOptions, PrepareOptions, SplitOptions, prepare
 from gansynth_cli.errors import AudioFileError, DatasetError, UsageError
 
 from .conftest import write_tones, write_wav

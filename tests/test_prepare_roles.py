@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 
 from gansynth_cli.cli.app import main
-from gansynth_cli.data import clip_cutting, prepare_work
-from gansynth_cli.data import prepare as prepare_module
-from gansynth_cli.data.audio_file import pcm_of_wav_bytes
-from gansynth_cli.data.clip_cutting import CutOptions, CutReport, cut
+from gansynth_cli.data.audio.audio_file import pcm_of_wav_bytes
 from gansynth_cli.data.clip_reader import ShardClips
 from gansynth_cli.data.dataset_info import read_dataset_info
-from gansynth_cli.data.prepare import LabelOptions, PrepareOptions, SplitOptions, prepare
+from gansynth_cli.data.prepare import clip_cutting
+from gansynth_cli.data.prepare import job as prepare_module
+from gansynth_cli.data.prepare import work as prepare_work
+from gansynth_cli.data.prepare.clip_cutting import CutOptions, CutReport, cut
+from gansynth_cli.data.prepare.job import LabelOptions, PrepareOptions, SplitOptions, prepare
 from gansynth_cli.errors import DatasetError, UsageError
 
 from .conftest import write_wav
@@ -340,7 +341,7 @@ def test_what_is_measured_is_the_clean_recording(tmp_path: Path):
 
 def test_batches_of_pairs(voicebank: Path, tmp_path: Path):
     from gansynth_cli.data.pipeline import open_source
-    from gansynth_cli.families.family import BatchFeatures
+    from gansynth_cli.feature_specs import BatchFeatures
     from gansynth_cli.recipe import recipe_from_tree
 
     prepare([voicebank], tmp_path / "data", options(labels=LabelOptions(layout="pairs")))

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import scipy.signal
 
-from gansynth_cli.data import rooms
-from gansynth_cli.data.rooms import PLACES, SPEED_OF_SOUND, _band_windows, _images, impulse_response, room_bank
+from gansynth_cli.data.mixing import room_acoustics as rooms
+from gansynth_cli.data.mixing.room_acoustics import PLACES, SPEED_OF_SOUND, _band_windows, _images, impulse_response, room_bank
 
 RATE = 16000
 SIZE, SOURCE, MICROPHONE = np.array([5.0, 4.0, 3.0]), np.array([1.2, 2.1, 1.5]), np.array([3.3, 1.4, 1.2])

@@ -14,10 +14,10 @@ import tensorflow as tf
 from gansynth_cli.cli.app import main
 from gansynth_cli.data.dataset_info import DatasetInfo, SplitInfo
 from gansynth_cli.errors import DatasetError, RecipeError
-from gansynth_cli.families.enhancer import WindowEnhancer
-from gansynth_cli.families.segan import SEGAN
+from gansynth_cli.families.segan.family import SEGAN
 from gansynth_cli.layers import ReferenceBatch, VirtualBatchNormalization, WithoutReference
 from gansynth_cli.losses import spectral
+from gansynth_cli.models.window_enhancer import WindowEnhancer
 from gansynth_cli.recipe import load_recipe, recipe_from_tree
 from gansynth_cli.recipe_schema import Recipe
 from gansynth_cli.run_folder import RunFolder

@@ -9,8 +9,8 @@ import pytest
 from scipy.linalg import solve_toeplitz, toeplitz
 
 from gansynth_cli.errors import GanAudioError, MissingExtraError, UsageError
-from gansynth_cli.metrics import composite, perceptual, pitch, signal, spectral, waveform
-from gansynth_cli.metrics.waveform import MetricError
+from gansynth_cli.metrics.pairs import composite, perceptual, pitch, signal, spectral, waveform
+from gansynth_cli.metrics.pairs.waveform import MetricError
 from gansynth_cli.signal.mel import mel_filter_bank
 from gansynth_cli.signal.pitch import swift_tracker
 

@@ -8,7 +8,7 @@ import pytest
 from gansynth_cli.data.dataset_info import DatasetInfo
 from gansynth_cli.data.statistics import compute, statistics_key
 from gansynth_cli.errors import DatasetError, RecipeError
-from gansynth_cli.families.specgan import SpecGAN, stages_of
+from gansynth_cli.families.specgan.family import SpecGAN, stages_of
 from gansynth_cli.recipe import load_recipe
 from gansynth_cli.signal.stft import stft
 

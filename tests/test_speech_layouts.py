@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from gansynth_cli.data.audio_file import find_audio
-from gansynth_cli.data.layouts import SPEECH_LAYOUTS, LabelOptions, label_sources
-from gansynth_cli.data.prepare_work import SplitOptions
-from gansynth_cli.data.speech_layouts import READERS
+from gansynth_cli.data.audio.audio_file import find_audio
+from gansynth_cli.data.corpora.layouts import SPEECH_LAYOUTS, LabelOptions, label_sources
+from gansynth_cli.data.corpora.speech_layouts import READERS
+from gansynth_cli.data.prepare.work import SplitOptions
 from gansynth_cli.errors import DatasetError, UsageError
 
 from .test_layouts import tree

@@ -13,10 +13,10 @@ import tensorflow as tf
 from gansynth_cli.cli.app import main
 from gansynth_cli.errors import DatasetError, RecipeError
 from gansynth_cli.families.conversion import ConversionFamily, filtered
-from gansynth_cli.families.converter import VoiceConverter
-from gansynth_cli.families.stargan_networks import receptive_frames
-from gansynth_cli.families.stargan_vc import StarGANVC
+from gansynth_cli.families.stargan_vc.family import StarGANVC
+from gansynth_cli.families.stargan_vc.networks import receptive_frames
 from gansynth_cli.layers.conversion import CodeProjection, InstanceNorm, windowed_mean
+from gansynth_cli.models.voice_converter import VoiceConverter
 from gansynth_cli.recipe import load_recipe
 from gansynth_cli.run_folder import RunFolder
 from gansynth_cli.signal.mel_convention import MelConvention

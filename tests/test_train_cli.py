@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from gansynth_cli.cli.app import main
-from gansynth_cli.data import audio_file
+from gansynth_cli.data.audio import audio_file
 
 from .conftest import write_wav
 from .training_fakes import fake_recipe, train_fake

@@ -16,9 +16,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from gansynth_cli.data.audio_file import read_mark
+from gansynth_cli.data.audio.audio_file import read_mark
 from gansynth_cli.errors import GanAudioError, RecipeError, RunError, TrainingStopped
-from gansynth_cli.families.family import Draws
+from gansynth_cli.families.base import Draws
 from gansynth_cli.recipe_schema import Optimizer
 from gansynth_cli.run_folder import RunFolder
 from gansynth_cli.training.beginning import budget_in_steps

@@ -14,8 +14,8 @@ import tensorflow as tf
 from gansynth_cli.data.dataset_info import DatasetInfo
 from gansynth_cli.data.statistics import compute, statistics_key
 from gansynth_cli.errors import DatasetError, RecipeError
-from gansynth_cli.families.family import Draws
-from gansynth_cli.families.vae import VAE, divergence
+from gansynth_cli.families.base import Draws
+from gansynth_cli.families.vae.family import VAE, divergence
 from gansynth_cli.layers import BoundedLogVariance, LogDeviation, SpectrogramToAudio
 from gansynth_cli.recipe import load_recipe
 from gansynth_cli.signal.stft import stft

@@ -13,10 +13,10 @@ import pytest
 import soundfile
 
 from gansynth_cli.cli.app import main
-from gansynth_cli.data import audio_file
+from gansynth_cli.data.audio import audio_file
 from gansynth_cli.errors import RunError, UsageError
-from gansynth_cli.inference.vocode import SHIPPED, GriffinLimVocoder, NetworkVocoder, mel_blocks, open_vocoder, vocode_blocks
-from gansynth_cli.inference.vocode_files import MelFile, plan_vocode, write_convention
+from gansynth_cli.inference.vocode.files import MelFile, plan_vocode, write_convention
+from gansynth_cli.inference.vocode.stream import SHIPPED, GriffinLimVocoder, NetworkVocoder, mel_blocks, open_vocoder, vocode_blocks
 from gansynth_cli.signal.mel_convention import MelConvention
 from gansynth_cli.signal.mel_front_end import mel_spectrogram
 
@@ -315,8 +315,8 @@ def test_a_bad_value_late_in_a_mel_file_leaves_no_half_file(model_file, tmp_path
 _PEAK = """
 import resource, sys
 from pathlib import Path
-from gansynth_cli.inference.vocode import open_vocoder
-from gansynth_cli.inference.vocode_files import plan_vocode, vocode_file
+from gansynth_cli.inference.vocode.stream import open_vocoder
+from gansynth_cli.inference.vocode.files import plan_vocode, vocode_file
 vocoder = open_vocoder(Path(sys.argv[1]))
 for name in sys.argv[3:]:
     (job,) = plan_vocode([Path(name)], Path(sys.argv[2]), vocoder.convention).jobs

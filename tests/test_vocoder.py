@@ -9,10 +9,10 @@ import tensorflow as tf
 
 from gansynth_cli.cli.app import main
 from gansynth_cli.errors import RecipeError
-from gansynth_cli.families.family import BeginsWithData, ComparedPreviews, MeasuredPreviews
-from gansynth_cli.families.vocoder import Vocoder
+from gansynth_cli.families.base import BeginsWithData, ComparedPreviews, MeasuredPreviews
 from gansynth_cli.layers.weight_norm import is_normalized
 from gansynth_cli.losses import spectral
+from gansynth_cli.models.vocoder import Vocoder
 from gansynth_cli.signal.mel_front_end import mel_spectrogram
 from gansynth_cli.training.checkpoint import Checkpoints, read_checkpoint
 from gansynth_cli.training.learner import Learner
@@ -283,7 +283,7 @@ def test_train_through_the_late_start_and_info(tmp_path, monkeypatch, capsys):
     assert all(
         key in log for key in ("preview/mel_l1", "reconstruction/mel_l1", "generator/feature_matching_mrd", "critic/adversarial_mpd")
     )
-    assert "gan-audio generate vocos-tiny --from recordings/ -o clips/" in (run / "README.md").read_text()
+    assert "gan-audio vocode recordings/ --model vocos-tiny -o resynthesised/" in (run / "README.md").read_text()
     capsys.readouterr()
     assert main(["info", str(run)]) == 0
     assert "vocos" in capsys.readouterr().out

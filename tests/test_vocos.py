@@ -11,10 +11,10 @@ import tensorflow as tf
 
 from gansynth_cli.data.dataset_info import DatasetInfo
 from gansynth_cli.errors import RecipeError
-from gansynth_cli.families.vocoder import Vocoder
-from gansynth_cli.families.vocos import Vocos
-from gansynth_cli.inference.vocode import NetworkVocoder, vocode_blocks
+from gansynth_cli.families.vocos.family import Vocos
+from gansynth_cli.inference.vocode.stream import NetworkVocoder, vocode_blocks
 from gansynth_cli.layers.vocoder import GriffinLimStart, MelToLogMagnitude, SpectrumToAudio
+from gansynth_cli.models.vocoder import Vocoder
 from gansynth_cli.recipe import load_recipe
 from gansynth_cli.signal.mel_convention import MelConvention
 from gansynth_cli.signal.mel_front_end import bank_of, linear_mel, magnitude_spectrum, mel_spectrogram, mel_to_magnitude

@@ -9,8 +9,8 @@ import tensorflow as tf
 
 from gansynth_cli.data.dataset_info import DatasetInfo
 from gansynth_cli.data.statistics import compute, statistics_key
-from gansynth_cli.families.family import Draws, Phase
-from gansynth_cli.families.gan import AdversarialFamily
+from gansynth_cli.families.adversarial import AdversarialFamily
+from gansynth_cli.families.base import Draws, Phase
 from gansynth_cli.families.registry import family_class
 from gansynth_cli.recipe import recipe_from_tree
 

@@ -10,7 +10,9 @@ import tensorflow as tf
 
 from gansynth_cli.data.dataset_info import DatasetInfo, SplitInfo
 from gansynth_cli.errors import DatasetError
-from gansynth_cli.families.family import AudioGenerator, Batch, BatchFeatures, Draws, Losses, Phase
+from gansynth_cli.families.base import Batch, Draws, Losses, Phase
+from gansynth_cli.feature_specs import BatchFeatures
+from gansynth_cli.models.audio_generator import AudioGenerator
 from gansynth_cli.recipe import recipe_from_tree
 from gansynth_cli.recipe_schema import Recipe
 from gansynth_cli.run_folder import RunFolder

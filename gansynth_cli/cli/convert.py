@@ -13,7 +13,7 @@ from . import console
 from .file_report import Words, cores, run_plan, show_plan
 
 if TYPE_CHECKING:
-    from ..inference.file_batch import Outcome
+    from ..inference.files.file_batch import Outcome
 
 _WORDS = Words("convert", "converted", "Converting")
 _VOICE, _WHAT = "Voice", "What is written"
@@ -83,8 +83,8 @@ def command(
         raise UsageError("No model is given.", hint="--model RUN; gan-audio train --recipe stargan_vc/small --data DATA makes one")
     if show:
         return _list(model)
-    from ..inference.convert_job import ConvertOptions, plan
-    from ..inference.converters import read_domains
+    from ..inference.convert.converter import read_domains
+    from ..inference.convert.job import ConvertOptions, plan
 
     options = ConvertOptions(to, source, strength, _semitones(pitch), keep_f0, anonymize, seed, vocoder, per_channel, sidecar, overwrite)
     options.check()
@@ -106,9 +106,9 @@ def command(
     if dry_run:
         return show_plan(made, output, overwrite, _WORDS)
     console.start_tensorflow()
-    from ..inference.convert import choose_sound
-    from ..inference.convert_job import convert_jobs
-    from ..inference.converters import open_converter
+    from ..inference.convert.converter import open_converter
+    from ..inference.convert.job import convert_jobs
+    from ..inference.convert.voice_stream import choose_sound
 
     converter = open_converter(model)
     sound = choose_sound(converter, options)
@@ -132,7 +132,7 @@ def _semitones(pitch: str) -> float | None:
 
 
 def _list(model: Path) -> int:
-    from ..inference.converters import read_domains
+    from ..inference.convert.converter import read_domains
 
     domains = read_domains(model)
     rows = [

@@ -12,8 +12,8 @@ from ..errors import UsageError
 from . import console
 
 if TYPE_CHECKING:
-    from ..inference.file_batch import Outcome
-    from ..inference.vocode import MelToAudio
+    from ..inference.files.file_batch import Outcome
+    from ..inference.vocode.stream import MelToAudio
 
 BASELINE = "griffin-lim"
 
@@ -40,9 +40,9 @@ def compare(runs: Sequence[Path], recordings: Path, keep: Path | None, metrics: 
     if keep is not None and keep.resolve().is_relative_to(recordings.resolve()):
         raise UsageError(f"--keep {keep} is below the recordings.", hint="choose another folder: copies would be taken for recordings")
     console.start_tensorflow()
-    from ..inference.vocode import GriffinLimVocoder, open_vocoder
-    from ..metrics.pair_report import PairOptions, evaluate_pairs
-    from ..metrics.signal import SYNTHESIS, choose
+    from ..inference.vocode.stream import GriffinLimVocoder, open_vocoder
+    from ..metrics.pairs.report import PairOptions, evaluate_pairs
+    from ..metrics.pairs.signal import SYNTHESIS, choose
 
     choose(metrics, SYNTHESIS)  # refuses what it does not know before hours of work
     named: dict[str, Path] = {}
@@ -75,8 +75,8 @@ def compare(runs: Sequence[Path], recordings: Path, keep: Path | None, metrics: 
 
 
 def _say_again(vocoder: MelToAudio, file: Path, recordings: Path, folder: Path) -> None:
-    from ..data.audio_file import read_mark
-    from ..inference.vocode_files import plan_vocode, vocode_jobs
+    from ..data.audio.audio_file import read_mark
+    from ..inference.vocode.files import plan_vocode, vocode_jobs
 
     folder.mkdir(parents=True, exist_ok=True)
     made = plan_vocode([recordings], folder, vocoder.convention, subtype="FLOAT")

@@ -15,7 +15,7 @@ from .enhance_pipes import STREAM, enhance_live, enhance_pipe, open_model
 from .file_report import Words, cores, run_plan, show_plan
 
 if TYPE_CHECKING:
-    from ..inference.enhance_job import Options, Outcome
+    from ..inference.enhance.job import Options, Outcome
 
 _WHAT, _SOUND, _LIVE = "What is written", "Sound", "Live"
 _WORDS = Words("enhance", "enhanced", "Enhancing")
@@ -83,8 +83,8 @@ def command(
     # The network is small: its matrix products are quicker on one thread than spread over several. Read when NumPy is loaded.
     for name in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"):
         os.environ.setdefault(name, "1")
-    from ..inference.enhance_job import Options
-    from ..inference.enhancers import PASSES
+    from ..inference.enhance.enhancers import PASSES
+    from ..inference.enhance.job import Options
 
     options = Options(strength, mix, per_channel, 1 if fast else PASSES, keep_noise, before_after, overwrite)
     options.check()
@@ -120,7 +120,7 @@ def command(
 
 
 def _files(inputs: list[Path], output: Path, model: Path | None, options: Options, jobs: int, dry_run: bool) -> int:
-    from ..inference.enhance_batch import enhance_jobs, plan
+    from ..inference.enhance.batch import enhance_jobs, plan
 
     made = plan(inputs, output, options)
     if made.left_out:

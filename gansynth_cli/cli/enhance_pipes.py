@@ -12,16 +12,16 @@ from . import console
 from .file_report import speed
 
 if TYPE_CHECKING:
-    from ..inference.enhance_job import Options
-    from ..inference.enhancers import Enhancer
+    from ..inference.enhance.enhancers import Enhancer
+    from ..inference.enhance.job import Options
 
 STREAM = "-"
 
 
 def enhance_pipe(inputs: list[Path], output: Path, model: Path | None, options: Options) -> int:
     """One WAV from stdin, or one file, to stdout or a file."""
-    from ..data import audio_stream, pcm_stream
-    from ..inference import enhance
+    from ..data.audio import audio_stream, pcm_stream
+    from ..inference.enhance import process as enhance
 
     if len(inputs) != 1:
         raise UsageError(
@@ -100,8 +100,8 @@ def enhance_live(
     options: Options,
 ) -> int:
     """Raw samples, block by block."""
-    from ..data import pcm_stream
-    from ..inference import enhance
+    from ..data.audio import pcm_stream
+    from ..inference.enhance import process as enhance
 
     if [str(path) for path in inputs] not in ([], [STREAM]) or str(output or STREAM) != STREAM:
         raise UsageError(
@@ -173,7 +173,7 @@ def _stdin() -> BinaryIO:
 
 def open_model(model: Path | None) -> Enhancer:
     """Opens a model, starts TensorFlow if it must, and says what it is."""
-    from ..inference.enhancers import find_model, open_enhancer
+    from ..inference.enhance.enhancers import find_model, open_enhancer
 
     started = time.perf_counter()
     found = find_model(model)

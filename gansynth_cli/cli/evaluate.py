@@ -145,7 +145,7 @@ def command(
         kind = "is a folder; expected a file name" if output.is_dir() else "exists already"
         raise UsageError(f"The report {output} {kind}.", hint="add --overwrite, or choose another name with -o")
     if reference is not None:
-        from ..metrics.pair_report import PairOptions, evaluate_pairs
+        from ..metrics.pairs.report import PairOptions, evaluate_pairs
 
         options = PairOptions(metrics, noisy, baseline, sample_rate, align, snr_bins, snr_pattern, jobs)
         return _report_pairs(evaluate_pairs(reference, clips or [], options, console.progress), output)
@@ -154,7 +154,7 @@ def command(
 
         return _report_pairs(compare(clips or [], copy_synthesis, keep, metrics, jobs), output)
     if conversion is not None:
-        from ..metrics.conversion_report import ConversionOptions
+        from ..metrics.voices.report import ConversionOptions
         from .evaluate_conversion import measure, show
 
         asked = ConversionOptions(source, target, text, words or text is not None, seed, retrain, cache)
@@ -169,7 +169,7 @@ def command(
     assert data is not None
 
     console.start_tensorflow()
-    from ..metrics.report import EvaluateOptions, evaluate, table_rows
+    from ..metrics.clips.report import EvaluateOptions, evaluate, table_rows
 
     clip_options = EvaluateOptions(
         labels_from=labels_from,
@@ -220,7 +220,7 @@ def _check_mode(context: typer.Context, data: Path | None, reference: Path | Non
 
 
 def _report_pairs(report: dict[str, Any], output: Path | None) -> int:
-    from ..metrics.pair_report import failures, pair_tables
+    from ..metrics.pairs.report import failures, pair_tables
 
     if output is not None:
         _write(output, report)

@@ -9,7 +9,7 @@ from ..errors import UsageError
 from . import console
 
 if TYPE_CHECKING:
-    from ..metrics.conversion_report import ConversionOptions
+    from ..metrics.voices.report import ConversionOptions
 
 _MOST_LISTED = 10
 
@@ -19,7 +19,7 @@ def measure(folders: list[Path], data: Path, model: Path | None, options: Conver
     if model is not None and not model.is_dir():
         raise UsageError(f"--model {model} is no run folder: the critic is not in the model file.", hint="--model runs/NAME")
     console.start_tensorflow()
-    from ..metrics.conversion_report import evaluate_conversion
+    from ..metrics.voices.report import evaluate_conversion
 
     critic = None
     if model is not None:
@@ -31,7 +31,7 @@ def measure(folders: list[Path], data: Path, model: Path | None, options: Conver
 
 def show(report: dict[str, Any]) -> bool:
     """Prints tables, failures and notes; whether every file could be used."""
-    from ..metrics.conversion_tables import conversion_tables, failures
+    from ..metrics.voices.tables import conversion_tables, failures
 
     if not console.wants_json():
         for title, columns, rows in conversion_tables(report):

@@ -13,7 +13,7 @@ from ..errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK
 from . import console
 
 if TYPE_CHECKING:
-    from ..inference.file_batch import Outcome, Plan
+    from ..inference.files.file_batch import Outcome, Plan
 
 _MOST_NAMED = 20  # failures listed at the end
 _MOST_LINES = 50  # recordings that get a line each; of more, only the progress is shown

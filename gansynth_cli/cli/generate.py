@@ -14,7 +14,7 @@ from .generate_given import Given, make_table, read_results
 from .generate_report import SHEET_FILE, draw_sheets, facts, finish, peak_of
 
 if TYPE_CHECKING:
-    from ..inference.clip_folder import Existing
+    from ..inference.generate.clip_folder import Existing
 
 
 def command(
@@ -118,8 +118,8 @@ def command(
     given = Given(tuple(interpolate) if walking else (), corners, tuple(latents), tuple(from_), tuple(match), vary, starts, iterations)
     given.check(was_passed | ({"--from": from_} if from_ else {}))
 
-    from ..data.note_names import parse_pitches
-    from ..inference.request import GenerateOptions, Plan
+    from ..data.corpora.note_names import parse_pitches
+    from ..inference.generate.request import GenerateOptions, Plan
 
     options = GenerateOptions(
         clips=16 if clips is None else clips,
@@ -152,8 +152,8 @@ def command(
         )
 
     console.start_tensorflow()
-    from ..inference import session as sessions
-    from ..inference.generate import generate, inspect
+    from ..inference.generate import session as sessions
+    from ..inference.generate.write import generate, inspect
 
     session = sessions.open_session(model)
     console.say(f"{session.file}: {facts(session)}, loaded in {session.load_seconds:.1f} s")
@@ -193,7 +193,7 @@ def command(
 
 def _is_generator(model: Path) -> bool:
     """Whether the file holds a generator of clips, not a vocoder. What cannot be told is left to who opens it."""
-    from ..inference.kind import GENERATORS, model_kind
+    from ..models.model_file import GENERATORS, model_kind
 
     try:
         return model_kind(model)[0] in GENERATORS

@@ -13,10 +13,10 @@ from ..errors import UsageError
 from . import console
 
 if TYPE_CHECKING:
-    from ..inference.given import Point
-    from ..inference.match import Match, MatchSettings
-    from ..inference.request import GenerateOptions, LatentTable
-    from ..inference.session import GeneratorSession
+    from ..inference.generate.given import Point
+    from ..inference.generate.match import Match, MatchSettings
+    from ..inference.generate.request import GenerateOptions, LatentTable
+    from ..inference.generate.session import GeneratorSession
 
 MATCH_FILE = "match.json"
 MOST_GRID = 8  # rows and columns: a contact sheet holds 64 clips
@@ -107,7 +107,7 @@ class Given:
 
     def settings(self, seed: int) -> MatchSettings:
         """How hard `--match` searches."""
-        from ..inference.match import MatchSettings
+        from ..inference.generate.match import MatchSettings
 
         usual = MatchSettings()
         starts = usual.starts if self.starts is None else self.starts
@@ -116,8 +116,8 @@ class Given:
 
 def make_table(session: GeneratorSession, given: Given, options: GenerateOptions, output: Path, clips: int | None) -> LatentTable | None:
     """The latents that the user's options name; None where they are drawn, or a walk between two seeds."""
-    from ..inference import given as latents
-    from ..inference.request import check_asked, default_method
+    from ..inference.generate import given as latents
+    from ..inference.generate.request import check_asked, default_method
 
     asked = check_asked(options, session)
     method = options.method or default_method(session.distribution)
@@ -150,9 +150,9 @@ def _match_table(session: GeneratorSession, given: Given, options: GenerateOptio
     """Searches once: what was found is kept in the folder, so that the same command continues."""
     import numpy as np
 
-    from ..inference.given import fit_clip, names_of
-    from ..inference.match import match
-    from ..inference.request import LatentTable, check_asked
+    from ..inference.generate.given import fit_clip, names_of
+    from ..inference.generate.match import match
+    from ..inference.generate.request import LatentTable, check_asked
 
     asked = check_asked(options, session)
     settings = given.settings(options.seed)
@@ -220,7 +220,7 @@ def _read_results(output: Path, key: Mapping[str, Any]) -> list[dict[str, Any]] 
 
 
 def _write_results(output: Path, key: Mapping[str, Any], results: list[dict[str, Any]]) -> None:
-    from ..inference.clip_folder import write_text
+    from ..inference.generate.clip_folder import write_text
 
     output.mkdir(parents=True, exist_ok=True)
     write_text(output / MATCH_FILE, json.dumps({"key": _digest(key), "results": results}, indent=1, ensure_ascii=False) + "\n")

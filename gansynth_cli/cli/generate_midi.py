@@ -59,8 +59,8 @@ def run(
         )
     if output.exists() and not overwrite and not dry_run:
         raise UsageError(f"The output {output} exists already.", hint="add --overwrite, or choose another name with -o")
-    from ..inference.latents import check_seed
-    from ..inference.midi import read_midi
+    from ..inference.generate.latents import check_seed
+    from ..inference.midi.read import read_midi
 
     check_seed(seed)
     encoding = _encoding(output, subtype)
@@ -68,8 +68,8 @@ def run(
     kept = _read_latents(latents) if latents is not None else None
 
     console.start_tensorflow()
-    from ..inference import session as sessions
-    from ..inference.midi_render import Performance, RenderOptions, render
+    from ..inference.generate import session as sessions
+    from ..inference.midi.render import Performance, RenderOptions, render
 
     session = sessions.open_session(model)
     performance = Performance(session, song, RenderOptions(seed, tuple(instruments), kept, peak=peak), output)

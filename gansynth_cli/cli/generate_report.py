@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..data.note_names import pitch_name, ranges
+from ..data.corpora.note_names import pitch_name, ranges
 from ..errors import UsageError
 from . import console
 
 if TYPE_CHECKING:
-    from ..inference.generate import GenerateReport
-    from ..inference.request import Plan
-    from ..inference.session import GeneratorSession
+    from ..inference.generate.request import Plan
+    from ..inference.generate.session import GeneratorSession
+    from ..inference.generate.write import GenerateReport
 
 SHEET_FILE = "contact-sheet.png"
 
@@ -58,7 +58,7 @@ def draw_sheets(plan: Plan, output: Path, columns: int | None) -> list[Path]:
 
     From the files, not from memory: the sheet of a request that was resumed shows all of it.
     """
-    from ..inference import contact_sheet
+    from ..inference.generate import contact_sheet
 
     if columns is None or plan.table is None:
         shown = range(plan.first, plan.first + min(plan.total, contact_sheet.MOST_TILES))
@@ -71,8 +71,8 @@ def draw_sheets(plan: Plan, output: Path, columns: int | None) -> list[Path]:
 
 
 def _draw_sheet(plan: Plan, output: Path, indices: range, columns: int | None, path: Path) -> Path:
-    from ..data import audio_file
-    from ..inference import contact_sheet
+    from ..data.audio import audio_file
+    from ..inference.generate import contact_sheet
 
     tiles = []
     for clip in map(plan.clip, indices):

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ..data.audio_file import is_audio_name, probe, read_mark
+from ..data.audio.audio_file import is_audio_name, probe, read_mark
 from ..data.dataset_info import read_dataset_info
 from ..errors import GanAudioError, RunError, UsageError
 from ..run_folder import RunFolder

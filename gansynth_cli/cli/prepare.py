@@ -16,7 +16,7 @@ from . import console
 
 if TYPE_CHECKING:
     from ..data.dataset_info import DatasetInfo, SplitInfo
-    from ..data.prepare import PrepareReport
+    from ..data.prepare.job import PrepareReport
 
 _SOUND, _LABELS, _SPLITS, _NOISE = "Sound", "Labels", "Splits", "Noise, for training enhancement"
 _NOTES = "Notes, for pitched instruments"
@@ -163,10 +163,10 @@ def command(
     Exit code 1 if a recording could not be decoded; the others are in the data set all the same.
     """
     console.configure(quiet=quiet, json_output=json_output)
-    from ..data.clip_cutting import CutOptions
-    from ..data.layouts import LabelOptions
-    from ..data.prepare import PrepareOptions, prepare
-    from ..data.prepare_work import SplitOptions
+    from ..data.corpora.layouts import LabelOptions
+    from ..data.prepare.clip_cutting import CutOptions
+    from ..data.prepare.job import PrepareOptions, prepare
+    from ..data.prepare.work import SplitOptions
     from ..recipe import load_recipe
 
     if set_ and not recipe:

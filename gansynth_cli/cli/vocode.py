@@ -11,7 +11,7 @@ from . import console
 from .file_report import Words, cores, run_plan, show_plan
 
 if TYPE_CHECKING:
-    from ..inference.file_batch import Outcome
+    from ..inference.files.file_batch import Outcome
 
 _LAYOUTS = ("frames-mels", "mels-frames")
 _GRIFFIN_LIM = "griffin-lim"
@@ -59,7 +59,8 @@ def run(
     if subtype is not None and suffix not in ("wav", "flac"):
         raise UsageError(f"--subtype {subtype} was given with --format {suffix}, which has only one encoding.")
     console.start_tensorflow()
-    from ..inference import vocode, vocode_files
+    from ..inference.vocode import files as vocode_files
+    from ..inference.vocode import stream as vocode
 
     network = vocode.open_vocoder(model)
     chosen = vocode.GriffinLimVocoder(network.convention) if vocoder else network

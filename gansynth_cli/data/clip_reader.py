@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import DatasetError
-from . import audio_file, shards
+from . import shards
+from .audio import audio_file
 from .dataset_info import DatasetInfo
 
 

@@ -21,11 +21,11 @@ import tensorflow as tf
 
 from ..errors import AudioFileError, DatasetError, GanAudioError
 from ..recipe_schema import Data, Recipe
-from . import audio_file
+from .audio import audio_file
 from .clip_reader import conform_clip
+from .corpora.layouts import label_order
+from .corpora.note_names import pitch_of_name
 from .dataset_info import DatasetInfo, SplitInfo
-from .layouts import label_order
-from .note_names import pitch_of_name
 from .pipeline import Source, balanced_repeats
 
 # (container, subtype) -> branch of `_decode_in_graph`

@@ -20,11 +20,12 @@ from typing import Any
 import numpy as np
 
 from ..errors import DatasetError
-from ..family_schemas.conversion import FrameFeatures
+from ..feature_specs import FrameFeatures
 from ..processes import clean_context, follow_parent
 from ..signal.mel_frames import active_frames, log_mel
 from ..signal.pitch import HIGHEST_HZ, LOWEST_HZ, ln_f0_contour, resolve_tracker
-from . import audio_file, shards
+from . import shards
+from .audio import audio_file
 from .dataset_info import DatasetInfo
 
 LN_F0, SPECTRUM = "frames/ln_f0", "frames/spectrum"

@@ -21,16 +21,16 @@ import tensorflow as tf
 
 from ..errors import DatasetError, GanAudioError, RecipeError
 from ..recipe_schema import Augment, Data, Recipe
-from . import audio_file, shards
-from .audio_file import find_audio
+from . import shards
+from .audio import audio_file
+from .audio.audio_file import find_audio
 from .clip_reader import ShardClips
 from .dataset_info import DatasetInfo, read_dataset_info
 from .frame_features import SPECTRUM, ensure_frame_features, missing_frame_features, read_frame_features, sidecar_name
-from .prepare_folder import write_text
+from .prepare.folder import write_text
 
 if TYPE_CHECKING:
-    from ..families.family import BatchFeatures
-    from ..family_schemas.conversion import FrameFeatures
+    from ..feature_specs import BatchFeatures, FrameFeatures
     from .frame_features import FrameClip
 
 _SHUFFLE, _DRAWS, _MIXING = 0x5AFF1E, 0xA06, 0xA07  # the families of random numbers
@@ -256,7 +256,7 @@ class Source(ABC):
         self, stream: tf.data.Dataset, settings: Data, split: str, seed: int, first_clip: int, augment: bool
     ) -> tuple[tf.data.Dataset, Callable]:
         """The stream of clips with what is mixed in beside it, and the function that mixes."""
-        from .mixing_stream import NOISE_RECORDS, SPEECH_RECORDS, Mixer
+        from .mixing.stream import NOISE_RECORDS, SPEECH_RECORDS, Mixer
 
         key = (split, settings, augment)
         if key not in self._mixers:

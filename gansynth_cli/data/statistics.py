@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 
 from ..errors import DatasetError
-from ..family_schemas.generation import LogSpectrogram
+from ..feature_specs import LogSpectrogram
 from .dataset_info import DatasetInfo
 
 __all__ = ["ClipSource", "LogSpectrogram", "compute", "ensure_statistics", "statistics_key"]

@@ -11,14 +11,15 @@ import tensorflow as tf
 
 from ..data.dataset_info import DatasetInfo
 from ..errors import DatasetError, RecipeError
-from ..family_schemas.conversion import ConversionLosses, ConversionModel
+from ..feature_specs import BatchFeatures
 from ..losses.adversarial import LOSSES
+from ..models.voice_converter import VoiceConverter
 from ..recipe_schema import Recipe
 from ..signal.mel_front_end import inverse_bank_of
 from ..signal.stft import istft, stft
-from .converter import VoiceConverter
-from .family import BatchFeatures, Draws, provenance_of
-from .gan import batch_size
+from .adversarial import batch_size
+from .base import Draws, provenance_of
+from .conversion_schema import ConversionLosses, ConversionModel
 
 if TYPE_CHECKING:
     from ..data.frame_features import FrameClip

@@ -11,11 +11,11 @@ from ..recipe_schema import FAMILIES
 def family_class(name: str) -> type:
     """The class of a family, to be constructed as `family_class(name)(recipe, info, seed=recipe.seed)`.
 
-    Each module `families/<name>.py` (with `-` as `_`) says `FAMILY = ItsClass`.
+    Each module `families/<name>/family.py` defines `FAMILY = ItsClass`.
 
     Raises:
         RecipeError: No family has that name.
     """
     if name not in FAMILIES:
         raise RecipeError(f"There is no family {name!r}; expected one of {', '.join(sorted(FAMILIES))}.", hint="gan-audio recipes list")
-    return import_module(f".{name.replace('-', '_')}", package=__package__).FAMILY
+    return import_module(f".{name}.family", package=__package__).FAMILY

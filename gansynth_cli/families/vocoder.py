@@ -3,33 +3,29 @@ kinds at once. A family of this kind says what its generator looks like."""
 
 from __future__ import annotations
 
-import io
-import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import h5py
 import keras
 import numpy as np
 import tensorflow as tf
 
 from ..data.dataset_info import DatasetInfo
 from ..errors import DatasetError
-from ..family_schemas.vocoders import VocoderLosses, VocoderModel
+from ..feature_specs import BatchFeatures
 from ..layers import discriminators
 from ..layers.vocoder import MelSpectrogram
-from ..layers.weight_norm import fold_normalization, is_normalized
 from ..losses import spectral
 from ..losses.adversarial import LOSSES
 from ..losses.perceptual import bark_disturbance
+from ..models.vocoder import Vocoder
 from ..recipe_schema import Recipe
 from ..signal import pqmf
-from ..signal.mel_convention import MelConvention
 from ..signal.mel_front_end import mel_spectrogram
-from .family import Batch, BatchFeatures, Draws, Losses, Phase, provenance_of
+from .base import Batch, Draws, Losses, Phase, provenance_of
 from .vocoder_checks import check_vocoder
+from .vocoder_schema import VocoderLosses, VocoderModel
 
 if TYPE_CHECKING:
     from ..data.pipeline import Source
@@ -38,88 +34,6 @@ PREVIEW_CLIPS = 16
 _PESQ_FFT = 512  # PESQ's own frames at 16 kHz
 _PREVIEW_SECONDS = 4.0  # a preview is no longer, nor than the clips of the data set
 Judgement = Mapping[str, tuple[list[tf.Tensor], list[list[tf.Tensor]]]]  # kind -> logits, feature maps of each sub-discriminator
-
-
-@keras.saving.register_keras_serializable(package="gan_audio")
-class Vocoder(keras.Model):
-    """A generator of waveforms from mel spectrograms, with all that is needed to use it. Saved as `model/generator.keras`.
-
-    Args:
-        network: mel float [batch, frames, bands] -> what `head` takes; a functional model.
-        head: A registered layer without weights, -> float32 [batch, frames * hop, 1]; None where the network gives audio.
-        convention: What the mel spectrogram's numbers mean, resolved; a `MelConvention` or its dict.
-        receptive_frames: The audio of frame t depends on frames t - n to t + n and no others: with n frames more on either side a
-            piece of a recording comes out as in the whole.
-        provenance: Free JSON: recipe name, step, family, data fingerprint, project version.
-
-    Sample 0 of the audio belongs to sample 0 of the recording whose mel spectrogram it is. Saved by its own `save`, the file holds the
-    network without normalised kernels (`layers.weight_norm.fold_normalization`): smaller, faster, the same sound.
-    """
-
-    def __init__(
-        self,
-        network: keras.Model,
-        head: keras.layers.Layer | None,
-        convention: MelConvention | Mapping[str, Any],
-        receptive_frames: int,
-        provenance: Mapping[str, Any] | None = None,
-        **kwargs: Any,
-    ):
-        super().__init__(**kwargs)
-        self.network, self.head = network, head
-        self.convention = convention if isinstance(convention, MelConvention) else MelConvention.from_dict(convention)
-        self.receptive_frames = int(receptive_frames)
-        self.labels: tuple[str, ...] = ()
-        self.provenance: dict[str, Any] = dict(provenance or {})
-        self.built = True  # its parts are: it can be saved without having been called
-
-    @property
-    def sample_rate(self) -> int:
-        """Hz."""
-        return self.convention.sample_rate
-
-    @property
-    def hop(self) -> int:
-        """Samples for each frame."""
-        return self.convention.hop
-
-    def call(self, mel):
-        """float32 [batch, frames, bands] -> float32 [batch, frames * hop, 1]."""
-        made = self.network(mel, training=False)
-        return tf.cast(made if self.head is None else self.head(made), tf.float32)
-
-    def folded(self) -> Vocoder:
-        """The same with weights of its own and no normalised kernel."""
-        head = None if self.head is None else type(self.head).from_config(self.head.get_config())
-        network = fold_normalization(self.network)
-        return Vocoder(network, head, self.convention, self.receptive_frames, self.provenance, name=self.name)
-
-    def save(self, filepath, overwrite: bool = True, stored_as: str = "float32", **kwargs: Any) -> None:
-        """Writes it with its normalisation folded away. `stored_as`: "float16" halves the file; what loads it computes in float32."""
-        if is_normalized(self.network):
-            self.folded().save(filepath, overwrite=overwrite, stored_as=stored_as, **kwargs)
-            return
-        super().save(filepath, overwrite=overwrite, **kwargs)
-        if stored_as != "float32":
-            _store_as(Path(filepath), stored_as)
-
-    def get_config(self):
-        return {
-            **super().get_config(),
-            "network": keras.saving.serialize_keras_object(self.network),
-            "head": None if self.head is None else keras.saving.serialize_keras_object(self.head),
-            "convention": self.convention.to_dict(),
-            "receptive_frames": self.receptive_frames,
-            "provenance": self.provenance,
-        }
-
-    @classmethod
-    def from_config(cls, config, custom_objects=None):
-        config = dict(config)
-        for key in ("network", "head"):
-            if config[key] is not None:
-                config[key] = keras.saving.deserialize_keras_object(config[key], custom_objects=custom_objects)
-        return cls(**config)
 
 
 @dataclass(frozen=True)
@@ -388,55 +302,10 @@ class VocoderFamily:
         return self._made_head
 
 
-def _store_as(file: Path, dtype: str) -> None:
-    """Rewrites the weights in a `.keras` file in another type: Keras casts what it reads to the type of the variable."""
-    with zipfile.ZipFile(file) as archive:
-        parts = {name: archive.read(name) for name in archive.namelist()}
-    content = io.BytesIO()
-    with h5py.File(io.BytesIO(parts["model.weights.h5"])) as old, h5py.File(content, "w") as new:
-
-        def copy(name: str, item: h5py.Group | h5py.Dataset) -> None:
-            made = new.create_dataset(name, data=item[()].astype(dtype)) if isinstance(item, h5py.Dataset) else new.require_group(name)
-            made.attrs.update(item.attrs)
-
-        old.visititems(copy)
-        new.attrs.update(old.attrs)
-    parts["model.weights.h5"] = content.getvalue()
-    with zipfile.ZipFile(file, "w") as archive:
-        for name, part in parts.items():
-            archive.writestr(zipfile.ZipInfo(name), part, zipfile.ZIP_DEFLATED)
-
-
 def pesq_points(estimate: spectral.Spectrum, target: spectral.Spectrum, sample_rate: int) -> tf.Tensor:
     """The points by which the disturbances lower PESQ's raw score (ITU-T P.862, section 10.2.14)."""
     symmetric, asymmetric = bark_disturbance(estimate, target, sample_rate)
     return 0.1 * symmetric + 0.0309 * asymmetric
-
-
-@dataclass(frozen=True)
-class Upsampling:
-    """One transposed convolution, for `receptive_frames_of`."""
-
-    kernel: int
-    stride: int
-    padding: int
-
-
-def receptive_frames_of(layers: Sequence[int | Upsampling], hop: int) -> int:
-    """How many frames on either side the audio of one frame depends on.
-
-    Args:
-        layers: From mel to audio: the number of steps that a convolution reaches to either side, or an upsampling.
-        hop: Samples of a frame.
-    """
-    low, high = 0, hop - 1
-    for layer in reversed(layers):
-        if isinstance(layer, Upsampling):  # output o = input i * stride + k - padding, 0 <= k < kernel
-            low = -(-(low + layer.padding - layer.kernel + 1) // layer.stride)
-            high = (high + layer.padding) // layer.stride
-        else:
-            low, high = low - layer, high + layer
-    return max(-low, high)
 
 
 def _seeds(seed: int) -> Iterator[int]:

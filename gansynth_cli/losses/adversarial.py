@@ -1,7 +1,7 @@
 """The two sides of an adversarial game, as pure functions of the critic's logits.
 
 A loss added to `LOSSES` (and to the names that `recipe_schema.Adversarial.loss` allows) is available to every family: the
-game itself, penalties included, is played in `families/gan.py`. Logits are linear scores, high for "real", of any shape;
+game itself, penalties included, is played in `families/adversarial.py`. Logits are linear scores, high for "real", of any shape;
 each loss is a mean over all of them.
 """
 

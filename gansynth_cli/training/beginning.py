@@ -9,7 +9,7 @@ import numpy as np
 
 from ..data.dataset_info import DatasetInfo
 from ..errors import DatasetError
-from ..families.family import BatchFeatures
+from ..feature_specs import BatchFeatures
 from ..recipe_schema import Recipe
 from .events import Event, OnEvent, ignore
 from .learner import Learner

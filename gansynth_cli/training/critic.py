@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from ..errors import RunError
 from ..families.registry import family_class
-from ..families.stargan_vc import StarGANVC
+from ..families.stargan_vc.family import StarGANVC
 from ..run_folder import RunFolder
 from ..signal.mel_frames import log_mel
 from .checkpoint import Checkpoints

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from ..families.family import BeginsWithData
+from ..families.base import BeginsWithData
 from ..families.registry import family_class
 from ..recipe_schema import Recipe
 from .beginning import budget_in_steps, open_data

@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from ..errors import GanAudioError
-from ..families.family import Batch, Draws, Family, FollowsSteps, Phase
+from ..families.base import Batch, Draws, Family, FollowsSteps, Phase
 from ..recipe_schema import Recipe
 from .optimizers import learning_rate, make_optimizer
 from .strategy import Devices

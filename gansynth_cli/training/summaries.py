@@ -11,8 +11,8 @@ import numpy as np
 import tensorflow as tf
 
 from .. import __version__
-from ..data import audio_file
-from ..metrics.distribution import frechet_of
+from ..data.audio import audio_file
+from ..metrics.clips.distribution import frechet_of
 from ..recipe_schema import Recipe
 from ..run_folder import RunFolder
 from ..signal.mel import LogMel

@@ -16,7 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 from ..errors import EXIT_INTERRUPTED, RunError, TrainingStopped
-from ..families.family import BeginsWithData, ComparedPreviews, MeasuredPreviews
+from ..families.base import BeginsWithData, ComparedPreviews, MeasuredPreviews
 from ..families.registry import family_class
 from ..recipe_schema import Recipe
 from ..run_folder import RunFolder, now, replacing

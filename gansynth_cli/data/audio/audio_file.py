@@ -1,0 +1,452 @@
+"""Reading and writing recordings: with `audio_stream`, its streaming half, the only code that decodes or encodes audio.
+
+libsndfile does the decoding (WAV, FLAC, OGG, MP3, AIFF, CAF, AU, W64 and the rest of what it knows; the content counts,
+not the suffix) and soxr the resampling. Audio is float32 [frames, channels], full scale is [-1, 1].
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import struct
+import uuid
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import soundfile
+import soxr
+
+from ...errors import AudioFileError, DatasetError, UsageError
+
+_NAMES = ".wav .wave .flac .ogg .oga .opus .mp3 .aif .aiff .aifc .au .snd .caf .w64 .rf64 .voc .sph .nist .paf .ircam .sf"
+SUFFIXES = frozenset(_NAMES.split(" "))
+CONTAINERS = {".wav": "WAV", ".flac": "FLAC", ".ogg": "OGG", ".mp3": "MP3"}
+LOSSY = {"OGG", "MP3"}
+_COUNTS_FRAMES = {"WAV", "WAVEX", "RF64", "W64", "FLAC", "AIFF", "AU", "CAF"}  # the header says how many frames follow
+_NOT_KNOWN = 1 << 60  # libsndfile answers about 2^63 frames for a stream whose header does not say
+BLOCK = 1 << 18  # frames; one block of one-channel float32 is 1 MiB
+_MP3_LEAD_IN = 10 * 1152  # an MP3 frame needs the bits of earlier ones: decode ten before the first that counts
+_LARGEST_BLOCK = 1 << 23  # a header that lies must not make us allocate what it claims
+_LARGEST_PLAIN_WAV = 1 << 30  # bytes of float32; the fast path for clips makes the file in memory, where libsndfile streams
+_FULL_SCALE = 32768.0  # of 16-bit PCM
+WAV_HEADER_BYTES = 44  # of `wav_bytes`
+
+
+@dataclass(frozen=True)
+class AudioInfo:
+    """What the header of a recording says.
+
+    Attributes:
+        path: The file.
+        sample_rate: Hz.
+        channels: Number of channels.
+        frames: Samples per channel; -1 where the header of a stream does not say.
+        subtype: libsndfile's name of the encoding, such as "PCM_16".
+        container: libsndfile's name of the format, such as "WAV"; found from the content, whatever the suffix says.
+    """
+
+    path: Path
+    sample_rate: int
+    channels: int
+    frames: int
+    subtype: str
+    container: str
+
+    @property
+    def seconds(self) -> float:
+        return max(self.frames, 0) / self.sample_rate
+
+
+def is_audio_name(path: str | os.PathLike) -> bool:
+    """Whether the suffix is one of an audio format. Hidden files (and macOS's `._name.wav`) are not counted."""
+    path = Path(path)
+    return not path.name.startswith(".") and path.suffix.lower() in SUFFIXES
+
+
+def find_audio(inputs: Iterable[str | os.PathLike], also: re.Pattern[str] | None = None) -> list[tuple[Path, Path]]:
+    """The recordings below some folders: (root, path) pairs, sorted by path below each root, each file once.
+
+    A file given by name is taken whatever its suffix; its root is its folder. Folders are searched to any depth, links to
+    folders included, hidden files and folders left out.
+
+    Args:
+        inputs: Folders and files.
+        also: Files whose names this finds something in are taken too.
+
+    Raises:
+        UsageError: An input does not exist.
+        DatasetError: A folder cannot be listed, or holds no file with a known suffix.
+    """
+    found: list[tuple[Path, Path]] = []
+    known: set[Path] = set()
+    for given in inputs:
+        root = Path(given)
+        if root.is_file():
+            here = [root]
+            root = root.parent
+        elif root.is_dir():
+            here = sorted(_walk(root, also), key=lambda path: path.relative_to(root).as_posix())
+        else:
+            raise UsageError(f"The input {given} does not exist.", hint="give a folder of recordings, or single files")
+        new = [(root, path) for path in here if path not in known]
+        known.update(path for _, path in new)
+        if not here:
+            others = sorted({p.suffix.lower() or "(none)" for p in root.rglob("*") if p.is_file()})[:8]
+            seen = f"it holds files with the suffixes {', '.join(others)}" if others else "it is empty"
+            raise DatasetError(
+                f"{root} holds no recording: {seen}; expected .wav, .flac, .mp3, .ogg, .aiff or another format of libsndfile.",
+                hint="check the path; a file with an unusual suffix can be given by its own name",
+            )
+        found.extend(new)
+    return found
+
+
+def _walk(root: Path, also: re.Pattern[str] | None = None) -> Iterator[Path]:
+    visited: set[str] = set()
+
+    def fail(error: OSError) -> None:
+        raise DatasetError(f"The folder {error.filename} cannot be listed: {error.strerror}.") from error
+
+    for folder, folders, files in os.walk(root, followlinks=True, onerror=fail):
+        real = os.path.realpath(folder)
+        if real in visited:  # a link back to where we have been
+            folders.clear()
+            continue
+        visited.add(real)
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in files:
+            if is_audio_name(name) or (also is not None and not name.startswith(".") and also.search(name)):
+                yield Path(folder, name)
+
+
+def probe(path: str | os.PathLike) -> AudioInfo:
+    """Reads the header alone.
+
+    Raises:
+        AudioFileError: Missing, not readable, not audio, zero samples, or shorter than its header says.
+    """
+    with opened(path) as (sound, info):
+        del sound
+        return info
+
+
+def read(
+    path: str | os.PathLike,
+    *,
+    start: int = 0,
+    frames: int = -1,
+    sample_rate: int | None = None,
+    channels: int | None = None,
+) -> tuple[np.ndarray, int]:
+    """Decodes a recording, or a part of it, into memory.
+
+    Args:
+        path: The file.
+        start: First frame, at the file's own rate.
+        frames: Number of frames at the file's own rate; -1 reads to the end.
+        sample_rate: Resample to this rate, Hz; None keeps the file's.
+        channels: As in `to_channels`; None keeps the file's.
+
+    Returns:
+        float32 [frames, channels] and its sample rate.
+
+    Raises:
+        AudioFileError: As for `probe`; also damaged data, and samples that are NaN or infinite.
+    """
+    with opened(path) as (sound, info):
+        if start:
+            _seek(sound, path, start, lead_in=_MP3_LEAD_IN if info.container == "MP3" else 0)
+        expected = frames if frames >= 0 else info.frames - start
+        parts = list(decode(sound, info, frames, block_frames=min(max(expected, BLOCK), _LARGEST_BLOCK), start=start))
+    audio = parts[0] if len(parts) == 1 else np.concatenate(parts) if parts else np.zeros((0, info.channels), np.float32)
+    if channels is not None:
+        audio = to_channels(audio, channels)
+    if sample_rate is not None and sample_rate != info.sample_rate:
+        return resample(audio, info.sample_rate, sample_rate), sample_rate
+    return audio, info.sample_rate
+
+
+def load(path: str | os.PathLike, *, sample_rate: int, channels: int, most_samples: int) -> tuple[AudioInfo, np.ndarray | None]:
+    """Header and sound with one opening of the file; no sound (None) where it would be more than `most_samples` in all.
+
+    Arguments, result and errors otherwise as for `read`.
+    """
+    with opened(path) as (sound, info):
+        if info.frames < 0 or info.frames / info.sample_rate * sample_rate * channels > most_samples:
+            return info, None
+        parts = list(decode(sound, info, -1, block_frames=max(info.frames, 1)))
+    audio = to_channels(parts[0] if len(parts) == 1 else np.concatenate(parts), channels)
+    return info, resample(audio, info.sample_rate, sample_rate)
+
+
+def blocks(
+    path: str | os.PathLike,
+    block_frames: int = BLOCK,
+    *,
+    sample_rate: int | None = None,
+    channels: int | None = None,
+) -> Iterator[np.ndarray]:
+    """Decodes a recording piece by piece: memory does not grow with its length.
+
+    The pieces joined are what `read` gives (but for rounding where the rate changes: soxr's stream and its one-call form
+    agree to about 1e-7).
+
+    Args:
+        path, sample_rate, channels: As for `read`.
+        block_frames: Frames a piece at the file's own rate.
+
+    Yields:
+        float32 [frames, channels]; pieces differ in length.
+    """
+    with opened(path) as (sound, info):
+        stream = None
+        for block in decode(sound, info, -1, block_frames):
+            if channels is not None:
+                block = to_channels(block, channels)
+            if sample_rate is None or sample_rate == info.sample_rate:
+                yield block
+                continue
+            if stream is None:
+                stream = soxr.ResampleStream(info.sample_rate, sample_rate, block.shape[1], dtype="float32")
+            resampled = stream.resample_chunk(block)
+            if len(resampled):
+                yield resampled
+        if stream is not None:
+            rest = stream.resample_chunk(np.zeros((0, channels or info.channels), np.float32), last=True)
+            if len(rest):
+                yield rest
+
+
+def resample(audio: np.ndarray, source_rate: int, target_rate: int) -> np.ndarray:
+    """soxr at its high quality (passband to 0.91 of Nyquist, 120 dB down): [frames, channels] at another rate."""
+    if source_rate == target_rate or not len(audio):
+        return audio
+    return soxr.resample(audio, source_rate, target_rate)
+
+
+def to_channels(audio: np.ndarray, channels: int) -> np.ndarray:
+    """[frames, c] to [frames, channels].
+
+    One channel is the mean of all; a mono recording is repeated; of a recording with more channels than wanted the first
+    ones are kept (the front pair of 5.1); one with fewer, but more than one, repeats its last.
+    """
+    have = audio.shape[1]
+    if have == channels:
+        return audio
+    if channels == 1:
+        return audio.mean(axis=1, keepdims=True, dtype=np.float32)
+    if have > channels:
+        return audio[:, :channels]
+    return np.concatenate([audio] + [audio[:, -1:]] * (channels - have), axis=1)
+
+
+def to_pcm16(audio: np.ndarray) -> np.ndarray:
+    """Float to int16 with full scale 32768, as `read` and `tf.audio.decode_wav` scale back: a round trip is exact.
+
+    libsndfile's own conversion multiplies by 32767 and divides by 32768, which changes loud samples by one step.
+    """
+    scaled = np.rint(np.multiply(audio, _FULL_SCALE, dtype=np.float32))
+    return np.clip(scaled, -_FULL_SCALE, _FULL_SCALE - 1).astype("<i2")
+
+
+def wav_bytes(pcm: np.ndarray, sample_rate: int) -> bytes:
+    """A WAV file in memory: the 44-byte header and the samples, int16 [frames, channels]."""
+    channels, size = pcm.shape[1], pcm.size * 2
+    layout = struct.pack("<HHIIHH", 1, channels, sample_rate, sample_rate * channels * 2, channels * 2, 16)  # 1: integers
+    header = b"RIFF" + struct.pack("<I", 36 + size) + b"WAVEfmt " + struct.pack("<I", 16) + layout + b"data" + struct.pack("<I", size)
+    return header + np.ascontiguousarray(pcm, "<i2").tobytes()
+
+
+def _with_comment(wav: bytes, comment: str) -> bytes:
+    """The same WAV with a LIST chunk of type INFO after its samples, which holds the comment (ICMT)."""
+    if not comment:
+        return wav
+    text = comment.encode("ascii") + b"\0"
+    text += b"\0" * (len(text) % 2)
+    chunk = b"LIST" + struct.pack("<I", 12 + len(text)) + b"INFOICMT" + struct.pack("<I", len(text)) + text
+    return wav[:4] + struct.pack("<I", len(wav) + len(chunk) - 8) + wav[8:] + chunk
+
+
+def pcm_of_wav_bytes(content: bytes) -> np.ndarray:
+    """The samples of what `wav_bytes` made: int16 [frames, channels], without a copy."""
+    channels = struct.unpack_from("<H", content, 22)[0]
+    return np.frombuffer(content, "<i2", offset=WAV_HEADER_BYTES).reshape(-1, channels)
+
+
+def write(
+    path: str | os.PathLike,
+    audio: np.ndarray,
+    sample_rate: int,
+    *,
+    subtype: str = "PCM_16",
+    mark: dict | None = None,
+    overwrite: bool = False,
+) -> None:
+    """Writes a recording under a temporary name beside it, then renames: no half file is ever left under its name.
+
+    Args:
+        path: The suffix chooses the container: .wav, .flac, .ogg (Vorbis) or .mp3. Missing folders are made.
+        audio: [frames, channels] or [frames], [-1, 1]; louder samples are clipped.
+        sample_rate: Hz.
+        subtype: libsndfile's encoding for WAV and FLAC; OGG and MP3 have only one.
+        mark: Provenance of synthetic audio, written as JSON into the comment field that every player shows.
+        overwrite: Replace an existing file.
+
+    Raises:
+        AudioFileError: The file exists, cannot be written, or the audio is not finite.
+        UsageError: A suffix or a subtype that cannot be written.
+    """
+    path = Path(path)
+    container = CONTAINERS.get(path.suffix.lower())
+    if container is None:
+        raise UsageError(f"{path}: cannot write the format {path.suffix or '(no suffix)'}; expected one of {', '.join(CONTAINERS)}.")
+    subtype = {"OGG": "VORBIS", "MP3": "MPEG_LAYER_III"}.get(container, subtype)
+    if not soundfile.check_format(container, subtype):
+        allowed = ", ".join(sorted(soundfile.available_subtypes(container)))
+        raise UsageError(f"{path}: {container} has no encoding {subtype!r}; expected one of {allowed}.")
+    audio = np.asarray(audio, np.float32)
+    audio = audio[:, None] if audio.ndim == 1 else audio
+    if not np.isfinite(audio).all():
+        raise AudioFileError(path, "not written: NaN or infinite samples")
+    if path.exists() and not overwrite:
+        raise AudioFileError(path, "exists already", hint="add --overwrite, or choose another output")
+    temporary = path.parent / f".{uuid.uuid4().hex[:12]}.partial"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        comment = json.dumps(mark, sort_keys=True) if mark is not None else ""  # ASCII: players read it in several encodings
+        if (container, subtype) == ("WAV", "PCM_16") and audio.nbytes < _LARGEST_PLAIN_WAV:
+            temporary.write_bytes(_with_comment(wav_bytes(to_pcm16(audio), sample_rate), comment))
+        else:
+            with soundfile.SoundFile(temporary, "w", sample_rate, audio.shape[1], subtype=subtype, format=container) as sound:
+                if comment:
+                    sound.comment = comment
+                sound.write(as_integers(audio, subtype))
+        temporary.replace(path)
+    except (OSError, soundfile.SoundFileError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise AudioFileError(path, f"cannot be written: {reason}") from error
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def read_mark(path: str | os.PathLike) -> dict | None:
+    """The provenance that `write` put into the comment field; None if there is none."""
+    with opened(path) as (sound, _):
+        comment = sound.comment
+    try:
+        mark = json.loads(comment) if comment else None
+    except ValueError:
+        return None
+    return mark if isinstance(mark, dict) else None
+
+
+def as_integers(audio: np.ndarray, subtype: str) -> np.ndarray:
+    """In the type that libsndfile stores without scaling: its own scaling multiplies by 2^n - 1 where its reading divides by 2^n."""
+    if subtype in ("FLOAT", "DOUBLE"):
+        return np.ascontiguousarray(audio, np.float32 if subtype == "FLOAT" else np.float64)
+    if subtype in ("VORBIS", "OPUS", "MPEG_LAYER_III"):
+        return np.clip(audio, -1.0, 1.0).astype(np.float32)
+    if subtype in ("PCM_S8", "PCM_U8"):
+        return (np.clip(np.rint(audio * 128.0), -128, 127) * 256).astype(np.int16)
+    if subtype in ("PCM_24", "PCM_32"):  # int32 whose top bits count
+        step = 2.0 ** (23 if subtype == "PCM_24" else 31)
+        whole = np.clip(np.rint(audio.astype(np.float64) * step), -step, step - 1).astype(np.int64)
+        return (whole << (8 if subtype == "PCM_24" else 0)).astype(np.int32)
+    return to_pcm16(audio)
+
+
+class _Sound(soundfile.SoundFile):
+    """soundfile seeks to where it is after each read of a seekable file; in an MP3 that loses bits which later frames need."""
+
+    def seekable(self) -> bool:
+        return False
+
+
+@contextmanager
+def opened(path: str | os.PathLike) -> Iterator[tuple[soundfile.SoundFile, AudioInfo]]:
+    """Opens through a file descriptor, which gives the system's own reason and takes every file name."""
+    try:
+        file = Path(path).open("rb", buffering=0)  # noqa: SIM115 (unbuffered: libsndfile goes on with the descriptor)
+    except FileNotFoundError as error:
+        raise AudioFileError(path, "does not exist") from error
+    except OSError as error:
+        raise AudioFileError(path, f"cannot be opened: {(error.strerror or str(error)).lower()}") from error
+    with file:
+        missing = _check_start(path, file)
+        try:
+            sound = _Sound(file.fileno(), closefd=False)
+        except soundfile.SoundFileError as error:
+            raise AudioFileError(path, "not audio that libsndfile can read") from error
+        with sound:
+            frames = sound.frames if 0 <= sound.frames < _NOT_KNOWN else -1
+            if frames == 0:
+                raise AudioFileError(path, "zero samples")
+            if missing:
+                raise AudioFileError(path, f"truncated: {missing} bytes that the header promises are missing")
+            yield sound, AudioInfo(Path(path), sound.samplerate, sound.channels, frames, sound.subtype, sound.format)
+
+
+def _check_start(path: str | os.PathLike, file: BinaryIO) -> int:
+    """Bytes that a WAV's data chunk promises beyond the end of the file: libsndfile shortens such a file without a word."""
+    try:
+        size = os.fstat(file.fileno()).st_size
+        start = file.read(12)
+    except OSError as error:  # a folder, or a failing disk
+        raise AudioFileError(path, f"cannot be read: {(error.strerror or str(error)).lower()}") from error
+    if size == 0:
+        raise AudioFileError(path, "empty file (0 bytes)")
+    missing = 0
+    if start[:4] == b"RIFF" and start[8:12] == b"WAVE":
+        position = 12
+        while position + 8 <= size:
+            file.seek(position)
+            name, length = struct.unpack("<4sI", file.read(8))
+            if name == b"data":
+                if length not in (0, 0xFFFFFFFF, 0x7FFFFFFF) and length < 0xFFFFFF00:  # what streaming writers leave there
+                    missing = max(0, position + 8 + length - size)
+                break
+            position += 8 + length + length % 2
+    file.seek(0)
+    return missing
+
+
+def _seek(sound: soundfile.SoundFile, path: str | os.PathLike, start: int, lead_in: int) -> None:
+    try:
+        sound.seek(max(0, start - lead_in))
+        if lead_in:
+            sound.read(min(start, lead_in), dtype="float32")
+    except soundfile.SoundFileError as error:
+        raise AudioFileError(path, f"has no frame {start}") from error
+
+
+def decode(
+    sound: soundfile.SoundFile, info: AudioInfo, frames: int, block_frames: int, start: int = 0, dtype: str = "float32"
+) -> Iterator[np.ndarray]:
+    """Blocks of [n, channels] up to `frames` (-1: the end), checked."""
+    total = 0
+    may_be_infinite = not info.subtype.startswith(("PCM", "DPCM", "ALAW", "ULAW"))
+    exact = frames < 0 and info.frames > 0 and info.container in _COUNTS_FRAMES
+    while frames < 0 or total < frames:
+        if exact and start + total == info.frames:
+            break
+        wanted = block_frames if frames < 0 else min(block_frames, frames - total)
+        try:
+            block = sound.read(wanted, dtype=dtype, always_2d=True)
+        except soundfile.SoundFileError as error:
+            raise AudioFileError(info.path, f"damaged or truncated after {total} of {info.frames} frames") from error
+        if not len(block):
+            break
+        if may_be_infinite and not np.isfinite(block).all():
+            raise AudioFileError(info.path, "NaN or infinite samples")
+        total += len(block)
+        yield block
+    if exact and start + total < info.frames:
+        raise AudioFileError(info.path, f"truncated: {start + total} of {info.frames} frames")
+    if frames < 0 and total == 0:
+        raise AudioFileError(info.path, "zero samples")

@@ -1,0 +1,295 @@
+"""Recordings read and written piece by piece, in memory that does not grow with their length: the streaming half of `audio_file`."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import re
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import soundfile
+
+from ...errors import AudioFileError, UsageError
+from .audio_file import BLOCK, CONTAINERS, LOSSY, AudioInfo, as_integers, decode, opened, probe
+
+try:
+    import fcntl
+except ImportError:  # Windows: what a kill left is not told from what is being written, and stays
+    fcntl = None  # type: ignore[assignment]
+
+_UNFINISHED = re.compile(r"\.[0-9a-f]{12}\.writing")
+_LARGEST_WAV = (1 << 32) - (1 << 16)  # bytes of samples: the sizes in a WAV's header have 32 bits. Beyond that it becomes an RF64
+_STEPPED = frozenset({"PCM_S8", "PCM_U8", "PCM_16", "PCM_24", "PCM_32"})
+_ENCODER_OPTIONS = "bitrate_mode" in inspect.signature(soundfile.SoundFile.__init__).parameters  # soundfile 0.13
+_MPEG_BITRATES = {True: (32.0, 320.0), False: (8.0, 160.0)}  # kbit/s of layer III at 32 kHz and above, and below
+
+
+class Reader:
+    """A recording that is being read from its start to its end, once; made by `open_reader`.
+
+    Attributes:
+        info: What its header says.
+        tags: Title, artist, comment and so on, as far as libsndfile knows them.
+        bytes: Size of the file.
+    """
+
+    def __init__(self, sound: soundfile.SoundFile, info: AudioInfo, status: os.stat_result):
+        self.info = info
+        self.tags: dict[str, str] = sound.copy_metadata()
+        self.bytes = status.st_size
+        self._sound, self._status = sound, status
+
+    def blocks(self, frames: int = BLOCK) -> Iterator[np.ndarray]:
+        """The sound in pieces of at most `frames`: [n, channels], float64 where the file has more than 24 bits, else float32.
+
+        Raises:
+            AudioFileError: As for `read`; also the file changed or vanished meanwhile.
+        """
+        dtype = "float64" if self.info.subtype in ("DOUBLE", "PCM_32", "ALAC_32") else "float32"
+        try:
+            yield from decode(self._sound, self.info, -1, frames, dtype=dtype)
+        except AudioFileError:
+            self.check_unchanged()  # a file that is being replaced looks damaged: that is the better reason
+            raise
+        self.check_unchanged()
+
+    def check_unchanged(self) -> None:
+        """Raises AudioFileError if the file is no longer what was opened."""
+        path, before = self.info.path, self._status
+        try:
+            now = path.stat()
+        except FileNotFoundError as error:
+            raise AudioFileError(path, "vanished while it was read") from error
+        except OSError as error:
+            raise AudioFileError(path, f"cannot be read any more: {(error.strerror or str(error)).lower()}") from error
+        if (now.st_size, now.st_mtime_ns, now.st_ino) != (before.st_size, before.st_mtime_ns, before.st_ino):
+            raise AudioFileError(path, "changed while it was read", hint="run the same command again when nothing writes to it")
+
+
+@contextmanager
+def open_reader(path: str | os.PathLike) -> Iterator[Reader]:
+    """Opens a recording to be read block by block.
+
+    Raises:
+        AudioFileError: As for `probe`.
+    """
+    path = Path(path)
+    status = None
+    with suppress(OSError):  # `opened` says why
+        status = path.stat()
+    with opened(path) as (sound, info):
+        yield Reader(sound, info, status or path.stat())
+
+
+class Writer:
+    """Writes a recording piece by piece, under a temporary name beside it: no half file is ever left under its name.
+
+        with Writer("clean.flac", 48000, 2, subtype="PCM_24") as out:
+            for block in blocks:
+                out.write(block)
+
+    Leaving the block closes the file, checks that it holds every frame, and renames it. Leaving it by an exception deletes it.
+
+    Args:
+        path: Where it is to be. Missing folders are made.
+        sample_rate: Hz.
+        channels: Number of channels.
+        subtype: libsndfile's encoding.
+        container: libsndfile's format; None takes it from the suffix: .wav, .flac, .ogg or .mp3.
+        tags: Title, artist, comment and so on (names as in `Reader.tags`), as far as the container has room for them.
+        frames: How many there will be, if known: a WAV that would grow beyond 4 GiB becomes an RF64.
+        bitrate: kbit/s of MP3; None leaves the choice to the encoder.
+        overwrite: Replace an existing file.
+
+    Attributes:
+        frames: Written so far.
+        clipped: Samples beyond full scale so far, in an encoding that cannot hold them.
+
+    Raises:
+        AudioFileError: The file exists, cannot be written, or the audio is not finite. Its `__cause__` is the system's error.
+        UsageError: A suffix or a subtype that cannot be written.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike,
+        sample_rate: int,
+        channels: int,
+        *,
+        subtype: str = "PCM_16",
+        container: str | None = None,
+        tags: dict[str, str] | None = None,
+        frames: int = -1,
+        bitrate: float | None = None,
+        overwrite: bool = False,
+    ):
+        self.path = Path(path)
+        self.sample_rate, self.channels, self.tags = sample_rate, channels, dict(tags or {})
+        container = container or CONTAINERS.get(self.path.suffix.lower())
+        if container is None:
+            raise UsageError(
+                f"{path}: cannot write the format {self.path.suffix or '(no suffix)'}; expected one of {', '.join(CONTAINERS)}."
+            )
+        if not soundfile.check_format(container, subtype):
+            allowed = ", ".join(sorted(soundfile.available_subtypes(container)))
+            raise UsageError(f"{path}: {container} has no encoding {subtype!r}; expected one of {allowed}.")
+        large = container in ("WAV", "WAVEX") and frames * channels * _sample_bytes(subtype) > _LARGEST_WAV
+        self.container, self.subtype = "RF64" if large else container, subtype
+        self.frames = self.clipped = 0
+        self._bitrate, self._overwrite, self._finished = bitrate, overwrite, False
+        self._temporary = self.path.parent / f".{uuid.uuid4().hex[:12]}.writing"
+
+    def __enter__(self) -> Self:
+        if self.path.exists() and not self._overwrite:
+            raise AudioFileError(self.path, "exists already", hint="add --overwrite, or choose another output")
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            # Through a descriptor of our own: it takes every file name, and can be asked what became of the bytes.
+            self._file = self._temporary.open("xb+", buffering=0)
+            if fcntl is not None:
+                with suppress(OSError):  # a file system without locks
+                    fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # ends with this process, however that ends
+            self._sound = soundfile.SoundFile(
+                self._file.fileno(),
+                "w",
+                self.sample_rate,
+                self.channels,
+                subtype=self.subtype,
+                format=self.container,
+                closefd=False,
+                **self._encoder_options(),
+            )
+        except (OSError, soundfile.SoundFileError, TypeError) as error:
+            self._discard()
+            raise _cannot_write(self.path, error) from error
+        for name, text in self.tags.items():
+            with suppress(soundfile.SoundFileError, AttributeError):  # a container without room for this one
+                setattr(self._sound, name, text)
+        return self
+
+    def _encoder_options(self) -> dict[str, object]:
+        if self._bitrate is None or self.subtype != "MPEG_LAYER_III":
+            return {}
+        low, high = _MPEG_BITRATES[self.sample_rate >= 32000]
+        level = (high - min(max(self._bitrate, low), high)) / (high - low)
+        return {"compression_level": level, "bitrate_mode": "CONSTANT"} if _ENCODER_OPTIONS else {}
+
+    def write(self, audio: np.ndarray) -> None:
+        """Appends float [frames, channels]; louder than full scale is clipped, and counted, where the encoding has a full scale."""
+        peak = float(np.abs(audio).max(initial=0.0))  # NaN if any sample is
+        if not np.isfinite(peak):
+            raise AudioFileError(self.path, "not written: NaN or infinite samples")
+        if peak > 1.0 and self.subtype not in ("FLOAT", "DOUBLE"):
+            self.clipped += int(np.count_nonzero(np.abs(audio) > 1.0))
+        try:
+            self._sound.write(as_integers(audio, self.subtype))
+        except (OSError, soundfile.SoundFileError, AssertionError) as error:  # soundfile asserts that all frames were taken
+            cause = self._system_error() or error
+            raise _cannot_write(self.path, cause) from cause
+        self.frames += len(audio)
+
+    def finish(self) -> None:
+        """Closes the file under its temporary name and checks it; nothing can be written any more.
+
+        For several files that belong together: finish each one, then leave their blocks, which only rename.
+        """
+        if self._finished:
+            return
+        self._finished = True
+        try:
+            self._sound.close()
+            self._file.close()  # where a network disk reports that it is full
+            if self.frames and (held := probe(self._temporary).frames) not in (self.frames, -1):
+                raise self._system_error() or OSError(f"only {held} of {self.frames} frames could be stored")
+        except (OSError, soundfile.SoundFileError, AudioFileError) as error:
+            cause = error if isinstance(error, OSError) else self._system_error() or error
+            raise _cannot_write(self.path, cause) from cause
+
+    def _system_error(self) -> OSError | None:
+        """What the system says to one more page: libsndfile keeps the reason of a write that failed to itself."""
+        try:
+            with self._temporary.open("ab", buffering=0) as file:
+                file.write(b"\0" * (1 << 16))
+                os.fsync(file.fileno())
+        except OSError as error:
+            return error
+        return None
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        try:
+            if kind is None:
+                self.finish()
+                try:
+                    self._temporary.replace(self.path)
+                except OSError as failure:
+                    raise _cannot_write(self.path, failure) from failure
+        finally:
+            self._discard()
+
+    def _discard(self) -> None:
+        with suppress(AttributeError, OSError, soundfile.SoundFileError):
+            if not self._sound.closed:
+                self._sound.close()
+        with suppress(AttributeError, OSError):
+            self._file.close()
+        with suppress(OSError):
+            self._temporary.unlink(missing_ok=True)
+
+
+def remove_unfinished(folder: Path) -> int:
+    """Deletes what killed processes left unfinished in a folder, and tells how many files that were. Those of living ones stay."""
+    removed = 0
+    if fcntl is None or not folder.is_dir():
+        return removed
+    for path in folder.iterdir():
+        if _UNFINISHED.fullmatch(path.name):
+            with suppress(OSError), path.open("rb") as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                path.unlink()
+                removed += 1
+    return removed
+
+
+def output_format(info: AudioInfo) -> tuple[str, str, str]:
+    """(container, subtype, suffix) in which a recording like this can be written: its own where libsndfile can write it, else WAV."""
+    if soundfile.check_format(info.container, info.subtype):
+        return info.container, info.subtype, info.path.suffix
+    return "WAV", "PCM_16", ".wav"
+
+
+def format_for(path: Path, subtype: str) -> tuple[str, str]:
+    """(container, subtype) for a file of this name: `subtype` if its container has it, else the nearest that loses least."""
+    container = CONTAINERS.get(path.suffix.lower())
+    if container is None:
+        raise UsageError(f"{path}: cannot write the format {path.suffix or '(no suffix)'}; expected one of {', '.join(CONTAINERS)}.")
+    if container in LOSSY:
+        return container, {"OGG": "VORBIS", "MP3": "MPEG_LAYER_III"}[container]
+    if soundfile.check_format(container, subtype):
+        return container, subtype
+    fine = subtype in ("FLOAT", "DOUBLE", "PCM_32", "ALAC_24", "ALAC_32")
+    return container, "PCM_24" if fine else "PCM_16"
+
+
+def is_stepped(subtype: str) -> bool:
+    """Whether an encoding holds whole steps, so that `as_written` knows what comes back."""
+    return subtype in _STEPPED
+
+
+def as_written(audio: np.ndarray, subtype: str) -> np.ndarray:
+    """What a reader of the written file gets: `audio` on the steps of an encoding that `is_stepped`, clipped."""
+    whole = as_integers(audio, subtype)
+    return (whole / float(1 << 8 * whole.itemsize - 1)).astype(audio.dtype)
+
+
+def _sample_bytes(subtype: str) -> int:
+    return {"PCM_U8": 1, "PCM_S8": 1, "ULAW": 1, "ALAW": 1, "PCM_16": 2, "PCM_24": 3, "DOUBLE": 8}.get(subtype, 4)
+
+
+def _cannot_write(path: Path, error: BaseException) -> AudioFileError:
+    reason = error.strerror.lower() if isinstance(error, OSError) and error.strerror else getattr(error, "reason", None) or str(error)
+    return AudioFileError(path, f"cannot be written: {reason or 'the encoder refused the samples'}")

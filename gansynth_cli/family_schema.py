@@ -1,0 +1,64 @@
+"""What a family declares of its recipes, and how families are found: no table lists them. No TensorFlow."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .feature_specs import FrameFeatures, LogSpectrogram
+
+GENERATE = "generate {run} -n 64 -o clips/"
+ENHANCE = "enhance recordings/ --model {run} -o clean/"
+VOCODE = "vocode recordings/ --model {run} -o resynthesised/"
+CONVERT = "convert recordings/ --to DOMAIN --model {run} -o out/"
+
+
+@dataclass(frozen=True)
+class NoLosses:
+    """`[losses]` of a family whose only loss is the adversarial one."""
+
+
+@dataclass(frozen=True)
+class ModelTable:
+    """Base of every `[model]` table: the questions that preparing and training ask of any family's model."""
+
+    @property
+    def conditioning(self) -> str:
+        """ "none", or how the model is conditioned on labels: then labels are needed, and a run keeps those that it began with."""
+        return "none"
+
+    @property
+    def statistics(self) -> tuple[LogSpectrogram, ...]:
+        """Per-bin statistics over the training clips, computed by `prepare --recipe` or at the start of training."""
+        return ()
+
+    @property
+    def whole_recordings(self) -> bool:
+        """Whether `prepare` leaves recordings uncut, because training crops anywhere in them."""
+        return False
+
+    def frame_features(self, sample_rate: int) -> FrameFeatures | None:
+        """Features of every frame that are cached beside the clips; None: the family reads audio."""
+        return None
+
+
+@dataclass(frozen=True)
+class FamilySchema:
+    """The tables of a family: `[model]`, `[losses]`, and the names that `[optimizers.NAME]` may have. `use` is the command that uses a
+    trained run, `{run}` being its folder."""
+
+    model: type[ModelTable]
+    losses: type = NoLosses
+    optimizers: tuple[str, ...] = ("generator", "critic")
+    use: str = GENERATE
+
+
+def find_families() -> dict[str, FamilySchema]:
+    """Name -> schema of every family: each folder of `families/` that has a `schema.py`, which defines `SCHEMA`."""
+    folder = Path(__file__).parent / "families"
+    names = sorted(found.name for found in pkgutil.iter_modules([str(folder)]) if found.ispkg)
+    return {name: importlib.import_module(f"{__package__}.families.{name}.schema").SCHEMA for name in names}

@@ -1,0 +1,262 @@
+"""Pairs of recordings: which file belongs to which, brought to one rate and length, and measured.
+
+A reference folder (clean speech, or the recordings that were re-synthesised) is compared with one or more folders of
+estimates. No file is dropped: one that is missing, cannot be read or does not fit is a failure of every measure, with its reason.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, field
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+
+from ...data.audio import audio_file
+from ...errors import AudioFileError, DatasetError, GanAudioError, UsageError
+from .signal import measure_pair
+from .waveform import MetricError, lag_samples, mixed_snr
+
+LONGEST_LAG_SECONDS = 0.1
+_FITTING_SECONDS = 0.1  # estimates that differ by less in length are cut to the shorter; a frame of padding is no failure
+_CLEAN_DB = 60.0  # an input above this SNR has no noise worth a bin
+NOISY = "noisy input"
+
+
+@dataclass(frozen=True)
+class PairTask:
+    """One reference and what every system made of it.
+
+    Attributes:
+        name: Path below the reference folder, without suffix.
+        reference: The file.
+        estimates: (system, file) pairs; None where the system has no such file.
+        noisy: The file that the SNR is computed with, if there is one.
+    """
+
+    name: str
+    reference: Path
+    estimates: tuple[tuple[str, Path | None], ...]
+    noisy: Path | None = None
+
+
+@dataclass(frozen=True)
+class PairSettings:
+    """How pairs are measured.
+
+    Attributes:
+        keys: Of `signal.MEASURES`.
+        align: Shift each estimate by its delay first, in whole samples, up to 0.1 s.
+        snr_bins: dB; an input is filed under the nearest. Empty: the nearest multiple of 5.
+        snr_pattern: Regular expression with a group "snr" that finds the SNR in the file's name instead.
+        sample_rate: Hz at which a pair is compared, both resampled to it; 0: the reference's.
+    """
+
+    keys: tuple[str, ...]
+    align: bool = False
+    snr_bins: tuple[float, ...] = ()
+    snr_pattern: str = ""
+    sample_rate: int = 0
+
+
+@dataclass
+class PairResult:
+    """What is known of one system's version of one file.
+
+    Attributes:
+        values: For each key the value or the reason (str) why there is none.
+        unusable: The reason where the file could not be compared at all; "" otherwise.
+        snr: dB, the bin of the file; infinite for an input without noise; None where it is not known.
+        sample_rate: Hz, at which it was compared.
+        lag: Samples (at that rate) by which the estimate comes late, before any shift.
+        cut: Samples that the estimate is longer (negative: shorter) than the reference.
+        resampled: From which rate, Hz; 0 if it had that one.
+    """
+
+    name: str
+    system: str
+    values: dict[str, float | str] = field(default_factory=dict)
+    unusable: str = ""
+    snr: float | None = None
+    seconds: float = 0.0
+    sample_rate: int = 0
+    lag: int = 0
+    cut: int = 0
+    resampled: int = 0
+
+
+def match_files(reference: Path, systems: dict[str, Path], noisy: Path | None = None) -> tuple[list[PairTask], list[str]]:
+    """Which files belong together: the same path below their folders, whatever the suffix; else the same name, where it is unique.
+
+    Args:
+        reference: A folder, or one file.
+        systems: Folders by the system's name; if the reference is a file, folders that hold one of its name, or files of any name.
+        noisy: The noisy inputs, a system too.
+
+    Returns:
+        Tasks in the order of the references' names, and notes on files that belong to no reference.
+
+    Raises:
+        UsageError, DatasetError: An input that does not exist or holds no recording; a file beside a folder of references; two references
+            of one name; a folder none of whose files has a reference.
+    """
+    if any(path.is_file() and not reference.is_file() for path in systems.values()):
+        raise UsageError(
+            f"{reference} is a folder and one of the inputs is a file.",
+            hint="give folders on both sides, or one file on both sides",
+        )
+    references = _by_name(reference)
+    found: dict[str, dict[str, Path]] = {}
+    notes = []
+    for system, folder in systems.items():
+        files = {next(iter(references)): folder} if folder.is_file() and reference.is_file() else _by_name(folder)
+        found[system], strangers = _assign(references, files)
+        if not found[system]:
+            raise DatasetError(
+                f"No recording below {folder} has the name of one below {reference}: {next(iter(files))} against {next(iter(references))}, "
+                "for instance.",
+                hint="files are matched by their path below the folder, without suffix",
+            )
+        if strangers:
+            notes.append(f"{system}: {len(strangers)} files have no reference and are left out ({', '.join(strangers[:3])})")
+    noisy_files = found[NOISY] if noisy is not None else {}
+    tasks = [
+        PairTask(name, path, tuple((system, found[system].get(name)) for system in systems), noisy_files.get(name))
+        for name, path in references.items()
+    ]
+    return tasks, notes
+
+
+def measure_all(tasks: list[PairTask], settings: PairSettings, jobs: int = 1) -> Iterator[list[PairResult]]:
+    """Measures every task, in their order; with `jobs` above 1 in so many processes.
+
+    Raises:
+        GanAudioError: A worker was killed (too little memory, for instance).
+    """
+    if jobs <= 1 or len(tasks) < 2:
+        yield from (measure_task(task, settings) for task in tasks)
+        return
+    # Spawned, not forked: the parent may hold threads (TensorFlow's, BLAS's) that do not survive a fork.
+    with ProcessPoolExecutor(min(jobs, len(tasks)), get_context("spawn")) as pool:
+        try:
+            yield from pool.map(measure_task, tasks, [settings] * len(tasks), chunksize=1)
+        except BrokenProcessPool as error:
+            raise GanAudioError("A measuring process was killed.", hint="try --jobs 1; long recordings need memory") from error
+
+
+def measure_task(task: PairTask, settings: PairSettings) -> list[PairResult]:
+    """All systems' versions of one file."""
+    results = [PairResult(task.name, system) for system, _ in task.estimates]
+
+    def give_up(result: PairResult, reason: str) -> None:
+        result.unusable = reason
+        result.values = dict.fromkeys(settings.keys, reason)
+
+    try:
+        reference, rate = audio_file.read(task.reference, sample_rate=settings.sample_rate or None)
+    except AudioFileError as failure:
+        for result in results:
+            give_up(result, f"reference: {failure.reason}")
+        return results
+    snr = _snr(task, settings, reference, rate)
+    for result, (_, path) in zip(results, task.estimates, strict=True):
+        result.snr, result.sample_rate, result.seconds = snr, rate, len(reference) / rate
+        if path is None:
+            give_up(result, "no such file")
+            continue
+        try:
+            estimate, own_rate = audio_file.read(path)
+            fitted = _fit(result, reference, audio_file.resample(estimate, own_rate, rate), rate, settings.align)
+        except (AudioFileError, MetricError) as failure:
+            give_up(result, failure.reason)
+            continue
+        result.resampled = own_rate if own_rate != rate else 0
+        result.values = _over_channels(*fitted, rate, settings.keys)
+    return results
+
+
+def _fit(result: PairResult, reference: np.ndarray, estimate: np.ndarray, rate: int, align: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Both [samples, channels] of the same shape; notes lag and difference in length."""
+    if estimate.shape[1] != reference.shape[1]:
+        raise MetricError(f"{estimate.shape[1]} channels; the reference has {reference.shape[1]}")
+    result.cut = len(estimate) - len(reference)
+    if abs(result.cut) > _FITTING_SECONDS * rate:
+        raise MetricError(f"{abs(result.cut) / rate:.3g} s {'longer' if result.cut > 0 else 'shorter'} than the reference")
+    most = min(round(LONGEST_LAG_SECONDS * rate), len(reference) - 1, len(estimate) - 1)
+    result.lag = lag_samples(reference.mean(axis=1), estimate.mean(axis=1), most)
+    if align and result.lag:
+        reference, estimate = (reference, estimate[result.lag :]) if result.lag > 0 else (reference[-result.lag :], estimate)
+    shortest = min(len(reference), len(estimate))
+    return reference[:shortest], estimate[:shortest]
+
+
+def _over_channels(reference: np.ndarray, estimate: np.ndarray, rate: int, keys: tuple[str, ...]) -> dict[str, float | str]:
+    """The mean over the channels; a channel without a value is a failure, as the mean of the others would flatter."""
+    channels = [measure_pair(reference[:, c], estimate[:, c], rate, keys) for c in range(reference.shape[1])]
+    values: dict[str, float | str] = {}
+    for key in keys:
+        given = [channel[key] for channel in channels]
+        numbers = [value for value in given if not isinstance(value, str)]
+        if len(numbers) == len(given):
+            values[key] = float(np.mean(numbers))
+        else:
+            number, reason = next((i, value) for i, value in enumerate(given) if isinstance(value, str))
+            values[key] = str(reason) if len(given) == 1 else f"channel {number + 1}: {reason}"
+    return values
+
+
+def _snr(task: PairTask, settings: PairSettings, reference: np.ndarray, rate: int) -> float | None:
+    if settings.snr_pattern:
+        found = re.search(settings.snr_pattern, task.name)
+        try:
+            return float(found["snr"]) if found else None
+        except ValueError:
+            return None
+    if task.noisy is None:
+        return None
+    try:
+        noisy, own_rate = audio_file.read(task.noisy)
+        noisy = audio_file.resample(noisy, own_rate, rate).mean(axis=1)
+        clean = reference.mean(axis=1)
+        length = min(len(clean), len(noisy))
+        exact = mixed_snr(clean[:length], noisy[:length], rate)
+    except (AudioFileError, MetricError):
+        return None  # the noisy input's own row says why
+    if exact > _CLEAN_DB:
+        return float("inf")
+    return float(min(settings.snr_bins, key=lambda centre: abs(centre - exact))) if settings.snr_bins else 5.0 * round(exact / 5)
+
+
+def _by_name(folder: Path) -> dict[str, Path]:
+    """Files by their path below the folder, without suffix, sorted."""
+    named: dict[str, Path] = {}
+    for root, path in audio_file.find_audio([folder]):
+        name = path.relative_to(root).with_suffix("").as_posix()
+        if name in named:
+            raise DatasetError(
+                f"{named[name]} and {path.name} have one name; files are matched by it, so it is not known which is meant.",
+                hint="take one of them out of the folder",
+            )
+        named[name] = path
+    return named
+
+
+def _assign(references: dict[str, Path], files: dict[str, Path]) -> tuple[dict[str, Path], list[str]]:
+    """Reference's name -> file, and the names of files that have none."""
+    taken = {name: files[name] for name in references if name in files}
+    left = {name: path for name, path in files.items() if name not in references}
+    open_stems: dict[str, list[str]] = {}
+    for name in references:
+        if name not in taken:
+            open_stems.setdefault(Path(name).name, []).append(name)
+    stems: dict[str, list[str]] = {}
+    for name in left:
+        stems.setdefault(Path(name).name, []).append(name)
+    for stem, names in stems.items():
+        if len(names) == 1 and len(open_stems.get(stem, ())) == 1:
+            taken[open_stems[stem][0]] = left.pop(names[0])
+    return taken, list(left)

@@ -1,0 +1,181 @@
+"""The model that a denoiser is saved as: `model/generator.keras`, and the file that the package ships."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from ..layers.recurrent import gru_sequence
+from .mask_networks import MaskNetwork, make_network
+
+
+@keras.saving.register_keras_serializable(package="gan_audio")
+class FrameDenoiser(keras.Model):
+    """A causal network from spectrum frames to the gain of each bin, with its state handed in and out.
+
+    The transform stays outside. It is a periodic square-root Hann window of `fft` samples at both ends, hop = fft / 2; frame t covers
+    the samples [t hop - (fft - hop), t hop + hop).
+
+    The file holds the weights by name (`vars/block0/time/kernel` in `model.weights.h5`), so `inference.frame_network` reads it with
+    numpy alone.
+
+    Args:
+        network: "gru" or "bands"; see `denoiser_networks`.
+        sample_rate: Hz.
+        fft, hop: Samples.
+        options: Arguments of the network beside these.
+        stored_as: "float32" or "float16": the precision of the weights in a file. Computation is float32.
+        seed: Of the first weights.
+        level: Factor on every gain outside of training: a network that is unsure turns all it lets through down a little, and this turns
+            clean speech up again to where it was. `Denoiser.preview` sets it.
+        provenance: Free JSON: recipe name, step, family, data fingerprint, project version.
+    """
+
+    def __init__(
+        self,
+        network: str,
+        sample_rate: int,
+        fft: int,
+        hop: int,
+        options: Mapping[str, Any],
+        stored_as: str = "float32",
+        seed: int = 0,
+        level: float = 1.0,
+        provenance: Mapping[str, Any] | None = None,
+        **kwargs: Any,
+    ):
+        super().__init__(**kwargs)
+        self.network, self.options, self.stored_as, self.seed = network, dict(options), stored_as, int(seed)
+        self.sample_rate, self.fft, self.hop, self.level = int(sample_rate), int(fft), int(hop), float(level)
+        self.provenance: dict[str, Any] = dict(provenance or {})
+        self.mask: MaskNetwork = make_network({**self._own_config(), "options": self.options})
+        rng = np.random.default_rng([self.seed, 0xDE401])
+        self.table: dict[str, keras.Variable] = {}
+        for name, shape in self.mask.weights.items():
+            self.table[name] = self._variable(name, _first_weights(name, shape, rng), trainable=True)
+        for name, values in self.mask.fixed.items():
+            self.table[name] = self._variable(name, values, trainable=False)
+        self.built = True  # its weights exist: it can be saved without having been called
+
+    def _variable(self, name: str, values: np.ndarray, trainable: bool) -> keras.Variable:
+        first = np.asarray(values, np.float32)
+        return self.add_weight(
+            name=name.replace("/", "_"),
+            shape=first.shape,
+            initializer=lambda shape, dtype=None: first,
+            trainable=trainable,
+            dtype="float32",
+        )
+
+    def call(
+        self, spectrum: tf.Tensor, states: Sequence[tf.Tensor] | None = None, training: bool = False
+    ) -> tuple[tf.Tensor, list[tf.Tensor]]:
+        """complex64 [rows, frames, bins] and states -> (gain complex64 of that shape, states after the last frame).
+
+        In training neither quiet input is lifted nor `level` applied: both mend what training cannot show.
+        """
+        frames_first = tf.transpose(spectrum, [1, 0, 2])
+        if states is None:
+            states = self.initial_states(spectrum.shape[0] if spectrum.shape[0] is not None else tf.shape(spectrum)[0])
+        operations = TensorOperations({name: variable.value for name, variable in self.table.items()})
+        real, imaginary = tf.math.real(frames_first), tf.math.imag(frames_first)
+        if training:
+            real, imaginary, after = self.mask.gains(operations, real, imaginary, states[1:])
+            states = [states[0], *after]
+        else:
+            real, imaginary, states = self.mask.run(operations, real, imaginary, states)
+        gain = tf.complex(real, tf.zeros_like(real) if imaginary is None else imaginary)
+        if not training:
+            gain *= tf.cast(self.level, tf.complex64)
+        return tf.transpose(gain, [1, 0, 2]), states
+
+    def initial_states(self, rows: int | tf.Tensor) -> list[tf.Tensor]:
+        """Zeros: what it remembers before a recording."""
+        return [tf.zeros([rows * items, units]) for items, units in self.mask.states]
+
+    def _own_config(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in ("network", "sample_rate", "fft", "hop")}
+
+    def get_config(self) -> dict[str, Any]:
+        own = ("options", "stored_as", "seed", "level", "provenance")
+        return {**super().get_config(), **self._own_config(), **{name: getattr(self, name) for name in own}}
+
+    def save_own_variables(self, store: Any) -> None:
+        for name, variable in self.table.items():
+            store[name] = np.asarray(variable).astype(self.stored_as)
+
+    def load_own_variables(self, store: Any) -> None:
+        for name, variable in self.table.items():
+            variable.assign(np.asarray(store[name], np.float32))
+
+
+class TensorOperations:
+    """`denoiser_networks.Operations` in TensorFlow, on the weights of one network by name."""
+
+    def __init__(self, weights: Mapping[str, tf.Tensor]):
+        self.weights = weights
+
+    def weight(self, name):
+        return self.weights[name]
+
+    def size(self, x, axis):
+        return x.shape[axis] if x.shape[axis] is not None else tf.shape(x)[axis]
+
+    def reshape(self, x, shape):
+        return tf.reshape(x, shape)
+
+    def concat(self, parts, axis):
+        return tf.concat(parts, axis)
+
+    def stack(self, parts):
+        return tf.stack(parts, axis=-1)
+
+    def pad(self, x, axis, before, after):
+        return tf.pad(x, [[before, after] if i == axis else [0, 0] for i in range(len(x.shape))])
+
+    def power(self, x, exponent):
+        return tf.math.rsqrt(x) if exponent == -0.5 else tf.exp(exponent * tf.math.log(x))
+
+    def log(self, x):
+        return tf.math.log(x)
+
+    def sum(self, x):
+        return tf.reduce_sum(x, axis=-1, keepdims=True)
+
+    def follow(self, x, state, release):
+        return tf.scan(lambda before, now: tf.maximum(now, before - release), x, initializer=state)
+
+    def lift(self, x, most):
+        return tf.exp(-0.5 * tf.clip_by_value(x, -most, 0.0))
+
+    def sigmoid(self, x):
+        return tf.sigmoid(x)
+
+    def silu(self, x):
+        return tf.nn.silu(x)
+
+    def dense(self, x, name):
+        kernel = self.weights[f"{name}/kernel"]
+        # One product of two matrices: with more axes TensorFlow takes its batched product, several times slower on a CPU.
+        y = tf.matmul(tf.reshape(x, [-1, kernel.shape[0]]), kernel) + self.weights[f"{name}/bias"]
+        return tf.reshape(y, [*(self.size(x, i) for i in range(len(x.shape) - 1)), kernel.shape[1]])
+
+    def gru(self, x, name, state):
+        outputs = gru_sequence(self.dense(x, f"{name}/input"), self.weights[f"{name}/kernel"], self.weights[f"{name}/bias"], state)
+        return outputs, outputs[-1]
+
+
+def _first_weights(name: str, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
+    """Glorot-uniform kernels, the recurrent ones orthogonal gate by gate (Saxe et al. 2014), zero biases; the gains begin near 1."""
+    layer, _, kind = name.rpartition("/")
+    if kind == "bias" or layer.startswith(("motion", "filter")) or (layer.startswith("added") and layer.endswith(("/out", "/spread"))):
+        return np.zeros(shape)  # what is added to a trained network begins as nothing
+    if 3 * shape[0] == shape[1] and not layer.endswith("/input"):
+        return np.concatenate([np.linalg.qr(rng.standard_normal((shape[0], shape[0])))[0] for _ in range(3)], axis=1)
+    scale = 0.5 if layer == "out" or layer.startswith("mask") else 0.3 if name == "band" else 1.0
+    limit = scale * (6.0 / (shape[0] + shape[1])) ** 0.5
+    return rng.uniform(-limit, limit, shape)

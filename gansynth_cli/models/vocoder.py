@@ -1,0 +1,120 @@
+"""The saved vocoder."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import h5py
+import keras
+import tensorflow as tf
+
+from ..layers.weight_norm import fold_normalization, is_normalized
+from ..signal.mel_convention import MelConvention
+
+if TYPE_CHECKING:
+    pass
+
+
+@keras.saving.register_keras_serializable(package="gan_audio")
+class Vocoder(keras.Model):
+    """A generator of waveforms from mel spectrograms, with all that is needed to use it. Saved as `model/generator.keras`.
+
+    Args:
+        network: mel float [batch, frames, bands] -> what `head` takes; a functional model.
+        head: A registered layer without weights, -> float32 [batch, frames * hop, 1]; None where the network gives audio.
+        convention: What the mel spectrogram's numbers mean, resolved; a `MelConvention` or its dict.
+        receptive_frames: The audio of frame t depends on frames t - n to t + n and no others: with n frames more on either side a
+            piece of a recording comes out as in the whole.
+        provenance: Free JSON: recipe name, step, family, data fingerprint, project version.
+
+    Sample 0 of the audio belongs to sample 0 of the recording whose mel spectrogram it is. Saved by its own `save`, the file holds the
+    network without normalised kernels (`layers.weight_norm.fold_normalization`): smaller, faster, the same sound.
+    """
+
+    def __init__(
+        self,
+        network: keras.Model,
+        head: keras.layers.Layer | None,
+        convention: MelConvention | Mapping[str, Any],
+        receptive_frames: int,
+        provenance: Mapping[str, Any] | None = None,
+        **kwargs: Any,
+    ):
+        super().__init__(**kwargs)
+        self.network, self.head = network, head
+        self.convention = convention if isinstance(convention, MelConvention) else MelConvention.from_dict(convention)
+        self.receptive_frames = int(receptive_frames)
+        self.labels: tuple[str, ...] = ()
+        self.provenance: dict[str, Any] = dict(provenance or {})
+        self.built = True  # its parts are: it can be saved without having been called
+
+    @property
+    def sample_rate(self) -> int:
+        """Hz."""
+        return self.convention.sample_rate
+
+    @property
+    def hop(self) -> int:
+        """Samples for each frame."""
+        return self.convention.hop
+
+    def call(self, mel):
+        """float32 [batch, frames, bands] -> float32 [batch, frames * hop, 1]."""
+        made = self.network(mel, training=False)
+        return tf.cast(made if self.head is None else self.head(made), tf.float32)
+
+    def folded(self) -> Vocoder:
+        """The same with weights of its own and no normalised kernel."""
+        head = None if self.head is None else type(self.head).from_config(self.head.get_config())
+        network = fold_normalization(self.network)
+        return Vocoder(network, head, self.convention, self.receptive_frames, self.provenance, name=self.name)
+
+    def save(self, filepath, overwrite: bool = True, stored_as: str = "float32", **kwargs: Any) -> None:
+        """Writes it with its normalisation folded away. `stored_as`: "float16" halves the file; what loads it computes in float32."""
+        if is_normalized(self.network):
+            self.folded().save(filepath, overwrite=overwrite, stored_as=stored_as, **kwargs)
+            return
+        super().save(filepath, overwrite=overwrite, **kwargs)
+        if stored_as != "float32":
+            _store_as(Path(filepath), stored_as)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "network": keras.saving.serialize_keras_object(self.network),
+            "head": None if self.head is None else keras.saving.serialize_keras_object(self.head),
+            "convention": self.convention.to_dict(),
+            "receptive_frames": self.receptive_frames,
+            "provenance": self.provenance,
+        }
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        config = dict(config)
+        for key in ("network", "head"):
+            if config[key] is not None:
+                config[key] = keras.saving.deserialize_keras_object(config[key], custom_objects=custom_objects)
+        return cls(**config)
+
+
+def _store_as(file: Path, dtype: str) -> None:
+    """Rewrites the weights in a `.keras` file in another type: Keras casts what it reads to the type of the variable."""
+    with zipfile.ZipFile(file) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    content = io.BytesIO()
+    with h5py.File(io.BytesIO(parts["model.weights.h5"])) as old, h5py.File(content, "w") as new:
+
+        def copy(name: str, item: h5py.Group | h5py.Dataset) -> None:
+            made = new.create_dataset(name, data=item[()].astype(dtype)) if isinstance(item, h5py.Dataset) else new.require_group(name)
+            made.attrs.update(item.attrs)
+
+        old.visititems(copy)
+        new.attrs.update(old.attrs)
+    parts["model.weights.h5"] = content.getvalue()
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, part in parts.items():
+            archive.writestr(zipfile.ZipInfo(name), part, zipfile.ZIP_DEFLATED)
