@@ -1,0 +1,112 @@
+"""Write files so that a crash or a power cut leaves the old content or the new one, never half of it; hash them."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
+
+try:
+    import fcntl
+except ImportError:  # Windows: the temporary files of a killed process cannot be told from those in use, and stay
+    fcntl = None  # type: ignore[assignment]
+
+_TEMPORARY = re.compile(r"\.[0-9a-f]{12}\.partial(\.[^.]+)?")
+_SMALL = 1 << 18  # bytes; `hashlib.file_digest` clears a buffer of this size first, which dominates for small files
+
+
+@contextmanager
+def replacing(path: str | os.PathLike) -> Iterator[Path]:
+    """Yield a temporary path to write to; on leaving the block, flush it to the disk and rename it to `path` in one step.
+
+    Leaving by an exception deletes the temporary file and keeps the old `path`. Missing folders are created. The temporary
+    name begins with a dot and keeps the suffix, which some writers look at.
+
+    Raises:
+        OSError: It cannot be written. Callers turn it into an error that names their option.
+    """
+    path = Path(path)
+    with temporary_file(path) as (temporary, _):
+        yield temporary
+        move_into_place(temporary, path)
+
+
+@contextmanager
+def temporary_file(path: Path) -> Iterator[tuple[Path, BinaryIO]]:
+    """Create an empty file beside `path`, locked until the block ends, and delete it then if it is still there.
+
+    Yields:
+        Its path and its open, unbuffered handle, whose lock tells `remove_unfinished` that the writer is alive.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{uuid.uuid4().hex[:12]}.partial{path.suffix}")
+    with temporary.open("xb+", buffering=0) as handle:
+        try:
+            if fcntl is not None:
+                with suppress(OSError):  # a file system without locks
+                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)  # released by the kernel however the process ends
+            yield temporary, handle
+        finally:
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
+
+
+def move_into_place(temporary: Path, path: Path) -> None:
+    """Flush a closed file to the disk, rename it to `path`, and flush the folder.
+
+    Without the first flush a power cut can leave the new name with the content of an empty file; without the second one, the
+    old name.
+    """
+    with temporary.open("rb+") as written:
+        os.fsync(written.fileno())
+    temporary.replace(path)
+    with suppress(OSError):  # Windows opens no folders, and some network file systems do not flush them
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+def write_bytes(path: str | os.PathLike, content: bytes) -> None:
+    """Write a whole file by `replacing`."""
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def write_text(path: str | os.PathLike, text: str, errors: str = "strict") -> None:
+    """Write a whole file by `replacing`, UTF-8 with the line ends of `text`. `errors` as for `str.encode`."""
+    write_bytes(path, text.encode("utf-8", errors))
+
+
+def remove_unfinished(folder: Path) -> int:
+    """Delete the temporary files that killed processes left in a folder and return their number; files in use stay."""
+    removed = 0
+    if fcntl is None or not folder.is_dir():
+        return removed
+    for path in folder.iterdir():
+        if _TEMPORARY.fullmatch(path.name):
+            with suppress(OSError), path.open("rb") as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                path.unlink()
+                removed += 1
+    return removed
+
+
+def sha256_of(path: str | os.PathLike) -> str:
+    """Return the SHA-256 of a file's content in hex.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    with Path(path).open("rb", buffering=0) as file:
+        start = file.read(_SMALL)
+        if len(start) < _SMALL and not file.read(1):  # a short read alone is not yet the end on a network disk
+            return hashlib.sha256(start).hexdigest()
+        file.seek(0)
+        return hashlib.file_digest(file, "sha256").hexdigest()
