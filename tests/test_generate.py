@@ -24,7 +24,7 @@ from gansynth_cli.inference.generate import contact_sheet
 from gansynth_cli.inference.generate.clip_folder import ClipFolder
 from gansynth_cli.inference.generate.latents import draw_latents, lerp, slerp, walk
 from gansynth_cli.inference.generate.request import GenerateOptions, Plan
-from gansynth_cli.inference.generate.session import GROUP, load_generator, open_session
+from gansynth_cli.inference.generate.session import GROUP, open_session
 from gansynth_cli.inference.generate.write import generate, inspect
 from gansynth_cli.models.audio_generator import AudioGenerator
 
@@ -279,8 +279,9 @@ def test_labels_reach_the_network(session, tmp_path):
 
 
 def test_clip_is_what_the_model_gives(model_file, tmp_path):
-    model, recipe = load_generator(model_file)
-    assert recipe is None
+    session = open_session(model_file)
+    model = session.generator
+    assert session.recipe is None
     assert model.labels == LABELS
     generate(Plan(GenerateOptions(clips=3, seed=9), open_session(model_file)), tmp_path)
     latents = draw_latents(9, range(3), DIM, "uniform")
@@ -690,7 +691,7 @@ def test_models_that_are_none(tmp_path, capsys):
         (tmp_path / "none", 2, "does not exist"),
         (not_keras, 1, "is not a Keras model file"),
         (empty, 1, "is not a run folder"),
-        (other, 1, "class Sequential, not a generator"),
+        (other, 1, "cannot generate clips: it is a Keras model of class Sequential"),
     ):
         outcome, _, stderr = run([model, "-o", tmp_path / "out"], capsys)
         assert (outcome, expected in stderr) == (code, True), stderr
@@ -706,7 +707,7 @@ def test_damaged_model_file(model_file, tmp_path):
             if not name.endswith(".h5"):
                 target.writestr(name, source.read(name))
     with pytest.raises(RunError, match="cannot be loaded"):
-        load_generator(damaged)
+        open_session(damaged)
 
 
 def test_run_folder_with_and_without_a_model(model_file, tmp_path, capsys):
@@ -723,9 +724,9 @@ def test_run_folder_with_and_without_a_model(model_file, tmp_path, capsys):
     assert "2 steps" in stderr
     (run_path / "model").mkdir()
     shutil.copy(model_file, run_path / "model" / "generator.keras")
-    model, recipe = load_generator(run_path)
-    assert recipe.name == "wavegan/tiny"
-    assert model.sample_rate == RATE
+    session = open_session(run_path)
+    assert session.recipe.name == "wavegan/tiny"
+    assert session.sample_rate == RATE
     assert run([run_path, "-n", 2, "-o", tmp_path / "out"], capsys)[0] == 0
 
 

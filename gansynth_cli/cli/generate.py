@@ -193,10 +193,10 @@ def command(
 
 def _is_generator(model: Path) -> bool:
     """Whether the file holds a generator of clips, not a vocoder. What cannot be told is left to who opens it."""
-    from ..models.model_file import GENERATORS, model_kind
+    from ..models.model_file import GENERATORS, find_model
 
     try:
-        return model_kind(model)[0] in GENERATORS
+        return find_model(model).class_name in GENERATORS
     except RunError:
         return False
 

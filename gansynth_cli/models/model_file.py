@@ -1,65 +1,161 @@
-"""What kind of model a run folder or a `.keras` file holds, told without loading it. No TensorFlow."""
+"""The one place that finds, checks, hashes and loads a model: of a run folder, a `.keras` file, or the name of a bundled model.
+
+Finding and checking imports neither TensorFlow nor Keras and runs nothing that the file holds; `ModelFile.load` imports them.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import importlib
 import json
+import pkgutil
 import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import RunError
 from ..run_folder import RunFolder
 
+if TYPE_CHECKING:
+    import keras
+
+PRETRAINED = Path(__file__).parents[1] / "pretrained"
+MAX_CONFIG_BYTES = 64 << 20  # config.json of the largest family is 0.3 MB; a larger one is damaged or hostile
+
+# Saved class -> (what it does, the command that uses it); registered as `gan_audio>CLASS`.
+USES = {
+    "AudioGenerator": ("generates clips", "gan-audio generate {path} -o clips/"),
+    "NoteGenerator": ("generates notes", "gan-audio generate {path} -o clips/"),
+    "Vocoder": ("turns mel spectrograms into audio", "gan-audio vocode recordings/ --model {path} -o resynthesised/"),
+    "FrameDenoiser": ("enhances recordings", "gan-audio enhance recordings/ --model {path} -o clean/"),
+    "WindowEnhancer": ("enhances recordings", "gan-audio enhance recordings/ --model {path} -o clean/"),
+    "VoiceConverter": ("converts voices", "gan-audio convert recordings/ --to SPEAKER --model {path} -o out/"),
+}
 GENERATORS = ("AudioGenerator", "NoteGenerator")
+VOCODERS = ("Vocoder",)
+ENHANCERS = ("FrameDenoiser", "WindowEnhancer")
+CONVERTERS = ("VoiceConverter",)
 
 
-def find_model(path: Path) -> tuple[Path, RunFolder | None]:
-    """The generator's file of a run folder, or the `.keras` file itself; and the run.
+@dataclass(frozen=True)
+class ModelFile:
+    """A saved model whose file has been found and whose class has been checked.
+
+    Attributes:
+        file: The `.keras` file.
+        run: The run folder that it belongs to; None for a file by itself.
+        class_name: The saved class, one of `USES`.
+        config: The arguments of that class, as the file states them.
+        keras_version, saved: Versions and date from the file's metadata; empty where it states none.
+    """
+
+    file: Path
+    run: RunFolder | None
+    class_name: str
+    config: dict[str, Any]
+    keras_version: str = ""
+    saved: str = ""
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """What the model records of its training: software, family, recipe, seed, data."""
+        found = self.config.get("provenance")
+        return dict(found) if isinstance(found, dict) else {}
+
+    @cached_property
+    def sha256(self) -> str:
+        """SHA-256 of the file in hexadecimal, computed once."""
+        with self.file.open("rb") as content:
+            return hashlib.file_digest(content, "sha256").hexdigest()
+
+    def load(self) -> keras.Model:
+        """The Keras model, in safe mode: no code from the file is executed.
+
+        Raises:
+            RunError: The file is damaged, or was written by a version that knows other layers.
+        """
+        import keras
+
+        register_layers()
+        try:
+            return keras.saving.load_model(self.file, compile=False, safe_mode=True)
+        except Exception as error:  # Keras raises whatever its parts raise: a damaged HDF5, an unknown layer, a changed argument
+            reason = str(error).strip().splitlines() or [type(error).__name__]
+            raise RunError(
+                f"{self.file} cannot be loaded: {reason[0]}",
+                hint="the file is damaged, or was written by another version of gan-audio (see its manifest.json)",
+            ) from error
+
+
+def bundled_models() -> dict[str, Path]:
+    """Name -> file of the models that come with the package."""
+    return {file.stem: file for file in sorted(PRETRAINED.glob("*.keras"))}
+
+
+def find_model(model: Path | str, kinds: Sequence[str] = (), purpose: str = "") -> ModelFile:
+    """The model of a run folder, a `.keras` file, or the name of a bundled model; existing paths come before names.
+
+    Args:
+        model: Path or name.
+        kinds: The classes that are wanted, such as `ENHANCERS`; empty: any of `USES`.
+        purpose: Completes "FILE cannot ..." for a model of another class, such as "enhance recordings".
 
     Raises:
-        RunError: The path does not exist, is not a run, or has no model yet.
+        RunError: Nothing has that path or name, the run has no model yet, the file is no Keras model, or its class is not
+            one of `kinds`. The message says which, the hint names a command that goes on.
     """
+    path = Path(model)
+    bundled = bundled_models()
+    if not path.exists() and str(model) in bundled:
+        path = bundled[str(model)]
     if not path.exists():
         raise RunError(
-            f"{path} does not exist; expected a run folder or a .keras file.", hint="gan-audio train --recipe NAME --data DATA --run RUN"
+            f"{model} does not exist; expected a run folder, a .keras file or the name of a bundled model ({', '.join(bundled)}).",
+            hint="gan-audio train --recipe NAME --data DATA --run RUN",
         )
-    if not path.is_dir():
-        return path, None
-    run = RunFolder.load(path)
-    file = run.model_file("generator")
-    if not file.is_file():
-        every = f"after {run.recipe.training.checkpoint_every} steps "
+    run = RunFolder.load(path) if path.is_dir() else None
+    file = run.model_file("generator") if run else path
+    if run and not file.is_file():
         raise RunError(
-            f"{path} has no model yet: {file.relative_to(path)} is written with the first checkpoint, "
-            f"{every}or when training is interrupted.",
+            f"{path} has no model yet: {file.relative_to(path)} is written with the first checkpoint, after "
+            f"{run.recipe.training.checkpoint_every} steps or when training is interrupted.",
             hint="wait for the first checkpoint, or resume training with the command that started it",
         )
-    return file, run
+    found = _read(file, run)
+    if found.class_name not in (kinds or USES):
+        does, command = USES.get(found.class_name, (f"is a Keras model of class {found.class_name}", "gan-audio info {path}"))
+        raise RunError(f"{file} cannot {purpose or 'be used by gan-audio'}: it {does}.", hint=command.format(path=model))
+    return found
 
 
-def read_config(file: Path) -> dict[str, Any]:
-    """The architecture in a `.keras` file, read without building anything: a file of unknown origin runs no code here.
+def register_layers() -> None:
+    """Imports every module of `layers` and `models`, so that Keras knows all registered classes whatever a file holds."""
+    for name in ("layers", "models"):
+        package = importlib.import_module(f"gansynth_cli.{name}")
+        for module in pkgutil.iter_modules(package.__path__):
+            importlib.import_module(f"gansynth_cli.{name}.{module.name}")
 
-    Raises:
-        RunError: It cannot be read, or is no such file.
-    """
+
+def _read(file: Path, run: RunFolder | None) -> ModelFile:
+    """The architecture and metadata in a `.keras` file, read without building anything."""
     try:
         with zipfile.ZipFile(file) as archive:
-            return json.loads(archive.read("config.json"))
+            if archive.getinfo("config.json").file_size > MAX_CONFIG_BYTES:
+                raise RunError(f"{file} is not a model of gan-audio: its config.json claims more than {MAX_CONFIG_BYTES >> 20} MiB.")
+            saved = json.loads(archive.read("config.json"))
+            metadata = json.loads(archive.read("metadata.json")) if "metadata.json" in archive.namelist() else {}
     except OSError as error:
         raise RunError(f"{file} cannot be read: {error.strerror or error}.") from error
-    except (zipfile.BadZipFile, KeyError, ValueError) as error:
+    except (zipfile.BadZipFile, zipfile.LargeZipFile, KeyError, ValueError, NotImplementedError) as error:
+        what = "no ZIP archive" if isinstance(error, zipfile.BadZipFile) else "no config.json in it"
         raise RunError(
-            f"{file} is not a Keras model file ({'no ZIP archive' if isinstance(error, zipfile.BadZipFile) else 'no config.json in it'}).",
-            hint="give a run folder, or the model/generator.keras of one",
+            f"{file} is not a Keras model file ({what}).", hint="give a run folder, or the model/generator.keras of one"
         ) from error
-
-
-def model_kind(path: Path) -> tuple[str, bool]:
-    """The class of a model, such as "NoteGenerator" or "Vocoder", and whether it has an encoder.
-
-    Raises:
-        RunError: As for `find_model` and `read_config`.
-    """
-    config = read_config(find_model(path)[0])
-    return str(config.get("class_name")), config.get("config", {}).get("encoder") is not None
+    if not isinstance(saved, dict) or not isinstance(saved.get("config"), dict):
+        raise RunError(f"{file} is not a Keras model file (its config.json holds no model).", hint="give a run folder")
+    metadata = metadata if isinstance(metadata, dict) else {}
+    version, date = (str(metadata.get(key, "")) for key in ("keras_version", "date_saved"))
+    return ModelFile(file, run, str(saved.get("class_name")), saved["config"], version, date)

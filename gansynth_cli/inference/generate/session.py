@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
-import keras
 import numpy as np
 import tensorflow as tf
 
 from ...data.dataset_info import DatasetInfo
-from ...errors import GanAudioError, RunError
-from ...families.registry import family_class
+from ...errors import RunError
 from ...models.audio_generator import AudioGenerator
-from ...models.model_file import GENERATORS, find_model, read_config
+from ...models.model_file import GENERATORS, find_model
 from ...models.note_generator import NoteGenerator
 from ...recipe import Recipe
-from ...recipe_schema import FAMILIES
-from ...run_folder import RunFolder
 
 # Clips in one call of the network, always. The convolution and matrix kernels of TensorFlow round differently for another
 # batch size (on the CPU sizes 1 and 3 differ from 16 in the last bits, which is some samples of 16-bit PCM), so a clip
@@ -162,61 +156,17 @@ class GeneratorSession:
         return {name: tf.constant(zeros if numbers is None else numbers, tf.int32) for name, numbers in found.items()}
 
 
-def open_session(path: Path) -> GeneratorSession:
-    """Loads the generator of a run folder or a `.keras` file, and its hash.
+def open_session(path: Path | str) -> GeneratorSession:
+    """Loads the generator of a run folder, of a `.keras` file or of a bundled model.
 
     Raises:
-        RunError: As for `load_generator`.
+        RunError: As for `find_model` and `ModelFile.load`, or the file does not state how its latents are drawn.
     """
     started = time.monotonic()
-    generator, run, file = _load(Path(path))
-    with file.open("rb") as content:
-        digest = hashlib.file_digest(content, "sha256").hexdigest()
-    recipe, info = (run.recipe, run.info) if run else (None, None)
-    return GeneratorSession(generator, recipe, file, digest, time.monotonic() - started, info)
-
-
-def load_generator(path: Path) -> tuple[AudioGenerator | NoteGenerator, Recipe | None]:
-    """The generator of a run folder (its averaged weights, `model/generator.keras`) or of a `.keras` file.
-
-    Raises:
-        RunError: The path does not exist, is not a run, has no model yet, is not a Keras file, or holds something that is
-            no generator of audio.
-    """
-    generator, run, _ = _load(Path(path))
-    return generator, run.recipe if run else None
-
-
-def _load(path: Path) -> tuple[AudioGenerator | NoteGenerator, RunFolder | None, Path]:
-    file, run = find_model(path)
-    config = read_config(file)
-    if config.get("class_name") not in GENERATORS:
-        raise RunError(
-            f"{file} is a Keras model of class {config.get('class_name')}, not a generator of gan-audio.",
-            hint="give a run folder, or the model/generator.keras of one",
-        )
-    _register_layers(config)
-    try:
-        model = keras.saving.load_model(file, compile=False)
-    except Exception as error:  # Keras raises whatever its parts raise: a damaged HDF5, an unknown layer, a changed argument
-        reason = str(error).strip().splitlines() or [type(error).__name__]
-        raise RunError(
-            f"{file} cannot be loaded: {reason[0]}",
-            hint="the file is damaged, or was written by another version of gan-audio (see its manifest.json)",
-        ) from error
+    found = find_model(path, GENERATORS, "generate clips")
+    model = found.load()
     latent = getattr(model, "latent", {})
     if not isinstance(model, (AudioGenerator, NoteGenerator)) or not {"dim", "distribution"} <= set(latent):
-        raise RunError(f"{file} does not say how its latents are drawn: it has {sorted(latent)}, expected dim and distribution.")
-    return model, run, file
-
-
-def _register_layers(config: dict[str, Any]) -> None:
-    """Imports the family whose layers the file holds: Keras finds a layer only after the module that registers it is loaded."""
-    family = config.get("config", {}).get("provenance", {}).get("family")
-    for name in [family] if family in FAMILIES else sorted(FAMILIES):
-        try:
-            family_class(name)
-        except GanAudioError:
-            raise
-        except ImportError as error:
-            raise RunError(f"The family {name} cannot be imported: {error}.") from error
+        raise RunError(f"{found.file} does not state how its latents are drawn: it has {sorted(latent)}, expected dim and distribution.")
+    recipe, info = (found.run.recipe, found.run.info) if found.run else (None, None)
+    return GeneratorSession(model, recipe, found.file, found.sha256, time.monotonic() - started, info)
