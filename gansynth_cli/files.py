@@ -16,8 +16,8 @@ try:
 except ImportError:  # Windows: the temporary files of a killed process cannot be told from those in use, and stay
     fcntl = None  # type: ignore[assignment]
 
-_TEMPORARY = re.compile(r"\.[0-9a-f]{12}\.partial(\.[^.]+)?")
-_SMALL = 1 << 18  # bytes; `hashlib.file_digest` clears a buffer of this size first, which dominates for small files
+TEMPORARY = re.compile(r"\.[0-9a-f]{12}\.partial(\.[^.]+)?")
+_SMALL = 1 << 20  # bytes; `hashlib.file_digest` clears a buffer of 256 KiB first, which small files feel
 
 
 @contextmanager
@@ -31,7 +31,9 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
         OSError: It cannot be written. Callers turn it into an error that names their option.
     """
     path = Path(path)
-    with temporary_file(path) as (temporary, _):
+    with temporary_file(path) as (temporary, handle):
+        if fcntl is None:
+            handle.close()  # Windows does not rename an open file
         yield temporary
         move_into_place(temporary, path)
 
@@ -45,15 +47,15 @@ def temporary_file(path: Path) -> Iterator[tuple[Path, BinaryIO]]:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{uuid.uuid4().hex[:12]}.partial{path.suffix}")
-    with temporary.open("xb+", buffering=0) as handle:
-        try:
+    try:
+        with temporary.open("xb+", buffering=0) as handle:
             if fcntl is not None:
                 with suppress(OSError):  # a file system without locks
                     fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)  # released by the kernel however the process ends
             yield temporary, handle
-        finally:
-            with suppress(OSError):
-                temporary.unlink(missing_ok=True)
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 def move_into_place(temporary: Path, path: Path) -> None:
@@ -79,9 +81,9 @@ def write_bytes(path: str | os.PathLike, content: bytes) -> None:
         temporary.write_bytes(content)
 
 
-def write_text(path: str | os.PathLike, text: str, errors: str = "strict") -> None:
-    """Write a whole file by `replacing`, UTF-8 with the line ends of `text`. `errors` as for `str.encode`."""
-    write_bytes(path, text.encode("utf-8", errors))
+def write_text(path: str | os.PathLike, text: str) -> None:
+    """Write a whole file by `replacing`, UTF-8 with the line ends of `text`; file names that are no UTF-8 keep their bytes."""
+    write_bytes(path, text.encode("utf-8", "surrogateescape"))
 
 
 def remove_unfinished(folder: Path) -> int:
@@ -90,7 +92,7 @@ def remove_unfinished(folder: Path) -> int:
     if fcntl is None or not folder.is_dir():
         return removed
     for path in folder.iterdir():
-        if _TEMPORARY.fullmatch(path.name):
+        if TEMPORARY.fullmatch(path.name):
             with suppress(OSError), path.open("rb") as file:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 path.unlink()

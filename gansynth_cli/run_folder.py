@@ -24,6 +24,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 
+from . import files
 from .data.dataset_info import DatasetInfo, read_dataset_info
 from .errors import RunError
 from .recipe import diff_recipes, recipe_from_toml, recipe_to_toml
@@ -39,21 +40,23 @@ _ARCHITECTURE = ("family", "data.sample_rate", "data.channels", "data.clip_sampl
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Gives a temporary path beside `path` to write to, then moves it there in one step. After a crash either the old file or
-    the whole new one is there. The temporary name keeps the suffix, which some writers look at."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
+    """Yield a temporary path to write a file of a run to, as `files.replacing` does.
+
+    Raises:
+        RunError: It cannot be written.
+    """
     try:
-        yield temporary
-        with temporary.open("rb+") as written:
-            os.fsync(written.fileno())  # or a power cut could leave the new name with the content of an empty file
-        temporary.replace(path)
+        with files.replacing(path) as temporary:
+            yield temporary
     except OSError as error:
         raise RunError(
             f"{path} cannot be written: {error.strerror or error}.", hint="free some space or choose another folder with --run"
         ) from error
-    finally:
-        temporary.unlink(missing_ok=True)
+
+
+def _write_text(path: Path, text: str) -> None:
+    with replacing(path) as file:
+        file.write_text(text, encoding="utf-8", errors="surrogateescape")
 
 
 class RunFolder:
@@ -244,8 +247,7 @@ class RunFolder:
         self.resumed = True
 
     def _write_start(self, command: Sequence[str]) -> None:
-        with replacing(self.dataset_info_file) as file:
-            file.write_text(self.info.to_json(), encoding="utf-8")
+        _write_text(self.dataset_info_file, self.info.to_json())
         started = {"command": list(command), "started": now()}
         self.manifest.setdefault("started", started["started"])
         self.manifest.setdefault("command", started["command"])
@@ -254,21 +256,18 @@ class RunFolder:
         self.manifest["state"] = "running"
         self.write_manifest()
         # The recipe is written last: it makes the folder a run, and then all else is there.
-        with replacing(self.recipe_file) as file:
-            file.write_text(recipe_to_toml(self.recipe), encoding="utf-8")
+        _write_text(self.recipe_file, recipe_to_toml(self.recipe))
 
     # Writing.
 
     def write_manifest(self, **facts: Any) -> None:
         """Adds facts to `manifest.json` and writes it."""
         self.manifest.update(facts)
-        with replacing(self.manifest_file) as file:
-            file.write_text(json.dumps(self.manifest, indent=1, ensure_ascii=False, default=str) + "\n", encoding="utf-8")
+        _write_text(self.manifest_file, json.dumps(self.manifest, indent=1, ensure_ascii=False, default=str) + "\n")
 
     def write_card(self, text: str) -> None:
         """Writes the model card."""
-        with replacing(self.card_file) as file:
-            file.write_text(text, encoding="utf-8")
+        _write_text(self.card_file, text)
 
     def append_metrics(self, step: int, values: Mapping[str, float]) -> None:
         """Adds a line to `metrics.jsonl`, in one write: a crash leaves whole lines but perhaps the last."""
@@ -296,8 +295,7 @@ class RunFolder:
     def rewind(self, step: int) -> None:
         """Forgets the metrics and previews after `step`, where a resumed run goes on: it writes them again."""
         kept = [entry for entry in self.read_metrics() if entry["step"] <= step]
-        with replacing(self.metrics_file) as file:
-            file.write_text("".join(json.dumps(entry) + "\n" for entry in kept), encoding="utf-8")
+        _write_text(self.metrics_file, "".join(json.dumps(entry) + "\n" for entry in kept))
         for folder in (self.path / "samples").glob("[0-9]*"):
             if folder.name.isdigit() and int(folder.name) > step:
                 shutil.rmtree(folder, ignore_errors=True)

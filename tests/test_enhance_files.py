@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from gansynth_cli import files
 from gansynth_cli.data.audio import audio_file, audio_stream, pcm_stream
 from gansynth_cli.errors import AudioFileError, UsageError
 
@@ -100,14 +101,14 @@ def test_a_failure_leaves_nothing(tmp_path: Path):
 
 
 def test_what_a_kill_left_is_removed_and_what_is_being_written_is_not(tmp_path: Path):
-    (tmp_path / ".0123456789ab.writing").write_bytes(b"half a file")
-    (tmp_path / ".notes.writing").write_bytes(b"of somebody else")
+    (tmp_path / ".0123456789ab.partial.wav").write_bytes(b"half a file")
+    (tmp_path / ".notes.partial").write_bytes(b"of somebody else")
     with audio_stream.Writer(tmp_path / "a.wav", 8000, 1) as out:
         out.write(sound(500, 1))
-        assert audio_stream.remove_unfinished(tmp_path) == 1
+        assert files.remove_unfinished(tmp_path) == 1
         assert len(list(tmp_path.iterdir())) == 2
-    assert sorted(path.name for path in tmp_path.iterdir()) == [".notes.writing", "a.wav"]
-    assert audio_stream.remove_unfinished(tmp_path / "nowhere") == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".notes.partial", "a.wav"]
+    assert files.remove_unfinished(tmp_path / "nowhere") == 0
 
 
 def test_what_exists_is_kept(tmp_path: Path):

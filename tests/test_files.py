@@ -45,11 +45,8 @@ def test_replacing_makes_folders_keeps_the_suffix_and_flushes_file_and_folder(tm
 
 
 def test_text_keeps_its_line_ends_and_names_that_are_no_unicode(tmp_path):
-    files.write_text(tmp_path / "a", "one\r\ntwo\n\udcff", errors="surrogateescape")
+    files.write_text(tmp_path / "a", "one\r\ntwo\n\udcff")
     assert (tmp_path / "a").read_bytes() == b"one\r\ntwo\n\xff"
-    with pytest.raises(UnicodeEncodeError):
-        files.write_text(tmp_path / "b", "\udcff")
-    assert [path.name for path in tmp_path.iterdir()] == ["a"]
 
 
 def test_only_the_temporary_files_of_killed_processes_are_removed(tmp_path):
@@ -64,7 +61,7 @@ def test_only_the_temporary_files_of_killed_processes_are_removed(tmp_path):
     assert files.remove_unfinished(tmp_path / "missing") == 0
 
 
-@pytest.mark.parametrize("size", [0, 1, (1 << 18) - 1, 1 << 18, (1 << 18) + 1])
+@pytest.mark.parametrize("size", [0, 1, (1 << 20) - 1, 1 << 20, (1 << 20) + 1])
 def test_the_hash_is_that_of_the_content(tmp_path, size):
     content = os.urandom(size)
     (tmp_path / "file").write_bytes(content)

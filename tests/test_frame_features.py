@@ -250,7 +250,7 @@ def test_several_processes_write_what_one_does(voices, tmp_path, monkeypatch):
     made = frame_features.ensure_frame_features(info, tmp_path, SPEC, jobs=2)
     assert made.statistics == read_dataset_info(voices).statistics
     assert made.frame_features == read_dataset_info(voices).frame_features  # with the SHA-256 of every file
-    assert not list(tmp_path.glob("*.part"))
+    assert not list(tmp_path.glob("*.partial*"))
 
 
 def test_joined_records_are_one_example():

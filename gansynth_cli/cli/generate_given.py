@@ -220,7 +220,7 @@ def _read_results(output: Path, key: Mapping[str, Any]) -> list[dict[str, Any]] 
 
 
 def _write_results(output: Path, key: Mapping[str, Any], results: list[dict[str, Any]]) -> None:
-    from ..inference.generate.clip_folder import write_text
+    from ..files import write_text
 
     output.mkdir(parents=True, exist_ok=True)
     write_text(output / MATCH_FILE, json.dumps({"key": _digest(key), "results": results}, indent=1, ensure_ascii=False) + "\n")

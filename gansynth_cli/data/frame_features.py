@@ -21,6 +21,7 @@ import numpy as np
 
 from ..errors import DatasetError
 from ..feature_specs import FrameFeatures
+from ..files import replacing
 from ..processes import clean_context, follow_parent
 from ..signal.mel_frames import active_frames, log_mel
 from ..signal.pitch import HIGHEST_HZ, LOWEST_HZ, ln_f0_contour, resolve_tracker
@@ -218,9 +219,8 @@ def _work(folder: str, name: str, spec: FrameFeatures, key: str, labels: list[st
     sums: dict[str, _Sums] = {}
     digest, size = hashlib.sha256(), 0
     path = Path(folder, sidecar_name(name, key))
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
-        with temporary.open("wb") as file:
+        with replacing(path) as temporary, temporary.open("wb") as file:
             for record in shards.read_records(Path(folder, name)):
                 clip = shards.decode_example(record)
                 audio = audio_file.pcm_of_wav_bytes(clip.audio)[:, 0].astype(np.float32) / np.float32(32768)
@@ -235,13 +235,10 @@ def _work(folder: str, name: str, spec: FrameFeatures, key: str, labels: list[st
                 digest.update(framed)
                 size += len(framed)
                 file.write(framed)
-        temporary.replace(path)
     except OSError as error:
         raise DatasetError(
             f"{path} cannot be written: {error.strerror or error}.", hint="free some space, or copy the data set to where it can be written"
         ) from error
-    finally:
-        temporary.unlink(missing_ok=True)
     return {"bytes": size, "sha256": digest.hexdigest()}, sums
 
 

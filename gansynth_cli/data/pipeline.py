@@ -20,6 +20,7 @@ import numpy as np
 import tensorflow as tf
 
 from ..errors import DatasetError, GanAudioError, RecipeError
+from ..files import write_text
 from ..recipe_schema import Augment, Data, Recipe
 from . import shards
 from .audio import audio_file
@@ -27,7 +28,6 @@ from .audio.audio_file import find_audio
 from .clip_reader import ShardClips
 from .dataset_info import DatasetInfo, read_dataset_info
 from .frame_features import SPECTRUM, ensure_frame_features, missing_frame_features, read_frame_features, sidecar_name
-from .prepare.folder import write_text
 
 if TYPE_CHECKING:
     from ..feature_specs import BatchFeatures, FrameFeatures

@@ -21,6 +21,7 @@ from typing import Any
 import google_crc32c
 
 from ..errors import DatasetError
+from ..files import sha256_of
 from .dataset_info import DatasetInfo, SplitInfo
 
 SPLITS = ("train", "validation", "test")
@@ -135,9 +136,7 @@ def verify(info: DatasetInfo, folder: Path, progress: Callable[[int], None] | No
         for shard in split.shards:
             if shard["file"] in named:
                 continue
-            with (folder / shard["file"]).open("rb") as file:
-                digest = hashlib.file_digest(file, "sha256").hexdigest()
-            if digest != shard["sha256"]:
+            if sha256_of(folder / shard["file"]) != shard["sha256"]:
                 problems.append(f"{shard['file']} has other content than when it was prepared")
             if progress is not None:
                 progress(shard["bytes"])

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import re
+import shutil
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import RunError
+from ..files import remove_unfinished
 from ..run_folder import RunFolder, replacing
 from .learner import Learner
 
@@ -87,19 +89,17 @@ class Checkpoints:
         write_checkpoint(path, arrays, {**facts, "step": step})
         for old in self.steps()[: -self.keep]:
             self.path(old).unlink(missing_ok=True)
-        for leftover in self.folder.glob(".*.part.npz"):  # of a process that was killed while writing
-            leftover.unlink(missing_ok=True)
+        remove_unfinished(self.folder)
         return path
 
     def mark_best(self, path: Path) -> None:
         """Keeps the checkpoint `path` as the best. A hard link where the file system has them: no second copy of the bytes."""
-        temporary = self.folder / f".best.{os.getpid()}.part.npz"
-        temporary.unlink(missing_ok=True)
-        try:
-            os.link(path, temporary)
-        except OSError:
-            temporary.write_bytes(path.read_bytes())
-        temporary.replace(self.best)
+        with replacing(self.best) as temporary:
+            temporary.unlink()
+            try:
+                os.link(path, temporary)
+            except OSError:
+                shutil.copyfile(path, temporary)
 
     def load_latest(self, warn: Callable[[str], None]) -> tuple[dict[str, np.ndarray], dict[str, Any]] | None:
         """The newest checkpoint that can be read; None if there is none at all.

@@ -10,9 +10,8 @@ import json
 import os
 import re
 import struct
-import uuid
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -22,6 +21,7 @@ import soundfile
 import soxr
 
 from ...errors import AudioFileError, DatasetError, UsageError
+from ...files import replacing
 
 _NAMES = ".wav .wave .flac .ogg .oga .opus .mp3 .aif .aiff .aifc .au .snd .caf .w64 .rf64 .voc .sph .nist .paf .ircam .sf"
 SUFFIXES = frozenset(_NAMES.split(" "))
@@ -315,24 +315,19 @@ def write(
         raise AudioFileError(path, "not written: NaN or infinite samples")
     if path.exists() and not overwrite:
         raise AudioFileError(path, "exists already", hint="add --overwrite, or choose another output")
-    temporary = path.parent / f".{uuid.uuid4().hex[:12]}.partial"
+    comment = json.dumps(mark, sort_keys=True) if mark is not None else ""  # ASCII: players read it in several encodings
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        comment = json.dumps(mark, sort_keys=True) if mark is not None else ""  # ASCII: players read it in several encodings
-        if (container, subtype) == ("WAV", "PCM_16") and audio.nbytes < _LARGEST_PLAIN_WAV:
-            temporary.write_bytes(_with_comment(wav_bytes(to_pcm16(audio), sample_rate), comment))
-        else:
-            with soundfile.SoundFile(temporary, "w", sample_rate, audio.shape[1], subtype=subtype, format=container) as sound:
-                if comment:
-                    sound.comment = comment
-                sound.write(as_integers(audio, subtype))
-        temporary.replace(path)
+        with replacing(path) as temporary:
+            if (container, subtype) == ("WAV", "PCM_16") and audio.nbytes < _LARGEST_PLAIN_WAV:
+                temporary.write_bytes(_with_comment(wav_bytes(to_pcm16(audio), sample_rate), comment))
+            else:
+                with soundfile.SoundFile(temporary, "w", sample_rate, audio.shape[1], subtype=subtype, format=container) as sound:
+                    if comment:
+                        sound.comment = comment
+                    sound.write(as_integers(audio, subtype))
     except (OSError, soundfile.SoundFileError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise AudioFileError(path, f"cannot be written: {reason}") from error
-    finally:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
 
 
 def read_mark(path: str | os.PathLike) -> dict | None:

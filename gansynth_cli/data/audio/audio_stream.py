@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import inspect
 import os
-import re
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -15,14 +13,9 @@ import numpy as np
 import soundfile
 
 from ...errors import AudioFileError, UsageError
+from ...files import move_into_place, temporary_file
 from .audio_file import BLOCK, CONTAINERS, LOSSY, AudioInfo, as_integers, decode, opened, probe
 
-try:
-    import fcntl
-except ImportError:  # Windows: what a kill left is not told from what is being written, and stays
-    fcntl = None  # type: ignore[assignment]
-
-_UNFINISHED = re.compile(r"\.[0-9a-f]{12}\.writing")
 _LARGEST_WAV = (1 << 32) - (1 << 16)  # bytes of samples: the sizes in a WAV's header have 32 bits. Beyond that it becomes an RF64
 _STEPPED = frozenset({"PCM_S8", "PCM_U8", "PCM_16", "PCM_24", "PCM_32"})
 _ENCODER_OPTIONS = "bitrate_mode" in inspect.signature(soundfile.SoundFile.__init__).parameters  # soundfile 0.13
@@ -142,18 +135,14 @@ class Writer:
         self.container, self.subtype = "RF64" if large else container, subtype
         self.frames = self.clipped = 0
         self._bitrate, self._overwrite, self._finished = bitrate, overwrite, False
-        self._temporary = self.path.parent / f".{uuid.uuid4().hex[:12]}.writing"
+        self._held = temporary_file(self.path)
 
     def __enter__(self) -> Self:
         if self.path.exists() and not self._overwrite:
             raise AudioFileError(self.path, "exists already", hint="add --overwrite, or choose another output")
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
             # Through a descriptor of our own: it takes every file name, and can be asked what became of the bytes.
-            self._file = self._temporary.open("xb+", buffering=0)
-            if fcntl is not None:
-                with suppress(OSError):  # a file system without locks
-                    fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # ends with this process, however that ends
+            self._temporary, self._file = self._held.__enter__()
             self._sound = soundfile.SoundFile(
                 self._file.fileno(),
                 "w",
@@ -225,7 +214,7 @@ class Writer:
             if kind is None:
                 self.finish()
                 try:
-                    self._temporary.replace(self.path)
+                    move_into_place(self._temporary, self.path)
                 except OSError as failure:
                     raise _cannot_write(self.path, failure) from failure
         finally:
@@ -236,23 +225,7 @@ class Writer:
             if not self._sound.closed:
                 self._sound.close()
         with suppress(AttributeError, OSError):
-            self._file.close()
-        with suppress(OSError):
-            self._temporary.unlink(missing_ok=True)
-
-
-def remove_unfinished(folder: Path) -> int:
-    """Deletes what killed processes left unfinished in a folder, and tells how many files that were. Those of living ones stay."""
-    removed = 0
-    if fcntl is None or not folder.is_dir():
-        return removed
-    for path in folder.iterdir():
-        if _UNFINISHED.fullmatch(path.name):
-            with suppress(OSError), path.open("rb") as file:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                path.unlink()
-                removed += 1
-    return removed
+            self._held.__exit__(None, None, None)
 
 
 def output_format(info: AudioInfo) -> tuple[str, str, str]:

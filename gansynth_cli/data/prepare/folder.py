@@ -13,6 +13,7 @@ from typing import Any
 
 from ... import __version__
 from ...errors import DatasetError
+from ...files import write_text
 from ..dataset_info import DatasetInfo, read_dataset_info
 from ..frame_features import sidecar_name
 from ..shards import ATTRIBUTE, FEATURES, ShardSet
@@ -60,12 +61,6 @@ def journal_lines(path: Path) -> list[dict[str, Any]]:
     return lines
 
 
-def write_text(path: Path, text: str) -> None:
-    temporary = path.with_name(path.name + ".new")
-    temporary.write_text(text, encoding="utf-8", errors="surrogateescape")
-    temporary.replace(path)
-
-
 def remove_empty(folder: Path, shards: ShardSet, info: DatasetInfo) -> None:
     for split, names in shards.names.items():
         if split not in info.splits:
@@ -85,12 +80,12 @@ def check_replaceable(output: Path) -> None:
 
 def put_in_place(folder: Path, output: Path) -> None:
     old = output.with_name(f"{output.name}.old-{os.getpid()}")
-    replacing = output.exists() and any(output.iterdir())
-    if replacing:
+    occupied = output.exists() and any(output.iterdir())
+    if occupied:
         output.rename(old)
     (folder / ".lock").unlink(missing_ok=True)
     folder.replace(output)
-    if replacing:
+    if occupied:
         shutil.rmtree(old)
 
 

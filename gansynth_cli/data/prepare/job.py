@@ -23,6 +23,7 @@ from typing import Any
 from ... import __version__
 from ...errors import DatasetError, UsageError
 from ...feature_specs import FrameFeatures, LogSpectrogram
+from ...files import write_text
 from ..audio import audio_file
 from ..clip_reader import ShardClips
 from ..corpora.layouts import Labelled, LabelOptions, SourceFile, label_order, label_sources
@@ -41,7 +42,6 @@ from .folder import (
     partial_folder,
     put_in_place,
     remove_empty,
-    write_text,
 )
 from .report import PrepareOptions, PrepareReport
 from .work import FileResult, Outcome, SplitOptions, Work, run_units

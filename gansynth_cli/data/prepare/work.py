@@ -14,6 +14,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from ...errors import AudioFileError, DatasetError, UsageError
+from ...files import sha256_of
 from ...processes import clean_context, follow_parent
 from ..audio import audio_file
 from ..audio.audio_file import wav_bytes
@@ -23,7 +24,6 @@ from ..shards import ClipRecord, encode_example, frame_record, read_records
 from .clip_cutting import CutOptions, CutReport, cut
 
 _POOL_BYTES = 16 << 20  # of recordings: less than this is done before a pool has started
-_WHOLE_BYTES = 1 << 20
 _SPILL_BYTES = 32 << 20  # records of one recording beyond this go to a file, so memory does not grow with its length
 
 
@@ -235,13 +235,7 @@ def _place(sha256: str) -> float:
 
 def _sha256(path: Path) -> str:
     try:
-        with path.open("rb", buffering=0) as file:
-            start = file.read(_WHOLE_BYTES)
-            digest = hashlib.sha256(start)
-            if len(start) == _WHOLE_BYTES:  # `file_digest` clears a buffer of 256 KiB first, which small files feel
-                file.seek(0)
-                digest = hashlib.file_digest(file, "sha256")
-            return digest.hexdigest()
+        return sha256_of(path)
     except OSError as error:
         raise AudioFileError(path, f"cannot be opened: {(error.strerror or str(error)).lower()}") from error
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ... import __version__
+from ... import __version__, files
 from ...data.audio import audio_file, audio_stream
 from ...errors import AudioFileError, GanAudioError, UsageError
 from ..files import file_batch
@@ -258,7 +258,4 @@ def tags_of(before: dict[str, str], mark: dict[str, Any], options: ConvertOption
 
 def write_sidecar(path: Path, mark: dict[str, Any]) -> None:
     """The mark as a JSON file, in one step."""
-    from ...run_folder import replacing
-
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(mark, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    files.write_text(path, json.dumps(mark, indent=1, ensure_ascii=False) + "\n")

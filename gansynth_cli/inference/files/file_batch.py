@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, Literal, Protocol, TypeVar
 
+from ... import files
 from ...data.audio import audio_file, audio_stream
 from ...errors import AudioFileError, GanAudioError, UsageError
 from ...processes import clean_context, follow_parent
@@ -361,7 +362,7 @@ def _in_processes(
 def remove_unfinished(jobs: Sequence[Job]) -> None:
     """Deletes what killed processes left where outputs go."""
     for folder in {job.target.parent for job in jobs}:
-        audio_stream.remove_unfinished(folder)
+        files.remove_unfinished(folder)
 
 
 _worker: dict[str, Any] = {}  # of this process

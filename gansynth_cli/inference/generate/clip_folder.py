@@ -13,8 +13,6 @@ import errno
 import io
 import json
 import os
-import re
-import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -23,6 +21,7 @@ from typing import Any, Literal
 
 from ...data.audio import audio_file
 from ...errors import AudioFileError, GanAudioError, UsageError
+from ...files import TEMPORARY, write_text
 
 try:
     import fcntl
@@ -35,8 +34,6 @@ REQUEST_VERSION = 1
 
 _COLUMNS = ("file", "index", "seed", "label", "sample_rate", "samples", "peak", "model")  # the fields of `Row`
 ATTRIBUTES = ("pitch", "instrument", "velocity")  # columns that are there where a clip has them
-
-_PARTIAL = re.compile(r"\.[0-9a-f]{12}\.partial")  # the temporary names of `write_text` and `audio_file.write`
 
 Existing = Literal["error", "skip", "overwrite"]
 
@@ -160,7 +157,7 @@ class ClipFolder:
             self._attributes = tuple(name for name in ATTRIBUTES if name in there)
             with _named(self.path):
                 for name in names:
-                    if _PARTIAL.fullmatch(name.rpartition("/")[2]):  # what a kill left; under the lock nobody else is writing
+                    if TEMPORARY.fullmatch(name.rpartition("/")[2]):  # what a kill left; under the lock nobody else is writing
                         (self.path / name).unlink(missing_ok=True)
                 self._write_manifest()
                 if self.request != dict(request):
@@ -260,16 +257,6 @@ class ClipFolder:
             yield
         finally:
             os.close(handle)
-
-
-def write_text(path: Path, text: str) -> None:
-    """Writes a small file so that its name never shows half of it."""
-    temporary = path.with_name(f".{uuid.uuid4().hex[:12]}.partial")
-    try:
-        temporary.write_text(text, encoding="utf-8", newline="")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def is_disk_full(error: BaseException | None) -> bool:

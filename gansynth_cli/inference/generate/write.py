@@ -18,7 +18,8 @@ import numpy as np
 
 from ...data.audio import audio_file
 from ...errors import GanAudioError, RunError
-from .clip_folder import ClipFolder, Existing, Row, Todo, is_disk_full, write_text
+from ...files import write_text
+from .clip_folder import ClipFolder, Existing, Row, Todo, is_disk_full
 from .latents import write_latents
 from .request import Clip, Plan
 
