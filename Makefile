@@ -4,9 +4,11 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 TFIO_VENV ?= .venv-tfio
+OLDEST_VENV ?= .venv-oldest
 DEMO ?= demo
+OLDEST := tensorflow==2.16.2 keras==3.3.3 'numpy<2' soundfile==0.12.1 soxr==0.5.0 typer==0.12.5 msgspec==0.18.6 pillow==10.4.0
 
-.PHONY: setup demo test test-all test-tfio lint bench wheel clean
+.PHONY: setup demo test test-all test-tfio test-oldest lint docs bench wheel clean
 
 setup: $(STAMP)
 
@@ -47,10 +49,22 @@ test-tfio:
 	$(TFIO_VENV)/bin/python -m pytest -m tfio $$(grep -l 'mark.tfio' tests/*.py)
 	$(TFIO_VENV)/bin/python -m pytest tests/test_cli.py tests/test_label_group.py
 
+# The lowest versions that pyproject.toml admits, on the lowest Python.
+test-oldest:
+	test -x $(OLDEST_VENV)/bin/python || $(PYTHON) -m venv $(OLDEST_VENV)
+	$(OLDEST_VENV)/bin/python -m pip install --quiet --upgrade pip
+	$(OLDEST_VENV)/bin/python -m pip install --quiet -e '.[midi]' $(OLDEST) pytest pytest-xdist hypothesis
+	$(OLDEST_VENV)/bin/python -m pytest -n 2 --dist loadfile
+
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# The documentation as a site in build/site; a broken link is an error.
+docs: setup
+	$(BIN)/python -m pip install --quiet -e '.[docs]'
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 bench: setup
 	@for script in benchmarks/*.py; do case $$script in */_*) continue;; esac; echo "== $$script"; $(BIN)/python $$script || exit 1; done
@@ -59,4 +73,4 @@ wheel: setup
 	$(BIN)/python -m build --wheel
 
 clean:
-	rm -rf $(VENV) $(TFIO_VENV) $(DEMO) dist build
+	rm -rf $(VENV) $(TFIO_VENV) $(OLDEST_VENV) $(DEMO) dist build
