@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from .family_schema import FamilySchema, NoLosses, find_families
+from .family_schema import FamilySchema, ModelTable, NoLosses, find_families
 from .schema_types import Count, Fraction, Positive, Range, Rate, Weight
 
 
@@ -204,7 +204,7 @@ class Recipe:
     title: str = ""  # one line for `recipes list`
     seed: int = 0
     data: Data = field(default_factory=Data)
-    model: object = None
+    model: ModelTable = field(default_factory=ModelTable)
     losses: object = field(default_factory=NoLosses)
     adversarial: Adversarial = field(default_factory=Adversarial)
     optimizers: dict[str, Optimizer] = field(default_factory=dict)

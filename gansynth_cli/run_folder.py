@@ -237,7 +237,7 @@ class RunFolder:
             )
         if self.dataset_info_file.is_file():
             self.info = read_dataset_info(self.dataset_info_file)
-            if self.info.labels != list(info.labels) and getattr(recipe.model, "conditioning", "none") != "none":
+            if self.info.labels != list(info.labels) and recipe.model.conditioning != "none":
                 raise RunError(
                     f"{self.path} was trained with the labels {', '.join(self.info.labels)}; the data set {info.name} has "
                     f"{', '.join(info.labels) or 'none'}.",

@@ -122,6 +122,9 @@ class FakeSource:
         if features.clip_samples != SAMPLES:
             raise DatasetError("wrong length")
 
+    def diagnose(self, error: Exception) -> None:
+        return None
+
     def clips(self, split: str, limit: int | None = None):
         for audio, label in list(zip(self.audio, self.labels, strict=True))[:limit]:
             yield audio, LABELS[label]

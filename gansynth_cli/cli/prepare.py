@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, UsageError
-from ..recipe_schema import Data
+from ..recipe_schema import Recipe
 from . import console
 
 if TYPE_CHECKING:
@@ -171,20 +171,16 @@ def command(
 
     if set_ and not recipe:
         raise UsageError("--set changes a recipe, but there is no --recipe.")
-    loaded = load_recipe(recipe, set_ or ()) if recipe else None
-    wanted = loaded.data if loaded else Data()
+    loaded = load_recipe(recipe, set_ or ()) if recipe else Recipe(family="")
+    wanted, model = loaded.data, loaded.model
     if clip_seconds and clip_samples >= 0:
         raise UsageError("--clip-samples and --clip-seconds say the same thing; give one of them.")
     rate = sample_rate or wanted.sample_rate
-    usual = 0 if loaded and getattr(loaded.model, "whole_recordings", False) else wanted.clip_samples
+    usual = 0 if model.whole_recordings else wanted.clip_samples
     length = round(clip_seconds * rate) if clip_seconds else usual if clip_samples < 0 else clip_samples
     if jobs < 0:
         raise UsageError(f"--jobs is {jobs}; expected at least 1, or 0 for one a core.")
-    if (
-        labels == "auto"
-        and not (label_pattern or label_csv or layout)
-        and getattr(loaded and loaded.model, "conditioning", "none") != "none"
-    ):
+    if labels == "auto" and not (label_pattern or label_csv or layout) and model.conditioning != "none":
         labels = "folder"
     options = PrepareOptions(
         cut=CutOptions(
@@ -235,9 +231,9 @@ def command(
             output,
             options,
             noise=noise or (),
-            specs=getattr(loaded.model, "statistics", ()) if loaded else (),
+            specs=model.statistics,
             peak_normalize=wanted.peak_normalize,
-            frames=loaded.model.frame_features(rate) if loaded and hasattr(loaded.model, "frame_features") else None,
+            frames=model.frame_features(rate),
             consent=_note(consent) if consent else "",
             jobs=jobs,
             overwrite=overwrite,

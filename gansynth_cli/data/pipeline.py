@@ -123,8 +123,7 @@ class Source(ABC):
     @property
     def frames(self) -> FrameFeatures | None:
         """What is cached of each clip frame by frame, for recipes that learn from that in place of samples; else None."""
-        make = getattr(getattr(self.recipe, "model", None), "frame_features", None)
-        return make(self.recipe.data.sample_rate) if make else None
+        return self.recipe.model.frame_features(self.recipe.data.sample_rate)
 
     def add_frame_features(self, say: Callable[[str], None]) -> None:
         """Computes what `frames` needs where the data set does not have it; `say` is told.

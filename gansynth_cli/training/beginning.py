@@ -30,8 +30,8 @@ def open_data(recipe: Recipe, data_path: Path, on_event: OnEvent | None = None) 
     say = on_event or ignore
     if source.frames is not None:
         source.add_frame_features(lambda text: say(Event("note", 0, text)))
-    specs = getattr(recipe.model, "statistics", ())
-    info = ensure_statistics(source.info, source, specs, progress=lambda key: say(Event("note", 0, f"computing the statistics {key}")))
+    progress = lambda key: say(Event("note", 0, f"computing the statistics {key}"))
+    info = ensure_statistics(source.info, source, recipe.model.statistics, progress=progress)
     if source.clips_per_epoch("train") < 1:
         raise DatasetError(f"{data_path} holds no clip to train on.", hint="gan-audio info DATA")
     return source, info

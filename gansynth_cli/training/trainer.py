@@ -227,8 +227,7 @@ class Trainer:
                 f"Training stopped: the device has no memory left at step {self.step}.",
                 hint=f"--set data.batch_size={max(1, self.recipe.data.batch_size // 2)}, or a smaller model.dim",
             )
-        diagnose = getattr(self.source, "diagnose", None)
-        return diagnose(error) if diagnose else None
+        return self.source.diagnose(error)
 
     def _finish(self, ended_by: str) -> None:
         self._log()
