@@ -29,12 +29,12 @@ class NamedWeights(keras.layers.Layer):
         self.named: dict[str, keras.Variable] = {}
 
     def weight(self, name: str, shape: tuple[int, ...], initializer: Any) -> keras.Variable:
-        """A new trainable weight, kept in `named`."""
+        """Add a trainable weight and keep it in `named`."""
         self.named[name] = self.add_weight(name=name, shape=shape, initializer=initializer, trainable=True)
         return self.named[name]
 
     def uniform(self, fan_in: int, salt: int = 0) -> keras.initializers.Initializer:
-        """U(-b, b) with b = 1 / sqrt(fan in)."""
+        """Return the initialiser U(-b, b) with b = 1 / sqrt(fan in)."""
         bound = fan_in**-0.5
         return keras.initializers.RandomUniform(-bound, bound, seed=None if self.seed is None else self.seed + salt)
 
@@ -120,7 +120,9 @@ class CausalConvolution(NamedWeights):
     ):
         super().__init__(**kwargs)
         if filters % groups or kernel_size[1] % 2 == 0:
-            raise ValueError(f"filters {filters}, groups {groups}, kernel {kernel_size}: expected groups that divide, an odd number of bins")
+            raise ValueError(
+                f"filters {filters}, groups {groups}, kernel {kernel_size}: expected groups that divide, an odd number of bins"
+            )
         self.filters, self.kernel_size, self.groups, self.pointwise = filters, tuple(kernel_size), groups, pointwise
         self.activation = keras.activations.get(activation)
 
@@ -276,7 +278,7 @@ class FrameRecurrence(NamedWeights):
 
 
 def deep_filter(real: tf.Tensor, imaginary: tf.Tensor, taps: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Filters each bin along time with complex taps of its own (Mack and Habets 2020, "Deep filtering").
+    """Filter each bin along time with complex taps of its own (Mack and Habets 2020, "Deep filtering").
 
     Y[n, f] = sum over k of C[n, f, k] X[n + k, f], a complex product without conjugation.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import keras
@@ -25,10 +25,10 @@ _register = keras.saving.register_keras_serializable(package="gan_audio")
 
 
 class Encoded(NamedTuple):
-    """What the encoder gives the decoders.
+    """Output of the encoder, input of the two decoders.
 
     Attributes:
-        skips: float32 [batch, frames, bands / (1, 2, 4, 4), channels], from the first band convolution to the last.
+        skips: four of float32 [batch, frames, bands / (1, 2, 4, 4), channels], from the first band convolution to the last.
         bins: float32 [batch, frames, filter bins, channels].
         embedding: float32 [batch, frames, embedding].
         snr_db: float32 [batch, frames, 1], -15 to 35 dB; None without `snr_head`.
@@ -41,12 +41,12 @@ class Encoded(NamedTuple):
 
 
 class Gains(NamedTuple):
-    """What the network computes at each frame; frame t's belongs to frame t - lookahead.
+    """Output of the network at each frame; that of frame t belongs to frame t - lookahead.
 
     Attributes:
         mask: float32 [batch, frames, bands], 0 to 1.
         taps: float32 [batch, frames, filter bins, 2 filter_taps].
-        snr_db: As of `Encoded`.
+        snr_db: Same as in `Encoded`.
     """
 
     mask: tf.Tensor
@@ -61,15 +61,15 @@ class _Part(keras.layers.Layer):
         super().__init__(**kwargs)
         self.settings, self._next_seed = settings, seed * 1000
 
-    def add(self, name: str, layer: type[NamedWeights], input_shape: tuple[int, ...], *args: Any, **kwargs: Any) -> None:
-        """Sets a built layer as the attribute `name`; `input_shape` without batch and frames."""
+    def add(self, name: str, layer: Callable[..., NamedWeights], input_shape: tuple[int, ...], *args: Any, **kwargs: Any) -> None:
+        """Set a built layer as the attribute `name`; `input_shape` without batch and frames."""
         self._next_seed += 2
-        made = layer(*args, **kwargs, seed=self._next_seed, name=name)
+        made = layer(*args, seed=self._next_seed, name=name, **kwargs)
         made.build((None, None, *input_shape))
         setattr(self, name, made)
 
     def add_recurrent(self, layers: int, embedding_groups: int) -> None:
-        """`linear_in` from the embedding, then `gru0`, `gru1` ..."""
+        """Add `linear_in` from the embedding, then `gru0`, `gru1` ..."""
         s = self.settings
         self.add("linear_in", GroupedLinear, (s.embedding,), s.hidden, embedding_groups, "relu")
         for index in range(layers):
@@ -189,7 +189,7 @@ class DeepFilterDenoiser(keras.Model):
     Args:
         settings: Sizes and feature constants; a `DeepFilterSettings` or its dict.
         stored_as: "float32" or "float16": the precision of the weights in a file. Computation is float32.
-        seed: Of the first weights.
+        seed: Seed of the initial weights.
         provenance: Free JSON: recipe name, step, family, data fingerprint, project version.
 
     Example:
@@ -223,12 +223,12 @@ class DeepFilterDenoiser(keras.Model):
         return self.settings.sample_rate
 
     def call(self, features: Features, training: bool = False) -> Gains:
-        """The network alone: features of all frames -> gains of all frames."""
+        """Run the network alone: features of all frames -> gains of all frames."""
         encoded = self.encoder(*features)
         return Gains(self.band_decoder(encoded), self.filter_decoder(encoded), encoded.snr_db)
 
     def enhance(self, noisy: tf.Tensor, sample_rate: int | None = None, training: bool = False) -> tf.Tensor:
-        """Cleans audio, aligned to the sample: float32 [batch, samples] -> the same shape. Differentiable.
+        """Denoise audio, aligned to the sample: float32 [batch, samples] -> the same shape. Differentiable.
 
         Args:
             noisy: Within -1 to 1.
@@ -247,12 +247,12 @@ class DeepFilterDenoiser(keras.Model):
         return front_end.synthesise(self.apply(spectrum, gains), layout, samples)
 
     def features(self, spectrum: ComplexSpectrum) -> Features:
-        """The network's inputs for spectra [batch, frames, bins] that begin with a recording's first frame."""
+        """Compute the network's inputs for spectra [batch, frames, bins] that begin with a recording's first frame."""
         s = self.settings
         return front_end.features(spectrum, s.band_widths, s.filter_bins, s.past)
 
     def apply(self, spectrum: ComplexSpectrum, gains: Gains) -> ComplexSpectrum:
-        """Noisy spectra [batch, frames + lookahead, bins] and gains of as many frames -> clean spectra [batch, frames, bins]."""
+        """Apply gains to noisy spectra, both of frames + lookahead frames -> clean spectra [batch, frames, bins]."""
         s = self.settings
         ahead, bins = s.lookahead, spectrum.real.shape[-1]
         frames = tf.shape(spectrum.real)[1] - ahead
@@ -278,7 +278,7 @@ class DeepFilterDenoiser(keras.Model):
             layer.stored_as = precision
 
     def weight_layers(self) -> dict[str, NamedWeights]:
-        """The layers that hold weights, by path: "encoder/erb_conv0" ..."""
+        """Return the layers that hold weights, by path: "encoder/erb_conv0" ..."""
         parts = {name: getattr(self, name) for name in ("encoder", "band_decoder", "filter_decoder")}
         return {
             f"{name}/{layer.name}": layer
@@ -288,7 +288,7 @@ class DeepFilterDenoiser(keras.Model):
         }
 
     def named_weights(self) -> dict[str, keras.Variable]:
-        """All weights by path: "encoder/erb_conv0/kernel" ..."""
+        """Return all weights by path: "encoder/erb_conv0/kernel" ..."""
         return {f"{path}/{name}": weight for path, layer in self.weight_layers().items() for name, weight in layer.named.items()}
 
     def get_config(self) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from ..signal import erb
 
 @dataclass(frozen=True)
 class DeepFilterSettings:
-    """What a `DeepFilterDenoiser` is built from; the defaults are DeepFilterNet 3.
+    """Sizes of a `DeepFilterDenoiser` and constants of its features; the defaults are DeepFilterNet 3.
 
     Attributes:
         sample_rate: Hz of the network's full band.
@@ -25,11 +25,11 @@ class DeepFilterSettings:
         filter_taps: Frames a bin's filter spans.
         lookahead: Frames after the present one that network and filter see.
         memory_seconds: Time constant of the features' running means.
-        channels: Of the convolutions; even.
-        hidden: Units of the recurrences.
-        groups: Of the grouped linear layers but the two below.
-        embedding_groups: Of the layer from the complex features to the embedding.
-        filter_groups: Of the filter decoder's input layer.
+        channels: Channels of the convolutions; even.
+        hidden: Units of each recurrence.
+        groups: Groups of the linear layers except the next two.
+        embedding_groups: Groups of the layer from the complex features to the embedding.
+        filter_groups: Groups of the filter decoder's input layer.
         band_layers, filter_layers: Recurrent layers of the two decoders.
         snr_head: Whether the encoder also estimates the local signal-to-noise ratio; the output does not depend on it.
     """
@@ -100,16 +100,16 @@ class DeepFilterSettings:
         return erb.smoothing_factor(self.hop / self.sample_rate, self.memory_seconds)
 
     def layout(self, sample_rate: int) -> erb.FrameLayout | None:
-        """How frames of another rate map to the bins; None where the sound has to be resampled to `sample_rate` of the network."""
+        """Return the frames of another rate; None where audio has to be resampled to the network's `sample_rate`."""
         return erb.frame_layout(sample_rate, self.sample_rate, self.frame)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain numbers, for a file."""
+        """Return plain numbers, for a file."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> DeepFilterSettings:
-        """The inverse of `to_dict`.
+        """Build the settings from `to_dict`'s result.
 
         Raises:
             ValueError: An unknown key, or sizes that do not fit together.

@@ -29,7 +29,7 @@ _ERB_HZ = 24.7 * _ERB_LOG
 
 @dataclass(frozen=True)
 class FrameLayout:
-    """How frames of a sample rate map to the network's bins.
+    """Frames of a sample rate and their mapping to the network's bins.
 
     Attributes:
         sample_rate: Hz.
@@ -55,10 +55,10 @@ class FrameLayout:
 
 
 def frame_layout(sample_rate: int, network_rate: int = 48000, network_frame: int = 960) -> FrameLayout | None:
-    """The layout at which `sample_rate` can be processed without resampling, or None.
+    """Return the layout at which `sample_rate` can be processed without resampling, or None.
 
-    It takes a rate up to the network's at which the frame's duration is a whole, even number of samples (48, 24, 16 and 8 kHz for
-    frames of 20 ms). Rates above need resampling.
+    There is one where the frame's duration is a whole, even number of samples (8, 16, 24, 32, 44.1 and 48 kHz for frames of 20 ms),
+    up to the network's own rate. Other rates need resampling.
     """
     samples, rest = divmod(network_frame * sample_rate, network_rate)
     if rest or samples % 2 or not 0 < sample_rate <= network_rate:
@@ -67,13 +67,16 @@ def frame_layout(sample_rate: int, network_rate: int = 48000, network_frame: int
 
 
 def vorbis_window(frame: int) -> np.ndarray:
-    """float32 [frame]: sin(pi / 2 sin^2(pi (i + 1/2) / frame)), for analysis and synthesis; w[i]^2 + w[i + frame / 2]^2 = 1."""
+    """Compute the Vorbis window, float32 [frame]: w[i] = sin(pi / 2 sin^2(pi (i + 1/2) / frame)).
+
+    Analysis and synthesis use it both: w[i]^2 + w[i + frame / 2]^2 = 1.
+    """
     phase = np.pi * (np.arange(frame) + 0.5) / frame
     return np.sin(np.pi / 2 * np.sin(phase) ** 2).astype(np.float32)
 
 
 def erb_band_widths(sample_rate: int = 48000, frame: int = 960, bands: int = 32, min_bins: int = 2) -> np.ndarray:
-    """Bins in each band, int64 [bands]; their sum is frame / 2 + 1.
+    """Compute the number of bins in each band, int64 [bands]; their sum is frame / 2 + 1.
 
     Band edges lie at equal steps of the ERB number up to half the sample rate, rounded to bins. A band narrower than `min_bins` is
     widened at the cost of the next ones; the bin at half the sample rate goes to the last band.
@@ -98,27 +101,27 @@ def erb_band_widths(sample_rate: int = 48000, frame: int = 960, bands: int = 32,
 
 
 def band_starts(widths: np.ndarray) -> np.ndarray:
-    """The first bin of each band, int64 [bands]."""
+    """Compute the first bin of each band, int64 [bands]."""
     return np.concatenate([[0], np.cumsum(widths)[:-1]])
 
 
 def smoothing_factor(hop_seconds: float = 0.01, memory_seconds: float = 1.0) -> float:
-    """Weight of the past in the running means: exp(-hop / memory), rounded to three decimals as the published network was trained."""
+    """Compute the weight of the past in the running means: exp(-hop / memory), rounded to three decimals as in training."""
     return round(float(np.exp(-hop_seconds / memory_seconds)), 3)
 
 
 def first_levels(bands: int) -> np.ndarray:
-    """float32 [bands]: running means of the band levels in dB before the first frame, lowest band first."""
+    """Return the running means of the band levels before the first frame in dB, lowest band first: float32 [bands]."""
     return np.linspace(*FIRST_LEVEL_DB, bands, dtype=np.float32)
 
 
 def first_magnitudes(bins: int) -> np.ndarray:
-    """float32 [bins]: running means of the magnitudes before the first frame, lowest bin first."""
+    """Return the running means of the magnitudes before the first frame, lowest bin first: float32 [bins]."""
     return np.linspace(*FIRST_MAGNITUDE, bins, dtype=np.float32)
 
 
 def band_levels(power: np.ndarray, widths: np.ndarray) -> np.ndarray:
-    """Mean power of each band in dB: float32 [..., bins] -> [..., bands].
+    """Compute the mean power of each band in dB: float32 [..., bins] -> [..., bands].
 
     `power` may have fewer bins than the bands cover; those missing count as silent.
     """
@@ -131,8 +134,11 @@ def band_levels(power: np.ndarray, widths: np.ndarray) -> np.ndarray:
 
 
 def running_mean_matrix(frames: int, past: float) -> tuple[np.ndarray, np.ndarray]:
-    """(decay [frames], weights [frames, frames]): m[t] = decay[t] m[-1] + sum over k of weights[t, k] x[k] is the recursion
-    m[t] = past m[t - 1] + (1 - past) x[t] written out, so that a block of frames is one matrix product. float32."""
+    """Write the recursion m[t] = past m[t - 1] + (1 - past) x[t] as a matrix product over a block of frames.
+
+    Returns:
+        (decay [frames], weights [frames, frames]), float32, with m[t] = decay[t] m[-1] + sum over k of weights[t, k] x[k].
+    """
     index = np.arange(frames)
     lag = index[:, None] - index
     weights = np.where(lag >= 0, (1.0 - past) * past ** np.maximum(lag, 0), 0.0)

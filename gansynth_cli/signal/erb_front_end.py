@@ -34,7 +34,7 @@ class Features(NamedTuple):
 
 
 def analyse(audio: tf.Tensor, layout: erb.FrameLayout, lookahead: int = 0) -> ComplexSpectrum:
-    """float32 [batch, samples] -> the spectra of the frames that cover it, and of `lookahead` frames of silence more.
+    """Transform audio, float32 [batch, samples], to the spectra of the frames that cover it and of `lookahead` frames of silence more.
 
     Frame t covers the samples hop (t - 1) to hop (t + 1) - 1; what lies outside of the audio is zero. There are
     ceil(samples / hop) + 1 + lookahead frames, with `layout.bins` bins.
@@ -49,7 +49,7 @@ def analyse(audio: tf.Tensor, layout: erb.FrameLayout, lookahead: int = 0) -> Co
 
 
 def synthesise(spectrum: ComplexSpectrum, layout: erb.FrameLayout, samples: int | tf.Tensor) -> tf.Tensor:
-    """The inverse of `analyse` (without lookahead): spectra [batch, frames, bins] -> float32 [batch, samples]."""
+    """Invert `analyse` (without lookahead): spectra [batch, frames, bins] -> float32 [batch, samples]."""
     frames = spectrum.real.shape[1] if spectrum.real.shape[1] is not None else tf.shape(spectrum.real)[1]
     spectrum = _top_bin(spectrum, layout, 2.0)
     framed = tf.signal.irfft(tf.complex(spectrum.real, spectrum.imaginary), [layout.frame])
@@ -59,7 +59,7 @@ def synthesise(spectrum: ComplexSpectrum, layout: erb.FrameLayout, samples: int 
 
 
 def features(spectrum: ComplexSpectrum, widths: np.ndarray, filter_bins: int, past: float) -> Features:
-    """The network's inputs from the first frame of a recording on.
+    """Compute the network's inputs from the first frame of a recording on.
 
     Args:
         spectrum: [batch, frames, bins]; bins that the bands cover beyond those count as silent.
@@ -81,7 +81,7 @@ def features(spectrum: ComplexSpectrum, widths: np.ndarray, filter_bins: int, pa
 
 
 def running_mean(values: tf.Tensor, first: np.ndarray, past: float) -> tf.Tensor:
-    """m[t] = past m[t - 1] + (1 - past) values[t] with m[-1] = `first`: float32 [batch, frames, n] -> the same.
+    """Compute m[t] = past m[t - 1] + (1 - past) values[t] with m[-1] = `first`: float32 [batch, frames, n] -> the same.
 
     By products with triangular matrices, inside blocks of frames and then from block to block: a loop over frames would take longer
     than the network's convolutions.
@@ -102,7 +102,7 @@ def running_mean(values: tf.Tensor, first: np.ndarray, past: float) -> tf.Tensor
 
 
 def spread_bands(gains: tf.Tensor, widths: np.ndarray, bins: int) -> tf.Tensor:
-    """Gains of bands [..., bands] -> of the lowest `bins` bins [..., bins], the same for every bin of a band."""
+    """Repeat gains of bands [..., bands] for every bin of a band -> [..., bins], the lowest `bins` bins."""
     return tf.gather(gains, np.repeat(np.arange(len(widths)), widths)[:bins], axis=-1)
 
 

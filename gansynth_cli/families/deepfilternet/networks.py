@@ -12,5 +12,5 @@ TINY = DeepFilterSettings(channels=8, hidden=32, band_layers=1, filter_layers=1,
 
 
 def build_network(settings: DeepFilterSettings = PUBLISHED, seed: int = 0, stored_as: str = "float32") -> DeepFilterDenoiser:
-    """A denoiser with first weights drawn from `seed`; float32 audio in and out through its `enhance`."""
+    """Build a denoiser with initial weights drawn from `seed`."""
     return DeepFilterDenoiser(settings, stored_as=stored_as, seed=seed, name="deep_filter_denoiser")

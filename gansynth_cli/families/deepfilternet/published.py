@@ -27,7 +27,7 @@ Tensors = Mapping[str, Sequence[np.ndarray]]  # "graph/path/of/node" -> its cons
 
 
 def load_published(path: Path, stored_as: str = "float16") -> DeepFilterDenoiser:
-    """The published network as a trainable model.
+    """Build the published network as a trainable model.
 
     Args:
         path: `DeepFilterNet3_onnx.tar.gz`, or a folder with its three `.onnx` files.
@@ -44,7 +44,7 @@ def load_published(path: Path, stored_as: str = "float16") -> DeepFilterDenoiser
 
 
 def assign_published(model: DeepFilterDenoiser, tensors: Tensors) -> None:
-    """Sets all weights of a model.
+    """Set all weights of a model.
 
     Raises:
         RunError: A node is missing, or a tensor has another shape.
@@ -62,7 +62,7 @@ def assign_published(model: DeepFilterDenoiser, tensors: Tensors) -> None:
 
 
 def arrays_by_name(tensors: Tensors) -> dict[str, np.ndarray]:
-    """The tensors of the three graphs as float32 arrays, by the names and in the layouts of `DeepFilterDenoiser.named_weights`.
+    """Convert the tensors of the three graphs to float32 arrays, named and laid out as in `DeepFilterDenoiser.named_weights`.
 
     Raises:
         RunError: A node is missing.
@@ -79,7 +79,7 @@ def arrays_by_name(tensors: Tensors) -> dict[str, np.ndarray]:
 
 
 def read_tensors(path: Path) -> dict[str, list[np.ndarray]]:
-    """The constant inputs of every node in the three graphs, by "graph" and node name, such as "enc/erb_conv0/1/Conv".
+    """Read the constant inputs of every node in the three graphs, by graph and node name such as "enc/erb_conv0/1/Conv".
 
     Raises:
         MissingExtraError, RunError: As for `load_published`.
