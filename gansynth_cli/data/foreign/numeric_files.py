@@ -1,0 +1,217 @@
+"""Arrays without a network: HDF5, .npz and .npy files, and numpy arrays in a pickle. Statistics of mel spectrograms come in all four."""
+
+from __future__ import annotations
+
+import os
+import struct
+import zipfile
+import zlib
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from .contents import MAX_DIMENSIONS, MAX_UNBACKED_BYTES, Contents, LazyArray, SourceFile, element_count
+from .facts import training_facts
+from .pickle_data import BoundedStream, PickleDamage, read_pickle
+from .pickle_names import NUMPY_NAMES, NUMPY_TYPES, PLAIN_NAMES, NameRules
+from .problems import ForeignFileError, shown
+from .tree import arrays_in, plain
+
+_MAX_RATIO = 64  # how much larger than its file an array may be; zeros compress better, and no file of weights is zeros
+_KINDS = "fiubc"
+
+
+def read_hdf5(path: str | os.PathLike) -> Contents:
+    """Read the numeric data sets of an HDF5 file, by their path inside ("mean", "layer/kernel").
+
+    Links to other files, virtual data sets and external storage are refused: they would read other files.
+
+    Raises:
+        ForeignFileError: Damaged, without arrays, or with parts in other files.
+    """
+    import h5py  # comes with Keras
+
+    source = SourceFile(path)
+    entries: dict[str, LazyArray] = {}
+
+    def visit(name: str, item: Any) -> None:
+        if not isinstance(item, h5py.Dataset) or item.dtype.kind not in _KINDS or item.shape is None:
+            return
+        if item.external or item.is_virtual:
+            raise ForeignFileError(path, f"keeps {shown(name)} in another file, which is not read.")
+        _refuse_large(source, name, item.shape, item.dtype)
+        entries[name] = LazyArray(tuple(item.shape), item.dtype.newbyteorder("="), _hdf5_reader(source, name))
+
+    try:
+        with h5py.File(source.path, "r") as file:
+            file.visititems(visit)  # each object once; links by name and links to other files are not followed
+    except (OSError, RuntimeError, ValueError, KeyError, TypeError) as error:
+        raise ForeignFileError(path, "is a damaged or truncated HDF5 file.", "download it again") from error
+    return _checked(Contents("hdf5", entries, (source.path,)))
+
+
+def _hdf5_reader(source: SourceFile, name: str) -> Callable[[], np.ndarray]:
+    def read() -> np.ndarray:
+        import h5py
+
+        try:
+            with h5py.File(source.path, "r") as file:
+                array = file[name][()]
+        except (OSError, RuntimeError, ValueError, KeyError, TypeError) as error:
+            raise ForeignFileError(source.path, f"{shown(name)} in it is damaged.", "download it again") from error
+        array = np.asarray(array)
+        return np.ascontiguousarray(array, array.dtype.newbyteorder("=")).reshape(array.shape)
+
+    return read
+
+
+def _refuse_large(source: SourceFile, name: str, shape: tuple[int, ...], dtype: np.dtype, ratio: int = _MAX_RATIO) -> None:
+    claimed = element_count(shape) * dtype.itemsize
+    if claimed > max(ratio * source.size, MAX_UNBACKED_BYTES) or len(shape) > MAX_DIMENSIONS:
+        raise ForeignFileError(source.path, f"{shown(name)} is said to have the shape {list(shape)[:8]}, which the file is too small for.")
+
+
+def _checked(contents: Contents) -> Contents:
+    if not contents.entries:
+        raise ForeignFileError(contents.files[0], "holds no arrays of numbers.")
+    return contents
+
+
+def read_npy(path: str | os.PathLike) -> Contents:
+    """Read a .npy file; its array's name is "array". Pickled objects are refused.
+
+    Raises:
+        ForeignFileError: Damaged, truncated, or of something other than numbers.
+    """
+    source = SourceFile(path)
+
+    def read() -> np.ndarray:
+        with source.path.open("rb") as file:
+            return _array(source, "array", file)
+
+    with source.path.open("rb") as file:
+        shape, dtype = _header(source, "array", file)
+        if file.tell() + element_count(shape) * dtype.itemsize > source.size:
+            raise ForeignFileError(path, f"is truncated: it has too few bytes for the shape {list(shape)}.", "download it again")
+    return Contents("npy", {"array": LazyArray(shape, dtype.newbyteorder("="), read)}, (source.path,))
+
+
+def read_npz(path: str | os.PathLike) -> Contents:
+    """Read a .npz file: its arrays by name. Pickled objects are refused.
+
+    Raises:
+        ForeignFileError: Damaged, truncated, or of something other than numbers.
+    """
+    source = SourceFile(path)
+    entries: dict[str, LazyArray] = {}
+    for name in _in_zip(source, lambda archive: archive.namelist()):
+        entries[name.removesuffix(".npy")] = _npz_entry(source, name)
+    return _checked(Contents("npz", entries, (source.path,)))
+
+
+def _npz_entry(source: SourceFile, name: str) -> LazyArray:
+    def header(archive: zipfile.ZipFile) -> tuple[tuple[int, ...], np.dtype]:
+        with archive.open(name) as entry:
+            shape, dtype = _header(source, name, entry)
+        if element_count(shape) * dtype.itemsize > archive.getinfo(name).file_size:
+            raise ForeignFileError(source.path, f"{shown(name)} in it has too few bytes for the shape {list(shape)}.")
+        return shape, dtype
+
+    def numbers(archive: zipfile.ZipFile) -> np.ndarray:
+        with archive.open(name) as entry:
+            array = _array(source, name, entry)
+            entry.read(1)  # at the end zipfile compares the checksum
+        return array
+
+    shape, dtype = _in_zip(source, header)
+    _refuse_large(source, name, shape, dtype)
+    return LazyArray(shape, dtype.newbyteorder("="), lambda: _in_zip(source, numbers))
+
+
+def _in_zip(source: SourceFile, use: Callable[[zipfile.ZipFile], Any]) -> Any:
+    try:
+        with zipfile.ZipFile(source.path) as archive:
+            return use(archive)
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        OSError,
+        RuntimeError,
+        NotImplementedError,
+        EOFError,
+        KeyError,
+        ValueError,
+        struct.error,
+    ) as error:
+        raise ForeignFileError(source.path, "is a damaged or truncated .npz file.", "download it again") from error
+
+
+def _header(source: SourceFile, name: str, file: Any) -> tuple[tuple[int, ...], np.dtype]:
+    try:
+        version = np.lib.format.read_magic(file)
+        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, _, dtype = read(file)
+    except (ValueError, OSError, EOFError, SyntaxError, TypeError, RecursionError, MemoryError) as error:
+        raise ForeignFileError(source.path, f"{shown(name)} in it has a damaged header.", "download it again") from error
+    if dtype.kind not in _KINDS or dtype.subdtype is not None or any(type(size) is not int or size < 0 for size in shape):
+        raise ForeignFileError(source.path, f"{shown(name)} in it holds something other than numbers.")
+    return shape, dtype
+
+
+def _array(source: SourceFile, name: str, file: Any) -> np.ndarray:
+    try:
+        array = np.lib.format.read_array(file, allow_pickle=False)
+    except (ValueError, OSError, EOFError, SyntaxError, TypeError, zipfile.BadZipFile, zlib.error) as error:
+        raise ForeignFileError(source.path, f"{shown(name)} in it is damaged.", "download it again") from error
+    return np.ascontiguousarray(array, array.dtype.newbyteorder("=")).reshape(array.shape)
+
+
+def read_numpy_pickle(path: str | os.PathLike) -> Contents:
+    """Read numpy arrays in a pickle (protocol 0 to 5, Python 2 or 3), such as SpecGAN's moments.pkl: names are keys or positions ("0",
+    "1").
+
+    Admitted are plain containers, numbers, text, and what numpy's own arrays and numbers are made with; nothing is run (`pickle_data`).
+
+    Raises:
+        UnsafeFileError: It names anything else.
+        ForeignFileError: Damaged, truncated, or without arrays.
+    """
+    source = SourceFile(path)
+    rules = NameRules(path, {**PLAIN_NAMES, **NUMPY_NAMES}, NUMPY_TYPES, strict=True)
+    try:
+        with source.path.open("rb") as file:
+            tree = plain(read_pickle(BoundedStream(file, source.size), rules))
+        entries = arrays_in(tree)
+    except PickleDamage as error:
+        raise ForeignFileError(path, f"cannot be read: {error}.", "download it again, and compare its SHA-256") from error
+    return _checked(Contents("pickle", entries, (source.path,), training_facts(tree), tree))
+
+
+def read_moments(path: str | os.PathLike) -> tuple[np.ndarray, np.ndarray]:
+    """Read mean and standard deviation of a spectrogram's bins: SpecGAN's moments.pkl, stats.npy [2, bins], or stats.h5, .npz ("mean",
+    "scale").
+
+    Returns:
+        mean [bins] and deviation [bins], float32, finite; the deviation at least 0.
+
+    Raises:
+        ForeignFileError: It does not hold the two, they are not finite, or a deviation is negative.
+    """
+    from .arrays import open_arrays
+
+    arrays = open_arrays(path)
+    if "mean" in arrays:
+        pair = [arrays[name] for name in ("mean", "scale", "std", "deviation") if name in arrays][:2]
+    elif len(arrays) == 1:
+        (whole,) = arrays.values()
+        pair = list(whole) if whole.ndim == 2 and len(whole) == 2 else []
+    else:
+        pair = list(arrays.values()) if len(arrays) == 2 else []
+    if len(pair) != 2 or pair[0].ndim != 1 or pair[0].shape != pair[1].shape or pair[0].size == 0:
+        found = ", ".join(f"{shown(name)} {list(shape)}" for name, shape in list(arrays.shapes.items())[:4])
+        raise ForeignFileError(path, f"holds {found}; expected a mean and a standard deviation of one length.")
+    mean, deviation = (np.asarray(part, np.float32) for part in pair)
+    if not (np.isfinite(mean).all() and np.isfinite(deviation).all() and (deviation >= 0).all()):
+        raise ForeignFileError(path, "holds a mean that is not finite, or a standard deviation that is negative.")
+    return mean, deviation
