@@ -126,7 +126,9 @@ class PickleWriter:
         return made
 
 
-def torch_zip(path: Path, value: Any, *, byteorder: str = "little", extra: Mapping[str, bytes] | None = None, root: str = "archive") -> Path:
+def torch_zip(
+    path: Path, value: Any, *, byteorder: str = "little", extra: Mapping[str, bytes] | None = None, root: str = "archive"
+) -> Path:
     """Writes what `torch.save` has written since 1.6. `extra` adds or replaces entries."""
     writer = PickleWriter()
     entries = {"data.pkl": writer.dumps(value), "byteorder": byteorder.encode(), "version": b"3\n"}
@@ -170,7 +172,11 @@ def torch_script(path: Path, modules: Mapping[str, Any]) -> Path:
         )
         return Raw(opname(f"__torch__.models.___torch_mangle_{count}", "Block") + b")\x81}(" + items + b"ub")
 
-    entries = {"data.pkl": b"\x80\x02" + module(modules) + b".", "constants.pkl": b"\x80\x02).", "code/__torch__.py": b"op_version_set = 1\n"}
+    entries = {
+        "data.pkl": b"\x80\x02" + module(modules) + b".",
+        "constants.pkl": b"\x80\x02).",
+        "code/__torch__.py": b"op_version_set = 1\n",
+    }
     entries |= {f"data/{key}": tensor.numbers.tobytes() for key, tensor in writer.storages.items()}
     return zipped(path, {f"script/{name}": data for name, data in entries.items()})
 
@@ -208,7 +214,9 @@ def table(entries: list[tuple[bytes, bytes]], compression: int = 0) -> bytes:
     return out + (handles[1] + handles[2]).ljust(40, b"\0") + bytes.fromhex("57fb808b247547db")
 
 
-def tf_index(prefix: Path, *, compression: int = 0, data: np.ndarray | None = None, shards: int = 1, endianness: int = 0, **changes: Any) -> Path:
+def tf_index(
+    prefix: Path, *, compression: int = 0, data: np.ndarray | None = None, shards: int = 1, endianness: int = 0, **changes: Any
+) -> Path:
     """Writes a checkpoint of one variable "w" [2, 3]; `changes` replace fields of its entry (`shape` a tuple)."""
     from tensorflow.core.protobuf import tensor_bundle_pb2
 

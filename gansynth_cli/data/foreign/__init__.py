@@ -23,8 +23,8 @@ Needs no PyTorch. The extra `import` brings `safetensors`, `onnx` and `pyyaml`; 
 - `read_moments(path) -> (mean, deviation)`: SpecGAN's moments.pkl, ParallelWaveGAN's stats.h5 and stats.npy.
 - Errors: `ForeignFileError` and below it `UnsafeFileError` (`.name`), `MissingArrayError`, `ArrayMismatchError`; `MissingExtraError`.
 
-Layouts are the file's own (PyTorch's Conv1d is [out, in, k]); turning them is the caller's part. Floats narrower than float16 and
-bfloat16 are given as float32. What is promised of a hostile file: no code of its choice runs, no name is imported, memory stays within
+Layouts are the file's own (PyTorch's Conv1d is [out, in, k]); turning them is the caller's part. bfloat16 and 8-bit floats are
+given as float32. What is promised of a hostile file: no code of its choice runs, no name is imported, memory stays within
 a few times the file's size, and the answer is an error of this package. HDF5 is the exception: libhdf5 parses it, and has had memory
 errors of its own; take .h5 files from people you trust.
 """

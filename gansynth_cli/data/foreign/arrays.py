@@ -18,12 +18,14 @@ from .pytorch import read_torch_legacy, read_torch_zip
 from .safetensors_file import read_safetensors
 from .sniff import sniff
 from .tf_checkpoint import find_prefix, read_tensorflow
+from .tf_graph import read_graph
 
 _READERS: dict[str, Callable[[Path], Contents]] = {
     "pickle": read_numpy_pickle,
     "safetensors": read_safetensors,
     "onnx": read_onnx,
     "tensorflow table": read_tensorflow,
+    "tensorflow graph": read_graph,
     "hdf5": read_hdf5,
     "npz": read_npz,
     "npy": read_npy,
@@ -35,15 +37,15 @@ _HASH_CHUNK = 1 << 20
 class ForeignArrays(Mapping[str, np.ndarray]):
     """The arrays of a foreign file, read one by one as they are asked for. Layouts are the file's own.
 
-    `arrays[name]` reads the array anew each time; `arrays.shapes` reads nothing.
+    `arrays[name]` reads the array anew each time, and what it gives may be read-only; `arrays.shapes` reads nothing.
 
     Attributes:
         path: As it was given.
-        kind: "pytorch", "torchscript", "pickle", "safetensors", "onnx", "tensorflow", "hdf5", "npz" or "npy".
+        kind: "pytorch", "torchscript", "pickle", "safetensors", "onnx", "tensorflow", "tensorflow graph", "hdf5", "npz" or "npy".
         files: The files that were read.
         facts: What else the file says, where it says it: "step" and "epoch" (int), "config" (dict), "lightning" (version), "ignored"
             (names of classes that were taken as inert), "metadata" (dict of strings), "producer", "opset", "inputs", "outputs",
-            "renamed" (ONNX), "prefix" (TensorFlow).
+            "renamed" (ONNX), "prefix" (TensorFlow), "nodes" (TensorFlow graph).
         tree: The nested dicts and lists of a PyTorch file or pickle, with a `LazyArray` for each array; None for other kinds.
     """
 
@@ -138,7 +140,7 @@ def open_arrays(path: str | os.PathLike, *, ignore_classes: bool = False) -> For
     """Open a checkpoint or file of arrays of another program. Nothing that it names is run or imported; no array is read yet.
 
     The format is told by the content: PyTorch (both containers, Lightning, TorchScript), safetensors, ONNX, TensorFlow checkpoints
-    (a folder, a prefix or one of its files), HDF5, .npz, .npy, and numpy arrays in a pickle.
+    (a folder, a prefix or one of its files) and graphs (.meta), HDF5, .npz, .npy, and numpy arrays in a pickle.
 
     Args:
         path: The file, folder or prefix.

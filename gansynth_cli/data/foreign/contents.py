@@ -42,7 +42,7 @@ class Contents:
     """What a reader found in a file.
 
     Attributes:
-        kind: "pytorch", "torchscript", "pickle", "safetensors", "onnx", "tensorflow", "hdf5", "npz" or "npy".
+        kind: "pytorch", "torchscript", "pickle", "safetensors", "onnx", "tensorflow", "tensorflow graph", "hdf5", "npz" or "npy".
         entries: The arrays by name, in the file's order.
         files: The files they are in.
         facts: What else the file says, plain values; see `arrays.ForeignArrays.facts`.

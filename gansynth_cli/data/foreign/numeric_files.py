@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+import io
 import os
 import struct
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from .contents import MAX_DIMENSIONS, MAX_UNBACKED_BYTES, Contents, LazyArray, SourceFile, element_count
+from .contents import MAX_DIMENSIONS, MAX_UNBACKED_BYTES, Contents, LazyArray, SourceFile, checked_shape, element_count
 from .facts import training_facts
 from .pickle_data import BoundedStream, PickleDamage, read_pickle
 from .pickle_names import NUMPY_NAMES, NUMPY_TYPES, PLAIN_NAMES, NameRules
 from .problems import ForeignFileError, shown
+from .torch_containers import PLAIN_COMPRESSION
 from .tree import arrays_in, plain
 
 _MAX_RATIO = 64  # how much larger than its file an array may be; zeros compress better, and no file of weights is zeros
 _KINDS = "fiubc"
+_MAX_HEADER = 1 << 14  # numpy itself refuses more than 10,000 characters
 
 
 def read_hdf5(path: str | os.PathLike) -> Contents:
@@ -85,16 +90,11 @@ def read_npy(path: str | os.PathLike) -> Contents:
         ForeignFileError: Damaged, truncated, or of something other than numbers.
     """
     source = SourceFile(path)
-
-    def read() -> np.ndarray:
-        with source.path.open("rb") as file:
-            return _array(source, "array", file)
-
-    with source.path.open("rb") as file:
-        shape, dtype = _header(source, "array", file)
-        if file.tell() + element_count(shape) * dtype.itemsize > source.size:
-            raise ForeignFileError(path, f"is truncated: it has too few bytes for the shape {list(shape)}.", "download it again")
-    return Contents("npy", {"array": LazyArray(shape, dtype.newbyteorder("="), read)}, (source.path,))
+    header = _npy_header(source, "array", source.read(0, min(source.size, _MAX_HEADER)))
+    if header.start + header.nbytes > source.size:
+        raise ForeignFileError(path, f"is truncated: it has too few bytes for the shape {list(header.shape)}.", "download it again")
+    entry = LazyArray(header.shape, header.given, lambda: header.array(source.read(header.start, header.nbytes)))
+    return Contents("npy", {"array": entry}, (source.path,))
 
 
 def read_npz(path: str | os.PathLike) -> Contents:
@@ -111,27 +111,58 @@ def read_npz(path: str | os.PathLike) -> Contents:
 
 
 def _npz_entry(source: SourceFile, name: str) -> LazyArray:
-    def header(archive: zipfile.ZipFile) -> tuple[tuple[int, ...], np.dtype]:
+    def head(archive: zipfile.ZipFile) -> tuple[bytes, int]:
         with archive.open(name) as entry:
-            shape, dtype = _header(source, name, entry)
-        if element_count(shape) * dtype.itemsize > archive.getinfo(name).file_size:
-            raise ForeignFileError(source.path, f"{shown(name)} in it has too few bytes for the shape {list(shape)}.")
-        return shape, dtype
+            return entry.read(_MAX_HEADER), archive.getinfo(name).file_size
 
-    def numbers(archive: zipfile.ZipFile) -> np.ndarray:
-        with archive.open(name) as entry:
-            array = _array(source, name, entry)
-            entry.read(1)  # at the end zipfile compares the checksum
-        return array
+    data, size = _in_zip(source, head)
+    header = _npy_header(source, name, data)
+    if header.start + header.nbytes != size:
+        raise ForeignFileError(source.path, f"{shown(name)} in it has more or fewer bytes than the shape {list(header.shape)}.")
+    _refuse_large(source, name, header.shape, header.dtype)
+    # Read whole, which is what makes zipfile compare the checksum.
+    return LazyArray(header.shape, header.given, lambda: header.array(_in_zip(source, lambda archive: archive.read(name))[header.start :]))
 
-    shape, dtype = _in_zip(source, header)
-    _refuse_large(source, name, shape, dtype)
-    return LazyArray(shape, dtype.newbyteorder("="), lambda: _in_zip(source, numbers))
+
+@dataclass(frozen=True)
+class _NpyHeader:
+    shape: tuple[int, ...]
+    by_columns: bool
+    dtype: np.dtype
+    start: int
+
+    @property
+    def nbytes(self) -> int:
+        return element_count(self.shape) * self.dtype.itemsize
+
+    @property
+    def given(self) -> np.dtype:
+        return self.dtype.newbyteorder("=")
+
+    def array(self, data: bytes) -> np.ndarray:
+        array = np.frombuffer(data, self.dtype).reshape(self.shape, order="F" if self.by_columns else "C")
+        return np.ascontiguousarray(array, self.given).reshape(self.shape)
+
+
+def _npy_header(source: SourceFile, name: str, data: bytes) -> _NpyHeader:
+    buffer = io.BytesIO(data)
+    try:
+        version = np.lib.format.read_magic(buffer)
+        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, by_columns, dtype = read(buffer)
+        sizes = checked_shape(shape)
+    except (ValueError, EOFError, SyntaxError, TypeError, RecursionError, MemoryError, tokenize.TokenError) as error:
+        raise ForeignFileError(source.path, f"{shown(name)} in it has a damaged header.", "download it again") from error
+    if dtype.kind not in _KINDS or dtype.subdtype is not None:
+        raise ForeignFileError(source.path, f"{shown(name)} in it holds something other than numbers.")
+    return _NpyHeader(sizes, by_columns, dtype, buffer.tell())
 
 
 def _in_zip(source: SourceFile, use: Callable[[zipfile.ZipFile], Any]) -> Any:
     try:
         with zipfile.ZipFile(source.path) as archive:
+            if any(info.compress_type not in PLAIN_COMPRESSION for info in archive.infolist()):
+                raise ForeignFileError(source.path, "is compressed in a way that is not read; numpy uses Deflate.")
             return use(archive)
     except (
         zipfile.BadZipFile,
@@ -145,26 +176,6 @@ def _in_zip(source: SourceFile, use: Callable[[zipfile.ZipFile], Any]) -> Any:
         struct.error,
     ) as error:
         raise ForeignFileError(source.path, "is a damaged or truncated .npz file.", "download it again") from error
-
-
-def _header(source: SourceFile, name: str, file: Any) -> tuple[tuple[int, ...], np.dtype]:
-    try:
-        version = np.lib.format.read_magic(file)
-        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        shape, _, dtype = read(file)
-    except (ValueError, OSError, EOFError, SyntaxError, TypeError, RecursionError, MemoryError) as error:
-        raise ForeignFileError(source.path, f"{shown(name)} in it has a damaged header.", "download it again") from error
-    if dtype.kind not in _KINDS or dtype.subdtype is not None or any(type(size) is not int or size < 0 for size in shape):
-        raise ForeignFileError(source.path, f"{shown(name)} in it holds something other than numbers.")
-    return shape, dtype
-
-
-def _array(source: SourceFile, name: str, file: Any) -> np.ndarray:
-    try:
-        array = np.lib.format.read_array(file, allow_pickle=False)
-    except (ValueError, OSError, EOFError, SyntaxError, TypeError, zipfile.BadZipFile, zlib.error) as error:
-        raise ForeignFileError(source.path, f"{shown(name)} in it is damaged.", "download it again") from error
-    return np.ascontiguousarray(array, array.dtype.newbyteorder("=")).reshape(array.shape)
 
 
 def read_numpy_pickle(path: str | os.PathLike) -> Contents:

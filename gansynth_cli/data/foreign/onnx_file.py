@@ -41,6 +41,13 @@ def read_onnx(path: str | os.PathLike) -> Contents:
         model = onnx.load_model_from_string(source.read(0, source.size))
     except (DecodeError, ValueError, RuntimeError, TypeError) as error:
         raise ForeignFileError(path, "is a damaged or truncated ONNX file, or in an unknown format.", "download it again") from error
+    try:
+        return _contents(onnx, source, model)
+    except (TypeError, AttributeError) as error:  # a text that is not UTF-8 comes as bytes
+        raise ForeignFileError(path, "is a damaged ONNX file: a name in it is not text.", "download it again") from error
+
+
+def _contents(onnx: Any, source: SourceFile, model: Any) -> Contents:
     names = _names(model.graph)
     tensors = {names.get(tensor.name, tensor.name): tensor for tensor in model.graph.initializer}
     tensors |= {name: tensor for name, tensor in _constants(onnx, model.graph) if name not in tensors}
@@ -49,7 +56,7 @@ def read_onnx(path: str | os.PathLike) -> Contents:
         name: _lazy(onnx, source, name, tensor, files) for name, tensor in tensors.items() if tensor.data_type != onnx.TensorProto.STRING
     }
     if not entries:
-        raise ForeignFileError(path, "holds no arrays.")
+        raise ForeignFileError(source.path, "holds no arrays.")
     return Contents("onnx", entries, tuple(files), _facts(model, names))
 
 

@@ -40,7 +40,7 @@ def read_torch_zip(path: str | os.PathLike, *, ignore_classes: bool = False) -> 
     """
     source = SourceFile(path)
     archive = TorchZip(source)
-    rules = TorchRules(path, source.size)
+    rules = TorchRules(path, archive.unpacked_size)
     return _contents(source, rules, lambda: archive.load(rules), archive.is_script, ignore_classes)
 
 

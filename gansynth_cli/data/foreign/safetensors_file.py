@@ -41,6 +41,7 @@ def read_safetensors(path: str | os.PathLike) -> Contents:
 
 def _opener(source: SourceFile) -> Callable:
     try:
+        import ml_dtypes  # noqa: F401 (numpy learns of bfloat16 by it; comes with TensorFlow)
         from safetensors import SafetensorError, safe_open
     except ImportError as error:
         raise MissingExtraError("Reading safetensors", "import") from error

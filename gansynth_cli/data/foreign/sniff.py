@@ -26,7 +26,7 @@ def sniff(source: SourceFile) -> str:
     """Name the format of a file.
 
     Returns:
-        "torch zip", "torch legacy", "pickle", "safetensors", "onnx", "tensorflow table", "hdf5", "npz" or "npy".
+        "torch zip", "torch legacy", "pickle", "safetensors", "onnx", "tensorflow table", "tensorflow graph", "hdf5", "npz" or "npy".
 
     Raises:
         ForeignFileError: It is empty, a placeholder for the weights (a Git LFS pointer, a page), packed, or of no known format.
@@ -52,6 +52,8 @@ def sniff(source: SourceFile) -> str:
         return "pickle"
     if re.match(rb"\x08[\x01-\x20][\x12\x1a\x22\x2a\x32\x3a\x42\x72]", head):  # field 1: the version; then another field of a ModelProto
         return "onnx"
+    if head.startswith(b"\x0a") and source.path.suffix == ".meta":  # protobuf has no magic number, and any text may begin with a line feed
+        return "tensorflow graph"
     return _unknown(source, head)
 
 

@@ -12,10 +12,10 @@ import numpy as np
 
 from .contents import Contents, LazyArray, SourceFile, element_count
 from .problems import ForeignFileError, listed, shown
-from .sniff import TABLE_MAGIC
+from .sniff import TABLE_MAGIC, refuse_placeholders
 from .tf_table import Variable, bundle_variables, checked_dimensions, numeric_dtype, table_entries
 
-_FILE = re.compile(r"(.+)\.(index|meta|data-\d{5}-of-\d{5})")
+_FILE = re.compile(r"(.+)\.(index|data-\d{5}-of-\d{5})")
 _POINTER = "checkpoint"
 _MAX_POINTER_BYTES = 1 << 20
 _MAX_PACKED = 8  # an int64 of the oldest format may take one byte
@@ -26,7 +26,7 @@ def find_prefix(path: str | os.PathLike) -> Path | None:
 
     Args:
         path: A folder (the one its file named "checkpoint" points to, else the only one in it; a SavedModel's variables), that
-            file itself, a prefix ("model.ckpt-1000"), or one of the prefix's files.
+            file or saved_model.pb itself, a prefix ("model.ckpt-1000"), or its .index or .data file.
 
     Returns:
         The prefix, with an .index file beside it; None if the path means no such checkpoint.
@@ -39,6 +39,8 @@ def find_prefix(path: str | os.PathLike) -> Path | None:
         return _in_folder(path)
     if path.name == _POINTER and path.is_file():
         return _pointed(path)
+    if path.name == "saved_model.pb":
+        return _in_folder(path.parent)
     match = _FILE.fullmatch(path.name)
     prefix = path.with_name(match[1]) if match else path
     if _index(prefix).is_file() and (match or not path.is_file()):
@@ -95,6 +97,7 @@ def read_tensorflow(prefix: Path) -> Contents:
     index = _index(prefix)
     if index.is_file():
         source = SourceFile(index)
+        refuse_placeholders(source, source.read(0, min(source.size, 256)))
         if source.size < 48 or source.read(source.size - 8, 8) != TABLE_MAGIC:
             raise ForeignFileError(index, "is not the index of a TensorFlow checkpoint, or is truncated.", "copy it again")
         variables, files = bundle_variables(source, prefix)

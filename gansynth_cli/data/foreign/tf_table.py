@@ -28,7 +28,7 @@ _MAX_KEY_BYTES = 64 << 20
 MAX_INDEX_BYTES = 64 << 20  # 100,000 variables take 10 MB
 _MAX_SHARDS = 99_999  # as many as the names of data files can count
 _NO_COMPRESSION, _SNAPPY = 0, 1
-_AGAIN = "copy the .index and .data files again, together; they belong to one save"
+_AGAIN = "copy it again; the .index and .data files of one save belong together"
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def table_entries(source: SourceFile) -> Iterator[tuple[bytes, bytes]]:
 
 
 def _damaged(source: SourceFile, why: str) -> ForeignFileError:
-    return ForeignFileError(source.path, f"is a damaged TensorFlow checkpoint index: {why}.", _AGAIN)
+    return ForeignFileError(source.path, f"is a damaged TensorFlow file: {why}.", _AGAIN)
 
 
 def _varint(source: SourceFile, data: bytes, at: int) -> tuple[int, int]:

@@ -20,6 +20,7 @@ _LEGACY_PROTOCOL = 1001
 MAX_PICKLE_BYTES = 64 << 20  # structure without numbers; 1,000 tensors take 150 KB
 _LOCAL_HEADER = struct.Struct("<4s5H3L2H")
 _CHUNK = 1 << 20
+PLAIN_COMPRESSION = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # LZMA allocates a dictionary as large as the file asks for
 _HALF_FETCHED = "download it again and compare its size and SHA-256 with the published ones"
 
 
@@ -43,8 +44,11 @@ class TorchZip:
             raise ForeignFileError(
                 source.path, "begins as a ZIP and has no readable directory at its end: it was fetched or copied in part.", _HALF_FETCHED
             ) from error
-        if sum(info.file_size for info in infos) > 16 * source.size + (16 << 20):
+        self.unpacked_size = sum(info.file_size for info in infos)
+        if self.unpacked_size > 16 * source.size + (16 << 20):
             raise ForeignFileError(source.path, "unpacks to more than sixteen times its size, which no file of weights does.")
+        if any(info.compress_type not in PLAIN_COMPRESSION for info in infos):
+            raise ForeignFileError(source.path, "is compressed in a way that is not read; torch.save does not compress.")
         self.entries = {info.filename: info for info in infos}
         roots = [name[: -len("data.pkl")] for name in self.entries if name == "data.pkl" or name.endswith("/data.pkl")]
         if len(roots) != 1:

@@ -112,7 +112,7 @@ class TorchRules(NameRules):
 
     Args:
         path: The file.
-        file_size: In bytes; no tensor may be larger, so that nothing is allocated that is not there.
+        file_size: In bytes, unpacked; no tensor may be larger, so that nothing is allocated that is not there.
 
     Attributes:
         storages: By key.

@@ -10,7 +10,8 @@ from .pickle_names import NumpyArray
 from .problems import shown
 
 MAX_DEPTH = 100  # a module of a module ... in TorchScript takes two levels each; published networks stay below 20
-MAX_NODES = 2_000_000  # lists that hold each other many times over multiply without end
+MAX_NODES = 500_000  # lists that hold each other many times over multiply without end
+_SCALARS = frozenset({bool, int, float, complex, str, bytes, bytearray})
 SCRIPT = "__torch__"  # where TorchScript keeps the classes of its modules
 
 
@@ -34,6 +35,8 @@ class _Converter:
         self.nodes += 1
         if depth > MAX_DEPTH or self.nodes > MAX_NODES:
             raise PickleDamage("what it holds is nested too deeply or contains itself")
+        if value is None or type(value) in _SCALARS:
+            return value
         if isinstance(value, NumpyArray):
             return value.lazy() if arrays else None
         if isinstance(value, LazyArray):
@@ -44,9 +47,7 @@ class _Converter:
             return type(value)(self.convert(part, depth + 1, arrays) for part in value)
         if isinstance(value, Opaque):
             return self.convert(_held(value), depth + 1, arrays and is_script(value))
-        if isinstance(value, Global):
-            return str(value)
-        return value if value is None or isinstance(value, (bool, int, float, complex, str, bytes, bytearray)) else None
+        return str(value) if isinstance(value, Global) else None
 
 
 def is_script(value: Any) -> bool:
