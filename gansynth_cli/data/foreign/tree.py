@@ -10,7 +10,7 @@ from .pickle_names import NumpyArray
 from .problems import shown
 
 MAX_DEPTH = 100  # a module of a module ... in TorchScript takes two levels each; published networks stay below 20
-MAX_NODES = 500_000  # lists that hold each other many times over multiply without end
+MAX_NODES = 1_000_000  # lists that hold each other many times over multiply without end
 _SCALARS = frozenset({bool, int, float, complex, str, bytes, bytearray})
 SCRIPT = "__torch__"  # where TorchScript keeps the classes of its modules
 
@@ -33,8 +33,10 @@ class _Converter:
 
     def convert(self, value: Any, depth: int, arrays: bool) -> Any:
         self.nodes += 1
-        if depth > MAX_DEPTH or self.nodes > MAX_NODES:
+        if depth > MAX_DEPTH:
             raise PickleDamage("what it holds is nested too deeply or contains itself")
+        if self.nodes > MAX_NODES:
+            raise PickleDamage(f"what it holds has more than {MAX_NODES} parts")
         if value is None or type(value) in _SCALARS:
             return value
         if isinstance(value, NumpyArray):
