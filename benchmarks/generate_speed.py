@@ -75,7 +75,7 @@ def bare_loop(session: GeneratorSession, call, clips: int, folder: Path) -> floa
     started = time.perf_counter()
     for start in range(0, clips, GROUP):
         latent = rng.uniform(-1, 1, (GROUP, session.latent_dim)).astype(np.float32)
-        label = (np.arange(GROUP) % max(1, len(session.labels))).astype(np.int32)
+        label = (np.arange(GROUP) % max(1, len(session.classes.get("label", ())))).astype(np.int32)
         for offset, audio in enumerate(call(tf.constant(latent), tf.constant(label)).numpy()):
             soundfile.write(folder / f"{start + offset:06d}.wav", audio, session.sample_rate, subtype="PCM_16")
     return time.perf_counter() - started

@@ -109,8 +109,8 @@ class Recordings:
         audio = audio[: self.clip_samples]
         return np.pad(audio, ((0, self.clip_samples - len(audio)), (0, 0))).astype(np.float32)
 
-    def run(self, latents, labels=None, *, pitch=None, instrument=None, velocity=None):
-        return self.clips[np.asarray(pitch)]
+    def run(self, latents, conditions):
+        return self.clips[np.asarray(conditions["pitch"])]
 
 
 class Sines:
@@ -119,9 +119,9 @@ class Sines:
     sha256, latent_dim, distribution, sample_rate, clip_samples = "", 1, "normal", 16000, 64000
     classes = {"pitch": tuple(map(str, range(24, 85)))}
 
-    def run(self, latents, labels=None, *, pitch=None, instrument=None, velocity=None):
+    def run(self, latents, conditions):
         time = np.arange(self.clip_samples) / self.sample_rate
-        hz = np.array([frequency_hz(24 + number) for number in pitch])
+        hz = np.array([frequency_hz(24 + number) for number in conditions["pitch"]])
         tones = sum(np.sin(2 * np.pi * hz[:, None] * k * time) / k**2 for k in range(1, 5))
         return (tones * np.exp(-1.5 * time))[..., None].astype(np.float32)
 

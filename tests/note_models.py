@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from gansynth_cli.models.note_generator import NoteGenerator
+from gansynth_cli.models.clip_generator import ClipGenerator
 
 RATE, SAMPLES, DIM = 8000, 2048, 4
 PITCHES = (48, 52, 55, 60, 61)
@@ -61,18 +61,18 @@ class AsItIs(keras.layers.Layer):
         return inputs
 
 
-def make_model(encoder: bool = True) -> NoteGenerator:
+def make_model(encoder: bool = True) -> ClipGenerator:
     told = lambda: {name: keras.Input((), dtype="int32", name=name) for name in ("pitch", "instrument")}
     inputs = {"latent": keras.Input((DIM,), name="latent"), **told()}
     network = keras.Model(inputs, Partials()(inputs))
     heard = {"audio": keras.Input((SAMPLES, 1), name="audio"), **told()}
-    return NoteGenerator(
+    return ClipGenerator(
         network,
         AsItIs(),
         RATE,
-        SAMPLES,
-        PITCHES,
-        INSTRUMENTS,
+        clip_samples=SAMPLES,
+        pitches=PITCHES,
+        instruments=INSTRUMENTS,
         latent={"dim": DIM, "distribution": "normal"},
         provenance={"recipe": "test/notes", "family": "vae"},
         encoder=keras.Model(heard, list(ReadPartials()(heard))) if encoder else None,

@@ -22,11 +22,11 @@ from gansynth_cli.data.audio import audio_file
 from gansynth_cli.errors import GanAudioError, RunError, UsageError
 from gansynth_cli.inference.generate import contact_sheet
 from gansynth_cli.inference.generate.clip_folder import ClipFolder
-from gansynth_cli.inference.generate.latents import draw_latents, lerp, slerp, walk
+from gansynth_cli.inference.generate.latents import draw_latents, interpolate, lerp, slerp
 from gansynth_cli.inference.generate.request import GenerateOptions, Plan
 from gansynth_cli.inference.generate.session import GROUP, open_session
 from gansynth_cli.inference.generate.write import generate, inspect
-from gansynth_cli.models.audio_generator import AudioGenerator
+from gansynth_cli.models.clip_generator import ClipGenerator
 
 RATE, SAMPLES, DIM = 8000, 1024, 8
 LABELS = ("kick", "snare drum", "Hi-hat")
@@ -47,7 +47,7 @@ class Scaled(keras.layers.Layer):
         return {**super().get_config(), "gain": self.gain}
 
 
-def make_generator(labels: tuple[str, ...] = LABELS, *, distribution: str = "uniform", gain: float = 0.5, seed: int = 0) -> AudioGenerator:
+def make_generator(labels: tuple[str, ...] = LABELS, *, distribution: str = "uniform", gain: float = 0.5, seed: int = 0) -> ClipGenerator:
     """A small WaveGAN: dense, two transposed convolutions (whose kernels differ by batch size on the CPU), tanh."""
     keras.utils.set_random_seed(seed)
     layers = keras.layers
@@ -62,13 +62,14 @@ def make_generator(labels: tuple[str, ...] = LABELS, *, distribution: str = "uni
     x = layers.Reshape((64, 16))(layers.Dense(64 * 16, "relu")(x))
     x = layers.Conv1DTranspose(16, 25, strides=4, padding="same", activation="relu")(x)
     x = layers.Conv1DTranspose(1, 25, strides=4, padding="same", activation="tanh")(x)
-    model = AudioGenerator(
+    model = ClipGenerator(
         keras.Model(inputs, x),
         Scaled(gain),
         RATE,
-        labels,
-        {"dim": DIM, "distribution": distribution},
-        {"recipe": "test/tiny", "family": "wavegan"},
+        labels=labels,
+        latent={"dim": DIM, "distribution": distribution},
+        positional=True,
+        provenance={"recipe": "test/tiny", "family": "wavegan"},
     )
     example = {"latent": tf.zeros((1, DIM))} | ({"label": tf.zeros((1,), tf.int32)} if labels else {})
     model(example)
@@ -98,7 +99,7 @@ def session(model_file):
 class FakeSession:
     """A generator without TensorFlow: a clip is its latent, stretched; `before` is called with the number of each call."""
 
-    sha256, sample_rate, labels, latent_dim, distribution = "ab" * 32, RATE, (), 4, "uniform"
+    sha256, sample_rate, labels, latent_dim, distribution, provenance = "ab" * 32, RATE, (), 4, "uniform", {}
 
     def __init__(self, before=lambda call: None, level: float = 1.0, **facts):
         self.before, self.level, self.calls = before, level, 0
@@ -108,7 +109,7 @@ class FakeSession:
     def classes(self):
         return {"label": self.labels} if self.labels else {}
 
-    def run(self, latents, labels=None):
+    def run(self, latents, conditions):
         self.calls += 1
         self.before(self.calls)
         return self.level * np.repeat(latents, 50, axis=1)[..., None]
@@ -225,9 +226,9 @@ def test_slerp_of_vectors_on_one_line_is_finite_and_monotonous(end):
         assert np.linalg.norm(path[4]) == pytest.approx((1 - end) / 2 * np.linalg.norm(start), rel=1e-5)
 
 
-def test_walk_keeps_its_ends_to_the_bit_and_the_cube():
+def test_an_interpolation_keeps_its_ends_to_the_bit_and_the_cube():
     start, end = draw_latents(0, [0, 1], 30, "uniform")
-    path = walk(np.sign(start), np.sign(end), 7, "slerp", bound=1.0)
+    path = interpolate(np.sign(start), np.sign(end), 7, "slerp", bound=1.0)
     assert np.array_equal(path[0], np.sign(start))
     assert np.array_equal(path[-1], np.sign(end))
     assert np.abs(path).max() <= 1.0
@@ -263,9 +264,9 @@ def test_the_network_is_always_called_with_one_batch_size(session):
 def test_labels_take_turns_and_leave_the_latent_alone(session):
     plan = Plan(GenerateOptions(clips=7), session)
     assert [clip.label for clip in plan.clips()] == [LABELS[i % 3] for i in range(7)]
-    assert plan.numbers(range(4)).tolist() == [0, 1, 2, 0]
+    assert plan.conditions(range(4))["label"].tolist() == [0, 1, 2, 0]
     chosen = Plan(GenerateOptions(clips=4, labels=("Hi-hat", "kick")), session)
-    assert chosen.numbers(range(4)).tolist() == [2, 0, 2, 0]
+    assert chosen.conditions(range(4))["label"].tolist() == [2, 0, 2, 0]
     assert np.array_equal(plan.latents([3]), chosen.latents([3]))
 
 
@@ -392,7 +393,7 @@ def test_normalize_and_trim(tmp_path):
     audio[:, 1000:2000] = 0.1
     audio[1] = 0.0
     fake = FakeSession()
-    fake.run = lambda latents, labels=None: audio
+    fake.run = lambda latents, conditions: audio
     report = generate(Plan(GenerateOptions(clips=2, peak_db=-6.0, trim_silence=True), fake), tmp_path)
     first, _ = audio_file.read(tmp_path / "000000_0.wav")
     assert np.abs(first).max() == pytest.approx(10 ** (-6 / 20), abs=1e-4)

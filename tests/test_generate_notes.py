@@ -14,10 +14,10 @@ import pytest
 from gansynth_cli.cli.app import main
 from gansynth_cli.data.audio import audio_file
 from gansynth_cli.errors import UsageError
-from gansynth_cli.inference.generate.given import fit_clip, play
 from gansynth_cli.inference.generate.latents import draw_latents, grid, read_latents, slerp, vary, write_latents
 from gansynth_cli.inference.generate.request import GenerateOptions, Plan, take_turns, wide_steps
 from gansynth_cli.inference.generate.session import open_session
+from gansynth_cli.inference.generate.sources import fit_clip, play
 from gansynth_cli.inference.generate.write import generate
 
 from .conftest import write_wav
@@ -93,7 +93,7 @@ def test_pitches_take_turns_with_instruments(session):
         ("60", "steel guitar"),
         ("61", "flute"),
     ]
-    assert plan.other_numbers(range(2))["pitch"].tolist() == [3, 4]
+    assert plan.conditions(range(2))["pitch"].tolist() == [3, 4]
     assert plan.clip(1).caption == "steel guitar C#4"
     everything = Plan(GenerateOptions(clips=10), session)
     assert {(c.attributes["pitch"], c.attributes["instrument"]) for c in everything.clips()} == {
@@ -153,7 +153,7 @@ def test_clips_of_another_kind_of_model_may_join_the_folder(session, tmp_path):
         (["--pitch", "H4"], "'H4' is not a pitch"),
         (["--pitch", "E4-C4"], "falls"),
         (["--instrument", "flut"], "Did you mean 'flute'? It has: flute, steel guitar."),
-        (["--velocity", "100"], "was not told the velocity"),
+        (["--velocity", "100"], "is not conditioned on velocity"),
         (["--label", "kick"], "unconditional"),
         (["--template", "{velocity}"], "{velocity}, but the model has no velocity; it may use {index}, {seed}, {pitch}, {instrument}"),
         (["--latents", "none.npy"], "--latents none.npy does not exist"),
@@ -288,16 +288,16 @@ def guitar(session, tmp_path) -> Path:
 def test_a_recording_is_fitted_and_said(session, guitar, tmp_path):
     clip = fit_clip(session, guitar)
     assert clip.audio.shape == (SAMPLES, 1)
-    assert "0.26 s, 8000 Hz" in clip.said
+    assert "0.26 s, 8000 Hz" in clip.note
     short = fit_clip(session, write_wav(tmp_path / "short.wav", 0.1 * np.ones(1000)))
-    assert "silence up to 0.26 s" in short.said
+    assert "padded with silence to 0.26 s" in short.note
     assert not short.audio[1000:].any()
 
 
 def test_variations_of_a_recording(notes, guitar, tmp_path, capsys):
     code, stdout, stderr = run([notes, "--from", guitar, "--vary", 0, "-o", tmp_path / "same", "--json"], capsys)
     assert (code, json.loads(stdout)["written"]) == (0, 1)
-    assert "taken for pitch 55, instrument steel guitar" in stderr
+    assert "classified as pitch 55, instrument steel guitar" in stderr
     row = rows(tmp_path / "same")[0]
     assert (row["pitch"], row["instrument"], row["seed"]) == ("55", "steel guitar", "guitar")
     heard = audio_file.read(guitar, sample_rate=RATE)[0][:SAMPLES, :1]

@@ -10,9 +10,9 @@ import pytest
 import tensorflow as tf
 
 from gansynth_cli.cli.app import main
-from gansynth_cli.inference.generate.given import FittedClip, play
-from gansynth_cli.inference.generate.match import MatchSettings, match
+from gansynth_cli.inference.generate.inversion import MatchSettings, match
 from gansynth_cli.inference.generate.session import open_session
+from gansynth_cli.inference.generate.sources import FittedClip, play
 from gansynth_cli.inference.generate.spectral_distance import distances, spectral_distance, target_spectra
 
 from .conftest import write_wav
@@ -115,7 +115,7 @@ def test_command_searches_plays_reports_and_continues(deaf, target, tmp_path, ca
     assert row["file"] == "000000_060_steel_guitar_sung.wav"
     kept = np.load(tmp_path / "o" / "000000_060_steel_guitar_sung.npy")
     assert np.array_equal(kept, np.asarray(json.loads((tmp_path / "o" / "match.json").read_text())["results"][0]["latent"], np.float32))
-    monkeypatch.setattr("gansynth_cli.inference.generate.match.match", lambda *_: pytest.fail("searched again"))
+    monkeypatch.setattr("gansynth_cli.inference.generate.inversion.match", lambda *_: pytest.fail("searched again"))
     code, stdout, _ = run(arguments, capsys)
     assert (code, json.loads(stdout)["kept"], json.loads(stdout)["matches"]) == (0, 1, [result])
     # The sound is a latent like any other.

@@ -22,7 +22,7 @@ from gansynth_cli.inference.midi import render as midi_render
 from gansynth_cli.inference.midi.read import Note, Song, read_midi
 from gansynth_cli.inference.midi.render import Performance, RenderOptions, envelope, mix, render
 from gansynth_cli.layers import WaveformToAudio
-from gansynth_cli.models.note_generator import NoteGenerator
+from gansynth_cli.models.clip_generator import ClipGenerator
 
 RATE, SAMPLES, DIM = 8000, 4000, 4
 ON, OFF = "note_on", "note_off"
@@ -147,7 +147,7 @@ def test_time_code_has_no_tempo(tmp_path):
         (b"", "damaged or not a MIDI file"),
         (b"RIFF....WAVEfmt ", "damaged or not a MIDI file"),
         (b"MThd\x00\x00\x00\x06\x00\x01", "damaged or not a MIDI file"),
-        (b"MThd\x00\x00\x00\x06\x00\x01\x00\x01\x00\x60MTrk\x00\x00\x00\x04\x00\xff\x2f\x00", "no notes to render: it has none"),
+        (b"MThd\x00\x00\x00\x06\x00\x01\x00\x01\x00\x60MTrk\x00\x00\x00\x04\x00\xff\x2f\x00", "no notes to play: it is empty"),
     ],
 )
 def test_files_that_are_none(tmp_path, content, why):
@@ -162,7 +162,7 @@ def test_nothing_to_read(tmp_path):
     with pytest.raises(UsageError, match="is a folder"):
         read_midi(tmp_path)
     drums = write_midi(tmp_path / "d.mid", [on(0, 36, channel=9), off(480, 36, channel=9)])
-    with pytest.raises(GanAudioError, match="its 1 notes are all on channel 10"):
+    with pytest.raises(GanAudioError, match="all its 1 notes are on channel 10"):
         read_midi(drums)
 
 
@@ -206,14 +206,13 @@ class FakeSession:
         found = {"pitch": tuple(map(str, self.pitches)), "instrument": self.instruments, "velocity": tuple(map(str, self.velocities))}
         return {name: values for name, values in found.items() if values}
 
-    def run(self, latents, labels=None, *, pitch=None, instrument=None, velocity=None):
-        self.calls.append({"latent": latents, "pitch": pitch, "instrument": instrument, "velocity": velocity})
+    def run(self, latents, conditions):
+        self.calls.append({"latent": latents, **conditions})
         if self.sound == "ones":
             audio = np.ones((len(latents), SAMPLES, 1), np.float32) * 0.25
         else:
-            audio = (
-                np.random.default_rng(int(pitch[0])).standard_normal((len(latents), SAMPLES, 1)).astype(np.float32) + latents[:, :1, None]
-            )
+            noise = np.random.default_rng(int(conditions["pitch"][0])).standard_normal((len(latents), SAMPLES, 1))
+            audio = noise.astype(np.float32) + latents[:, :1, None]
         return audio if self.sound != "nan" else audio * np.nan
 
 
@@ -381,7 +380,7 @@ def test_what_does_not_fit_the_model_is_refused(options, why):
 
 
 def test_models_without_pitch_or_instruments():
-    with pytest.raises(UsageError, match="no pitches to choose"):
+    with pytest.raises(UsageError, match="not conditioned on pitch"):
         Performance(FakeSession(pitches=()), Song((Note(0, 1, 60, 100),)), RenderOptions())
     with pytest.raises(UsageError, match="not trained on instruments"):
         Performance(FakeSession(instruments=()), Song((Note(0, 1, 60, 100),)), RenderOptions(instruments=("organ",)))
@@ -424,12 +423,12 @@ class Tones(keras.layers.Layer):
 def model(tmp_path_factory) -> Path:
     latent, pitch = keras.Input((DIM,), name="latent"), keras.Input((), dtype="int32", name="pitch")
     network = keras.Model({"latent": latent, "pitch": pitch}, Tones()(latent, pitch))
-    made = NoteGenerator(
+    made = ClipGenerator(
         network,
         WaveformToAudio(),
         RATE,
-        SAMPLES,
-        range(48, 73),
+        clip_samples=SAMPLES,
+        pitches=range(48, 73),
         latent={"dim": DIM, "distribution": "normal"},
         provenance={"family": "wavegan", "recipe": "tones"},
     )

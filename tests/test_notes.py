@@ -9,12 +9,12 @@ import tensorflow as tf
 
 from gansynth_cli.errors import RunError
 from gansynth_cli.layers import LabelEmbedding, WaveformToAudio
-from gansynth_cli.models.note_generator import NoteGenerator
+from gansynth_cli.models.clip_generator import ClipGenerator
 
 DIM, SAMPLES = 3, 32
 
 
-def make_notes(encoder: bool = False, velocities=(40, 100)) -> NoteGenerator:
+def make_notes(encoder: bool = False, velocities=(40, 100)) -> ClipGenerator:
     inputs = {"latent": keras.Input((DIM,), name="latent")}
     sizes = {"pitch": 3, "instrument": 2, **({"velocity": len(velocities)} if velocities else {})}
     parts = [inputs["latent"]]
@@ -30,8 +30,17 @@ def make_notes(encoder: bool = False, velocities=(40, 100)) -> NoteGenerator:
         hidden = keras.layers.Concatenate()(parts)
         reader = keras.Model(read, [keras.layers.Dense(DIM)(hidden), keras.layers.Dense(DIM)(hidden)])
     latent = {"dim": DIM, "distribution": "normal"}
-    return NoteGenerator(
-        network, WaveformToAudio(), 8000, SAMPLES, [36, 60, 61], ["bell", "organ"], velocities, latent, {"family": "x"}, reader
+    return ClipGenerator(
+        network,
+        WaveformToAudio(),
+        8000,
+        clip_samples=SAMPLES,
+        pitches=[36, 60, 61],
+        instruments=["bell", "organ"],
+        velocities=velocities,
+        latent=latent,
+        provenance={"family": "x"},
+        encoder=reader,
     )
 
 
@@ -51,7 +60,7 @@ def test_a_file_of_it_is_all_one_needs(tmp_path, encoder):
     np.testing.assert_array_equal(loaded(ask()), expected)
     for name in ("pitches", "instruments", "velocities", "sample_rate", "clip_samples", "latent", "provenance", "classes"):
         assert getattr(loaded, name) == getattr(model, name), name
-    assert loaded.classes == {"pitch": 3, "instrument": 2, "velocity": 2}
+    assert loaded.classes == {"pitch": ("36", "60", "61"), "instrument": ("bell", "organ"), "velocity": ("40", "100")}
     if encoder:
         for a, b in zip(loaded.encode(expected, ask()), model.encode(expected, ask()), strict=True):
             assert a.shape == (2, DIM)
@@ -100,4 +109,4 @@ def test_a_model_without_an_encoder_says_so():
 
 def test_pitches_in_any_other_order_are_refused():
     with pytest.raises(ValueError, match="ascending"):
-        NoteGenerator(None, None, 8000, SAMPLES, pitches=[60, 36])
+        ClipGenerator(None, None, 8000, pitches=[60, 36])

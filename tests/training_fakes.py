@@ -12,7 +12,7 @@ from gansynth_cli.data.dataset_info import DatasetInfo, SplitInfo
 from gansynth_cli.errors import DatasetError
 from gansynth_cli.families.base import Batch, Draws, Losses, Phase
 from gansynth_cli.feature_specs import BatchFeatures
-from gansynth_cli.models.audio_generator import AudioGenerator
+from gansynth_cli.models.clip_generator import ClipGenerator
 from gansynth_cli.recipe import recipe_from_tree
 from gansynth_cli.recipe_schema import Recipe
 from gansynth_cli.run_folder import RunFolder
@@ -99,7 +99,7 @@ class FakeFamily:
 
     def inference_model(self, networks) -> keras.Model:
         latent = {"dim": LATENT + len(LABELS), "distribution": "normal"}
-        return AudioGenerator(networks["generator"], Frame(), RATE, latent=latent, provenance={"family": "fake"})
+        return ClipGenerator(networks["generator"], Frame(), RATE, latent=latent, positional=True, provenance={"family": "fake"})
 
 
 class FakeSource:

@@ -13,10 +13,10 @@ from ..errors import UsageError
 from . import console
 
 if TYPE_CHECKING:
-    from ..inference.generate.given import Point
-    from ..inference.generate.match import Match, MatchSettings
+    from ..inference.generate.inversion import Match, MatchSettings
     from ..inference.generate.request import GenerateOptions, LatentTable
     from ..inference.generate.session import GeneratorSession
+    from ..inference.generate.sources import Point
 
 MATCH_FILE = "match.json"
 MOST_GRID = 8  # rows and columns: a contact sheet holds 64 clips
@@ -107,7 +107,7 @@ class Given:
 
     def settings(self, seed: int) -> MatchSettings:
         """How hard `--match` searches."""
-        from ..inference.generate.match import MatchSettings
+        from ..inference.generate.inversion import MatchSettings
 
         usual = MatchSettings()
         starts = usual.starts if self.starts is None else self.starts
@@ -116,22 +116,22 @@ class Given:
 
 def make_table(session: GeneratorSession, given: Given, options: GenerateOptions, output: Path, clips: int | None) -> LatentTable | None:
     """The latents that the user's options name; None where they are drawn, or a walk between two seeds."""
-    from ..inference.generate import given as latents
-    from ..inference.generate.request import check_asked, default_method
+    from ..inference.generate import sources as latents
+    from ..inference.generate.request import default_method, requested_classes
 
-    asked = check_asked(options, session)
+    asked = requested_classes(options, session)
     method = options.method or default_method(session.distribution)
     if given.latents:
         return latents.file_table(session, given.latents)
     if given.ends and not given.seeds:
-        ends = [_said(latents.point(session, end, "--interpolate", asked, options.truncation)) for end in given.ends]
-        return latents.walk_table(session, ends, options.steps, method, options.truncation)
+        ends = [_said(latents.point(session, end, asked, options.truncation)) for end in given.ends]
+        return latents.interpolation_table(session, ends, options.steps, method, options.truncation)
     if given.corners:
-        corners = [_said(latents.point(session, corner, "--grid", asked, options.truncation)) for corner in given.corners]
+        corners = [_said(latents.point(session, corner, asked, options.truncation)) for corner in given.corners]
         return latents.grid_table(session, corners, options.steps, method, options.truncation)
     if given.sources:
         # What is asked for is how it is played; which classes the recording itself has is found. Absolute: a file may be called 7.
-        sources = [_said(latents.point(session, str(path.absolute()), "--from", {})) for path in given.sources]
+        sources = [_said(latents.point(session, str(path.absolute()), {})) for path in given.sources]
         amount = USUAL_VARY if given.vary is None else given.vary
         count = clips or (16 if amount else 1)
         return latents.variations_table(session, sources, amount, count, options.seed)
@@ -141,8 +141,8 @@ def make_table(session: GeneratorSession, given: Given, options: GenerateOptions
 
 
 def _said(point: Point) -> Point:
-    if point.said:
-        console.say(point.said)
+    if point.note:
+        console.say(point.note)
     return point
 
 
@@ -150,11 +150,11 @@ def _match_table(session: GeneratorSession, given: Given, options: GenerateOptio
     """Searches once: what was found is kept in the folder, so that the same command continues."""
     import numpy as np
 
-    from ..inference.generate.given import fit_clip, names_of
-    from ..inference.generate.match import match
-    from ..inference.generate.request import LatentTable, check_asked
+    from ..inference.generate.inversion import match
+    from ..inference.generate.request import LatentTable, requested_classes
+    from ..inference.generate.sources import fit_clip, names_of
 
-    asked = check_asked(options, session)
+    asked = requested_classes(options, session)
     settings = given.settings(options.seed)
     clips = [fit_clip(session, path) for path in given.targets]
     request = {
@@ -170,7 +170,7 @@ def _match_table(session: GeneratorSession, given: Given, options: GenerateOptio
     if results is None:
         results = []
         for path, clip in zip(given.targets, clips, strict=True):
-            console.say(clip.said)
+            console.say(clip.note)
             with console.progress(f"Searching {path.name}", None, "steps") as bar:
 
                 def tell(done: int, total: int, note: str, bar: console.Progress = bar) -> None:

@@ -96,11 +96,11 @@ def run(
         console.result(facts | {"dry_run": True, "audio_seconds": round(song.seconds, 3)})
         return EXIT_OK
     began = time.monotonic()
-    provenance = getattr(session.generator, "provenance", {})
+    provenance = session.provenance
     mark = {"recipe": provenance.get("recipe", ""), "midi_sha256": hashlib.sha256(midi.read_bytes()).hexdigest()}
     try:
         with console.progress("Playing", report.notes, "notes") as bar:
-            render(performance, group=sessions.GROUP, subtype=encoding, overwrite=overwrite, mark=mark, on_notes=bar.advance)
+            render(performance, group=sessions.GROUP, subtype=encoding, overwrite=overwrite, tag=mark, on_notes=bar.advance)
     except KeyboardInterrupt:
         console.warn(f"interrupted: {output} was not written.")
         return EXIT_INTERRUPTED

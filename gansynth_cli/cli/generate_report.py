@@ -61,7 +61,7 @@ def draw_sheets(plan: Plan, output: Path, columns: int | None) -> list[Path]:
     from ..inference.generate import contact_sheet
 
     if columns is None or plan.table is None:
-        shown = range(plan.first, plan.first + min(plan.total, contact_sheet.MOST_TILES))
+        shown = range(plan.first, plan.first + min(plan.total, contact_sheet.MAX_TILES))
         return [_draw_sheet(plan, output, shown, None, output / SHEET_FILE)]
     size = len(plan.table.latents)
     turns = [range(start, start + size) for start in range(0, plan.total, size)]
@@ -88,8 +88,8 @@ def _draw_sheet(plan: Plan, output: Path, indices: range, columns: int | None, p
 
 def facts(session: GeneratorSession) -> str:
     """What a model is, in a line."""
-    told = [f"labels {_some(session.labels)}"] if session.labels else []
     classes = session.classes
+    told = [f"labels {_some(classes['label'])}"] if "label" in classes else []
     if pitches := classes.get("pitch"):
         told.append(f"pitches {ranges(map(int, pitches))} ({pitch_name(int(pitches[0]))} to {pitch_name(int(pitches[-1]))})")
     told += [f"{name} {_some(classes[name])}" for name in ("instrument", "velocity") if name in classes]

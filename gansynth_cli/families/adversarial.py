@@ -15,7 +15,7 @@ from ..errors import DatasetError
 from ..feature_specs import BatchFeatures
 from ..layers import LabelEmbedding, LabelProjection, MinibatchStddev, Modulation
 from ..losses.adversarial import LOSSES, AdversarialLoss, drift_penalty, gradient_penalty, r1_penalty
-from ..models.audio_generator import AudioGenerator
+from ..models.clip_generator import ClipGenerator
 from ..recipe_schema import Adversarial, Recipe
 from .base import Batch, Draws, Losses, Phase, provenance_of
 from .specgan.schema import SpecGANModel
@@ -191,17 +191,19 @@ class AdversarialFamily(AdversarialGame):
         parts = [slice(start, start + PREVIEW_BATCH) for start in range(0, clips, PREVIEW_BATCH)]
         return np.concatenate([model({k: tf.constant(v[part]) for k, v in inputs.items()}, training=False).numpy() for part in parts])
 
-    def inference_model(self, networks: Mapping[str, keras.Model]) -> AudioGenerator:
+    def inference_model(self, networks: Mapping[str, keras.Model]) -> ClipGenerator:
         """The generator with all it needs to give audio; keyed `latent` and, if conditional, `label`."""
         recipe, model = self.recipe, self.model
-        return AudioGenerator(
+        return ClipGenerator(
             networks["generator"],
             self.to_audio(),
             recipe.data.sample_rate,
+            clip_samples=recipe.data.clip_samples,
             labels=self.labels,
             latent={"dim": model.latent_dim, "distribution": model.latent},
+            positional=True,
             provenance=provenance_of(recipe, self.info),
-            name="audio_generator",
+            name="clip_generator",
         )
 
     # What the networks of these families have in common.

@@ -5,7 +5,6 @@ Finding and checking imports neither TensorFlow nor Keras and runs nothing that 
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 import json
 import pkgutil
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import RunError
+from ..files import sha256_of
 from ..run_folder import RunFolder
 
 if TYPE_CHECKING:
@@ -27,14 +27,14 @@ MAX_CONFIG_BYTES = 64 << 20  # config.json of the largest family is 0.3 MB; a la
 
 # Saved class -> (what it does, the command that uses it); registered as `gan_audio>CLASS`.
 USES = {
-    "AudioGenerator": ("generates clips", "gan-audio generate {path} -o clips/"),
-    "NoteGenerator": ("generates notes", "gan-audio generate {path} -o clips/"),
+    "ClipGenerator": ("generates clips", "gan-audio generate {path} -o clips/"),
     "Vocoder": ("turns mel spectrograms into audio", "gan-audio vocode recordings/ --model {path} -o resynthesised/"),
     "FrameDenoiser": ("enhances recordings", "gan-audio enhance recordings/ --model {path} -o clean/"),
     "WindowEnhancer": ("enhances recordings", "gan-audio enhance recordings/ --model {path} -o clean/"),
     "VoiceConverter": ("converts voices", "gan-audio convert recordings/ --to SPEAKER --model {path} -o out/"),
 }
-GENERATORS = ("AudioGenerator", "NoteGenerator")
+RENAMED = {"AudioGenerator": "ClipGenerator", "NoteGenerator": "ClipGenerator"}  # classes that gan-audio 0.1.0 saved, and what they load as
+GENERATORS = ("ClipGenerator",)
 VOCODERS = ("Vocoder",)
 ENHANCERS = ("FrameDenoiser", "WindowEnhancer")
 CONVERTERS = ("VoiceConverter",)
@@ -68,8 +68,7 @@ class ModelFile:
     @cached_property
     def sha256(self) -> str:
         """SHA-256 of the file in hexadecimal, computed once."""
-        with self.file.open("rb") as content:
-            return hashlib.file_digest(content, "sha256").hexdigest()
+        return sha256_of(self.file)
 
     def load(self) -> keras.Model:
         """The Keras model, in safe mode: no code from the file is executed.
@@ -158,4 +157,5 @@ def _read(file: Path, run: RunFolder | None) -> ModelFile:
         raise RunError(f"{file} is not a Keras model file (its config.json holds no model).", hint="give a run folder")
     metadata = metadata if isinstance(metadata, dict) else {}
     version, date = (str(metadata.get(key, "")) for key in ("keras_version", "date_saved"))
-    return ModelFile(file, run, str(saved.get("class_name")), saved["config"], version, date)
+    name = str(saved.get("class_name"))
+    return ModelFile(file, run, RENAMED.get(name, name), saved["config"], version, date)

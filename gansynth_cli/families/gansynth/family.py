@@ -15,7 +15,7 @@ from ...feature_specs import BatchFeatures
 from ...layers import AudioToNotePicture, NotePictureToAudio
 from ...layers.growth import GrowingCritic, GrowingGenerator, Stage, blend, halve, progress_at, stages_of_growth, widths_of
 from ...losses.adversarial import LOSSES, drift_penalty, gradient_penalty, r1_penalty
-from ...models.note_generator import CONDITIONS, NoteGenerator
+from ...models.clip_generator import CONDITIONS, ClipGenerator
 from ...recipe_schema import Recipe
 from ..adversarial import PREVIEW_BATCH, batch_size, layer_seeds
 from ..base import Batch, Draws, Losses, Phase, provenance_of
@@ -279,20 +279,20 @@ class GANSynth:
         parts = [slice(start, start + PREVIEW_BATCH) for start in range(0, clips, PREVIEW_BATCH)]
         return np.concatenate([model({k: tf.constant(v[part]) for k, v in inputs.items()}, training=False).numpy() for part in parts])
 
-    def inference_model(self, networks: Mapping[str, keras.Model]) -> NoteGenerator:
+    def inference_model(self, networks: Mapping[str, keras.Model]) -> ClipGenerator:
         """The generator with all it needs to give a note."""
         m, data = self.model, self.recipe.data
-        return NoteGenerator(
+        return ClipGenerator(
             networks["generator"],
             NotePictureToAudio(**self.scale, griffin_lim_iterations=m.griffin_lim_iterations, dtype="float32", name="to_audio"),
             data.sample_rate,
-            data.clip_samples,
+            clip_samples=data.clip_samples,
             pitches=[int(p) for p in self.classes.get("pitch", [])],
             instruments=self.classes.get("instrument", []),
             velocities=[int(v) for v in self.classes.get("velocity", [])],
             latent={"dim": m.latent_dim, "distribution": "normal"},
             provenance=provenance_of(self.recipe, self.info),
-            name="note_generator",
+            name="clip_generator",
         )
 
 

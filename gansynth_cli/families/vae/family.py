@@ -22,7 +22,7 @@ from ...feature_specs import BatchFeatures
 from ...layers import LabelEmbedding, Modulation, NormalizedLogSpectrogram, SpectrogramToAudio, WaveformToAudio
 from ...layers.gaussian import BoundedLogVariance, LogDeviation
 from ...losses.spectral import multi_resolution_stft, spectrum, waveform_l1
-from ...models.note_generator import NoteGenerator
+from ...models.clip_generator import ClipGenerator
 from ...recipe_schema import Recipe
 from ...signal.stft import frame_count
 from ..adversarial import PREVIEW_BATCH, batch_size, layer_seeds
@@ -281,7 +281,7 @@ class VAE:
             self._reconstruct(networks, model)
         return _in_parts(lambda part: model(part, training=False), inputs)
 
-    def _reconstruct(self, networks: Mapping[str, keras.Model], model: NoteGenerator) -> None:
+    def _reconstruct(self, networks: Mapping[str, keras.Model], model: ClipGenerator) -> None:
         audio = self.recordings["audio"]
         conditions = {name: self.recordings[name].astype(np.int32) for name in self.conditions}
         mean, log_variance = (
@@ -320,14 +320,14 @@ class VAE:
         log-spectral distance of reconstructed recordings in dB."""
         return dict(self._figures)
 
-    def inference_model(self, networks: Mapping[str, keras.Model]) -> NoteGenerator:
+    def inference_model(self, networks: Mapping[str, keras.Model]) -> ClipGenerator:
         """Decoder and encoder with all they need to go from latent to audio and back."""
         recipe, classes = self.recipe, self.conditions
-        return NoteGenerator(
+        return ClipGenerator(
             networks["decoder"],
             self.to_audio(),
             recipe.data.sample_rate,
-            recipe.data.clip_samples,
+            clip_samples=recipe.data.clip_samples,
             pitches=[int(pitch) for pitch in classes.get("pitch", [])],
             instruments=classes.get("instrument", []),
             velocities=[int(velocity) for velocity in classes.get("velocity", [])],
@@ -335,7 +335,7 @@ class VAE:
             latent={"dim": self.model.latent_dim, "distribution": "normal"},
             provenance=provenance_of(recipe, self.info),
             encoder=self._audio_encoder(networks["encoder"]),
-            name="note_generator",
+            name="clip_generator",
         )
 
     def _audio_encoder(self, encoder: keras.Model) -> keras.Model:

@@ -1,9 +1,9 @@
-"""A folder of generated clips: the request that owns it, the list of what is in it, and what is still to do.
+"""A folder of generated clips: the request that owns it, the manifest of its clips, and what is still missing.
 
-`generate.json` says which model and options the clips come from, so that the same command continues and another one is
+`generate.json` states which model and options the clips come from, so that the same command continues and another one is
 refused. `manifest.csv` has a row for every complete clip. A clip counts as done if it has a row and its file exists: files
 appear under their names only when complete, and the row follows the file. A kill at any moment therefore costs at most the
-clips that were between the two, which are made again, identical.
+clips that were between the two, which are generated again, identical.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from ...files import TEMPORARY, write_text
 
 try:
     import fcntl
-except ImportError:  # Windows: two processes on one folder are then not noticed
+except ImportError:  # Windows: two processes on one folder then go unnoticed
     fcntl = None  # type: ignore[assignment]
 
 REQUEST_FILE = "generate.json"
@@ -45,13 +45,13 @@ class Row:
     Attributes:
         file: Path below the folder, with slashes.
         index: Number of the clip.
-        seed: Its seed; `A-B` in a walk from seed A to seed B.
-        label: Name of its class; empty if the model has none.
+        seed: Its seed; `A-B` in an interpolation from A to B.
+        label: Name of its label; empty if the model has none.
         sample_rate: Hz.
         samples: Length.
         peak: Largest magnitude, 1 is full scale.
         model: SHA-256 of the model file.
-        attributes: "pitch", "instrument", "velocity" -> name of its class, of those that the model has.
+        attributes: "pitch", "instrument", "velocity" -> name of its class, for those that the model has.
     """
 
     file: str
@@ -67,16 +67,16 @@ class Row:
 
 @dataclass(frozen=True)
 class Wanted:
-    """A clip that is asked for: its number, its file below the folder, and the mark it will carry."""
+    """A clip of a request: its number, its file below the folder, and its provenance tag."""
 
     index: int
     file: str
-    mark: Mapping[str, Any]
+    tag: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
 class Todo:
-    """What a request still has to do: `missing` are clip numbers, `kept` are there already, `skipped` are foreign files."""
+    """Work that a request has left: `missing` are clip numbers, `kept` counts its finished clips, `skipped` files of others."""
 
     missing: list[int]
     kept: int
@@ -84,7 +84,7 @@ class Todo:
 
 
 class ClipFolder:
-    """The output folder of `generate`. Reading it changes nothing; `writing` does."""
+    """Output folder of `generate`. Reading it changes nothing; `writing` does."""
 
     def __init__(self, path: Path):
         """
@@ -101,15 +101,15 @@ class ClipFolder:
         self._attributes: tuple[str, ...] = ()  # columns of the manifest while it is written
 
     def todo(self, request: Mapping[str, Any], wanted: Iterable[Wanted], existing: Existing) -> Todo:
-        """Compares the folder with a request.
+        """Compare the folder with a request.
 
         Args:
-            request: What makes the clips what they are; the same request continues.
+            request: `Plan.request`; the same request continues.
             wanted: Every clip of it.
-            existing: What becomes of files that this request did not make: "error", "skip" or "overwrite" them.
+            existing: Treatment of files that this request did not write: "error", "skip" or "overwrite".
 
         Raises:
-            UsageError: The folder belongs to another request, or holds a file of somebody else, and `existing` is "error".
+            UsageError: The folder belongs to another request, or holds a file that this one did not write, and `existing` is "error".
         """
         same = self.request == dict(request)
         if self.request is not None and not same and existing == "error":
@@ -124,10 +124,10 @@ class ClipFolder:
                 if same and clip.file in self.rows:
                     kept += 1
                     continue
-                if existing != "overwrite" and not (same and self._made_by_us(clip)):
+                if existing != "overwrite" and not (same and self._is_ours(clip)):
                     if existing == "error":
                         raise UsageError(
-                            f"{self.path / clip.file} exists already and was not made by this request.",
+                            f"{self.path / clip.file} exists already and was not written by this request.",
                             hint="choose another folder with -o; or --overwrite to replace it, --skip-existing to keep it",
                         )
                     skipped += 1
@@ -137,12 +137,12 @@ class ClipFolder:
 
     @contextmanager
     def writing(self, request: Mapping[str, Any], replaced: Iterable[str] = (), attributes: Iterable[str] = ()) -> Iterator[ClipFolder]:
-        """Takes the folder for one process; `add` may be called inside. The manifest is whole and sorted at the end.
+        """Lock the folder for this process; `add` may be called inside. The manifest is complete and sorted at the end.
 
         Args:
             request: As for `todo`.
-            replaced: Files that are about to be made anew: their rows go first, so that no row ever tells of another clip.
-            attributes: Those that the new rows will have.
+            replaced: Files that are about to be replaced: their rows are removed first, so that no row ever describes another clip.
+            attributes: Attributes that the new rows will have.
 
         Raises:
             GanAudioError: Another process writes into the folder, or it cannot be written to.
@@ -170,7 +170,7 @@ class ClipFolder:
                 self._close()
 
     def add(self, rows: Sequence[Row]) -> None:
-        """Clips are complete. Their rows are in the operating system's hands when this returns: a kill does not lose them."""
+        """Add complete clips. Their rows are in the operating system's hands when this returns: a kill does not lose them."""
         self._log.write(_lines(rows, self._attributes))
         self._log.flush()
         self.rows.update((row.file, row) for row in rows)
@@ -180,14 +180,14 @@ class ClipFolder:
             self._log.close()
             self._write_manifest()
         except OSError:
-            # A full disk: the appended rows are all there, only unsorted, and reading them needs no order. What filled the
-            # disk has its own error on the way.
+            # A full disk: the appended rows exist, only unsorted, and reading them needs no order. The write that filled the
+            # disk raises its own error.
             pass
         finally:
             self._log = None
 
     def _write_manifest(self) -> None:
-        # Clips are finished by several threads; in the file they stand in order.
+        # Several threads finish clips; the file lists them in order.
         ordered = sorted(self.rows.values(), key=lambda row: (row.index, row.file))
         header = ",".join([*_COLUMNS[:4], *self._attributes, *_COLUMNS[4:]]) + "\n"
         write_text(self.path / MANIFEST_FILE, header + _lines(ordered, self._attributes))
@@ -215,7 +215,7 @@ class ClipFolder:
             return
         except OSError as error:
             raise GanAudioError(f"{self.path / MANIFEST_FILE} cannot be read: {error.strerror}.") from error
-        whole = text[: text.rfind("\n") + 1]  # a kill in the middle of a write leaves half a line, whose clip is made again
+        whole = text[: text.rfind("\n") + 1]  # a kill in the middle of a write leaves half a line, whose clip is generated again
         for cells in csv.DictReader(io.StringIO(whole, newline="")):
             try:
                 attributes = {name: cells[name] for name in ATTRIBUTES if cells.get(name)}
@@ -225,19 +225,19 @@ class ClipFolder:
                 continue
 
     def _names(self) -> set[str]:
-        """Every file below the folder, listed once: 100,000 single questions to a network disk would take minutes."""
+        """Every file below the folder, listed once: 100,000 single queries to a network disk would take minutes."""
         found: set[str] = set()
         for folder, _, files in os.walk(self.path):
             below = os.path.relpath(folder, self.path).replace(os.sep, "/")
             found.update(name if below == "." else f"{below}/{name}" for name in files)
         return found
 
-    def _made_by_us(self, clip: Wanted) -> bool:
+    def _is_ours(self, clip: Wanted) -> bool:
         try:
-            mark = audio_file.read_mark(self.path / clip.file) or {}
+            tag = audio_file.read_mark(self.path / clip.file) or {}
         except AudioFileError:
             return False
-        return all(mark.get(key) == clip.mark[key] for key in ("synthetic", "model", "seed", "index"))
+        return all(tag.get(key) == clip.tag[key] for key in ("synthetic", "model", "seed", "index"))
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
@@ -260,7 +260,7 @@ class ClipFolder:
 
 
 def is_disk_full(error: BaseException | None) -> bool:
-    """Whether an error, or what caused it, is the system's "no space left" or "quota exceeded"."""
+    """Return whether an error, or a cause of it, is the system's "no space left" or "quota exceeded"."""
     while error is not None:
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
             return True
@@ -297,6 +297,6 @@ def _differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> str:
 
 
 def _short(value: Any) -> str:
-    if isinstance(value, str) and len(value) == 64:  # a SHA-256
+    if isinstance(value, str) and len(value) == 64:  # SHA-256
         return value[:12]
     return json.dumps(value, ensure_ascii=False)

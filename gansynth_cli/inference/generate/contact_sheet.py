@@ -1,11 +1,8 @@
-"""One picture of many clips: the waveform and the spectrogram of each, with its name, for a look before listening."""
+"""A page with the waveform and the spectrogram of many clips, each with its name, for a look before listening."""
 
 from __future__ import annotations
 
-import io
 import math
-import os
-import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,17 +10,19 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-MOST_TILES = 64  # more would be too small to read on a screen
+from ...files import replacing
+
+MAX_TILES = 64  # more would be too small to read on a screen
 
 _TILE = 200  # pixels
 _WAVE, _SPECTROGRAM, _CAPTION = 40, 92, 17
 _GAP, _MARGIN, _HEADER = 10, 16, 34
 _RANGE_DB = 80.0
-_WINDOW_SECONDS = 0.032  # long enough to tell the harmonics of a voice, short enough to show a drum's attack
+_WINDOW_SECONDS = 0.032  # long enough to separate the harmonics of a voice, short enough to show a drum's attack
 _PAGE, _EMPTY, _INK, _QUIET = (20, 22, 28), (28, 31, 39), (232, 234, 240), (140, 146, 160)
 # From black over violet and orange to pale yellow, rising evenly in lightness, so that it also reads in grey.
 _HEAT = np.array([(4, 4, 12), (42, 14, 84), (112, 30, 110), (183, 55, 94), (236, 105, 55), (252, 174, 52), (252, 252, 190)], np.float64)
-# Told apart by most colour-blind readers (Okabe and Ito 2008), lightened for a dark page.
+# Distinguishable for most colour-blind readers (Okabe and Ito 2008), lightened for a dark page.
 _WAVE_COLOURS = [
     (110, 190, 240),
     (240, 180, 70),
@@ -46,22 +45,22 @@ class Tile:
 
 
 def draw(tiles: Sequence[Tile], sample_rate: int, title: str, columns: int | None = None) -> Image.Image:
-    """Draws a sheet.
+    """Draw a contact sheet.
 
-    All waveforms have one scale, that of the loudest clip, and all pictures one time axis, that of the longest. Each
+    All waveforms share one scale, that of the loudest clip, and all tiles one time axis, that of the longest clip. Each
     spectrogram has its own level: 0 to -80 dB below its loudest point. Frequency is on the mel scale, 0 Hz at the bottom.
 
     Args:
         tiles: 1 to 64 clips.
         sample_rate: Hz.
-        title: A line above them.
-        columns: Tiles in a row; None picks a number that gives a page about as wide as high, and, where few labels take
+        title: Line above the tiles.
+        columns: Tiles in a row; None chooses a number that gives a page about as wide as high and, where few labels take
             turns, a column for each label.
 
     Returns:
-        An RGB picture, 232 to 1,700 pixels wide.
+        RGB image, 232 to 1,700 pixels wide.
     """
-    tiles = tiles[:MOST_TILES]
+    tiles = tiles[:MAX_TILES]
     labels = list(dict.fromkeys(tile.label for tile in tiles))
     columns = columns or _columns(len(tiles), len(labels))
     rows = math.ceil(len(tiles) / columns)
@@ -80,8 +79,8 @@ def draw(tiles: Sequence[Tile], sample_rate: int, title: str, columns: int | Non
         width = max(1, round(_TILE * len(tile.audio) / longest))
         colour = _WAVE_COLOURS[labels.index(tile.label) % len(_WAVE_COLOURS)]
         level = f"{round(_decibels(tile.audio))} dB" if np.any(tile.audio) else "silent"
-        room = _TILE - pen.textlength(level, font=small) - 6
-        pen.text((left, top), _fitted(pen, tile.caption, small, room), fill=_INK, font=small)
+        space = _TILE - pen.textlength(level, font=small) - 6
+        pen.text((left, top), _fitted(pen, tile.caption, small, space), fill=_INK, font=small)
         pen.text((left + _TILE, top), level, fill=_QUIET, font=small, anchor="ra")
         pen.rectangle((left, top + _CAPTION, left + _TILE - 1, top + height - 1), fill=_EMPTY)
         page.paste(Image.fromarray(_waveform(tile.audio / loudest, width, colour)), (left, top + _CAPTION))
@@ -90,16 +89,13 @@ def draw(tiles: Sequence[Tile], sample_rate: int, title: str, columns: int | Non
 
 
 def save(page: Image.Image, path: Path) -> None:
-    """Writes the picture as PNG under a temporary name, then renames."""
-    buffer = io.BytesIO()
-    page.save(buffer, "PNG")
-    temporary = path.with_name(f".{uuid.uuid4().hex[:12]}.partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(buffer.getvalue())
-        temporary.replace(os.fspath(path))
-    finally:
-        temporary.unlink(missing_ok=True)
+    """Write the page as PNG in one step: the name never shows half a file.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    with replacing(path) as temporary:
+        page.save(temporary, "PNG")
 
 
 def _columns(tiles: int, labels: int) -> int:
@@ -111,18 +107,18 @@ def _columns(tiles: int, labels: int) -> int:
 
 def _header(pen: ImageDraw.ImageDraw, width: int, title: str, axes: str) -> None:
     large, small = ImageFont.load_default(17), ImageFont.load_default(12)
-    room: float = width - 2 * _MARGIN
+    space: float = width - 2 * _MARGIN
     axes_width = pen.textlength(axes, font=small)
-    if axes_width + 160 < room:
+    if axes_width + 160 < space:
         pen.text((width - _MARGIN, _MARGIN + 4), axes, fill=_QUIET, font=small, anchor="ra")
-        room -= axes_width + 20
-    pen.text((_MARGIN, _MARGIN), _fitted(pen, title, large, room), fill=_INK, font=large)
+        space -= axes_width + 20
+    pen.text((_MARGIN, _MARGIN), _fitted(pen, title, large, space), fill=_INK, font=large)
 
 
-def _fitted(pen: ImageDraw.ImageDraw, text: str, font, room: float) -> str:
-    """`text`, cut in the middle to `room` pixels: names differ at both ends."""
+def _fitted(pen: ImageDraw.ImageDraw, text: str, font, space: float) -> str:
+    """Shorten `text` in its middle to `space` pixels: names differ at both ends."""
     shown, kept = text, len(text)
-    while kept > 4 and pen.textlength(shown, font=font) > room:
+    while kept > 4 and pen.textlength(shown, font=font) > space:
         kept -= 1
         shown = f"{text[: kept - kept // 2]}...{text[len(text) - kept // 2 :]}"
     return shown
@@ -133,7 +129,7 @@ def _decibels(audio: np.ndarray) -> float:
 
 
 def _waveform(audio: np.ndarray, width: int, colour: tuple[int, int, int]) -> np.ndarray:
-    """uint8 [_WAVE, width, 3]: in each column a bar from the smallest to the largest sample that falls on it."""
+    """Draw uint8 [_WAVE, width, 3]: in each column a bar from the smallest to the largest sample that falls on it."""
     edges = np.linspace(0, len(audio), width + 1).astype(int)
     picture = np.full((_WAVE, width, 3), _EMPTY, np.uint8)
     middle = (_WAVE - 1) / 2
@@ -147,12 +143,12 @@ def _waveform(audio: np.ndarray, width: int, colour: tuple[int, int, int]) -> np
 
 
 def window_length(sample_rate: int) -> int:
-    """Length of the analysis window, a power of two near 32 ms."""
+    """Return the length of the analysis window, a power of two near 32 ms."""
     return max(16, 2 ** round(math.log2(_WINDOW_SECONDS * sample_rate)))
 
 
 def mel_weights(fft: int, sample_rate: int, rows: int = _SPECTROGRAM) -> np.ndarray:
-    """[rows, fft / 2 + 1]: for each row of pixels, top first, the share of each bin; rows sum to 1."""
+    """Return [rows, fft / 2 + 1]: for each row of pixels, top first, the weight of each bin; rows sum to 1."""
     top = 2595 * math.log10(1 + sample_rate / 2 / 700)
     centres = 700 * (10 ** (np.linspace(0, top, rows) / 2595) - 1) / sample_rate * fft
     reach = np.maximum(np.gradient(centres), 1.0)  # at least one bin wide: low rows interpolate, high rows average
@@ -161,7 +157,7 @@ def mel_weights(fft: int, sample_rate: int, rows: int = _SPECTROGRAM) -> np.ndar
 
 
 def _spectrogram(audio: np.ndarray, width: int, weights: np.ndarray) -> np.ndarray:
-    """uint8 [_SPECTROGRAM, width, 3], one frame a column, centred on it."""
+    """Draw uint8 [_SPECTROGRAM, width, 3], one frame per column, centred on it."""
     fft = 2 * (weights.shape[1] - 1)
     mono = np.pad(audio.mean(axis=1).astype(np.float64), fft // 2)
     starts = np.minimum(((np.arange(width) + 0.5) / width * len(audio)).astype(int), max(len(audio) - 1, 0))
@@ -171,7 +167,7 @@ def _spectrogram(audio: np.ndarray, width: int, weights: np.ndarray) -> np.ndarr
 
 
 def heat(power: np.ndarray, reference: float) -> np.ndarray:
-    """uint8 [rows, columns, 3]: the colours of a power spectrogram, from `reference` down to 80 dB below it."""
+    """Return the colours of a power spectrogram, uint8 [rows, columns, 3], from `reference` down to 80 dB below it."""
     if reference <= 0:
         level = np.zeros_like(power)
     else:

@@ -1,4 +1,4 @@
-"""Latent vectors: drawn so that clip i of seed s is the same for ever, walked between, varied, and kept in files.
+"""Latent vectors: drawn so that clip i of seed s never changes, interpolated, varied, and kept in files.
 
 Clip i of seed s reads the Philox stream whose 128-bit key is (s, i) (Salmon et al. 2011, "Parallel random numbers: as easy
 as 1, 2, 3"): no clip depends on how many others are drawn, in which order, or in which process. The stream's raw bits are
@@ -8,24 +8,23 @@ turned into numbers here, because NumPy promises the bits of a bit generator for
 from __future__ import annotations
 
 import io
-import os
-import uuid
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 from scipy.special import ndtr, ndtri
 
-from ...errors import UsageError
+from ...errors import GanAudioError, UsageError
+from ...files import write_bytes
 
-LARGEST_SEED = 2**63 - 1  # what JSON readers and spreadsheets' int64 still hold
+MAX_SEED = 2**63 - 1  # what JSON readers and spreadsheets' int64 still hold
 DISTRIBUTIONS = ("uniform", "normal")
 METHODS = ("lerp", "slerp")
 _PARALLEL = 1e-7  # sine of the angle below which two directions count as one line: below it the slerp weights lose all digits
 
 
 def draw_latents(seed: int, indices: Iterable[int], dim: int, distribution: str, truncation: float | None = None) -> np.ndarray:
-    """The latents of some clips of a seed.
+    """Draw the latents of some clips of a seed.
 
     Args:
         seed: 0 <= seed < 2^63.
@@ -41,7 +40,7 @@ def draw_latents(seed: int, indices: Iterable[int], dim: int, distribution: str,
         float32 [len(indices), dim].
 
     Raises:
-        UsageError: A seed, truncation or distribution outside what is said above.
+        UsageError: A seed, truncation or distribution outside these ranges.
     """
     check_seed(seed)
     check_truncation(truncation, distribution)
@@ -62,18 +61,21 @@ def draw_latents(seed: int, indices: Iterable[int], dim: int, distribution: str,
     return ndtri(unit).astype(np.float32)
 
 
-def walk(start: np.ndarray, end: np.ndarray, steps: int, method: str, bound: float | None = None) -> np.ndarray:
-    """`steps` latents from `start` to `end`, both included.
+def interpolate(start: np.ndarray, end: np.ndarray, steps: int, method: str, bound: float | None = None) -> np.ndarray:
+    """Return `steps` latents from `start` to `end`, both included.
 
     Args:
         start, end: float32 [dim].
         steps: At least 2.
-        method: "lerp" goes straight; "slerp" along the great circle (White 2016), see `slerp`.
+        method: "lerp" follows the straight line, "slerp" the great circle (White 2016); see `slerp`.
         bound: Clip to [-bound, bound]: a great circle between corners of the cube of a uniform latent leaves the cube,
             where the generator was never trained.
 
     Returns:
         float32 [steps, dim]; the first and last rows are `start` and `end` to the bit.
+
+    Raises:
+        UsageError: Fewer than two steps, or another method.
     """
     if steps < 2:
         raise UsageError(f"--steps is {steps}; expected at least 2: the two ends.")
@@ -88,24 +90,26 @@ def walk(start: np.ndarray, end: np.ndarray, steps: int, method: str, bound: flo
 
 
 def grid(corners: Sequence[np.ndarray], steps: int, method: str, bound: float | None = None) -> np.ndarray:
-    """Latents between four corners, row by row from the top.
+    """Return the latents of a square between four corners, row by row from the top.
 
     Args:
         corners: Top left, top right, bottom left, bottom right: float32 [dim] each.
         steps: Rows, and columns; at least 2.
-        method, bound: As for `walk`. "lerp" is the bilinear patch; "slerp" goes along great circles, first down both sides, then across.
+        method, bound: As for `interpolate`. "lerp" is the bilinear patch; "slerp" follows great circles, first down both sides, then
+            across.
 
     Returns:
-        float32 [steps * steps, dim]; the corners are there to the bit.
+        float32 [steps * steps, dim]; it contains the corners to the bit.
     """
     top_left, top_right, bottom_left, bottom_right = corners
-    left, right = walk(top_left, bottom_left, steps, method, bound), walk(top_right, bottom_right, steps, method, bound)
-    return np.concatenate([walk(start, end, steps, method, bound) for start, end in zip(left, right, strict=True)])
+    left, right = interpolate(top_left, bottom_left, steps, method, bound), interpolate(top_right, bottom_right, steps, method, bound)
+    return np.concatenate([interpolate(start, end, steps, method, bound) for start, end in zip(left, right, strict=True)])
 
 
 def vary(mean: np.ndarray, fresh: np.ndarray, amount: float) -> np.ndarray:
-    """sqrt(1 - amount^2) mean + amount fresh: from the latent of a recording to draws of the prior. Where means are spread over the
-    recordings as the prior is, the result is so too, whatever the amount.
+    """Return sqrt(1 - amount^2) mean + amount fresh: between the latent of a recording and draws of the prior.
+
+    Where means are spread over the recordings as the prior is, the result is so too, whatever the amount.
 
     Args:
         mean: float32 [dim], or [n, dim].
@@ -120,17 +124,17 @@ def vary(mean: np.ndarray, fresh: np.ndarray, amount: float) -> np.ndarray:
 
 
 def read_latents(path: Path, dim: int) -> np.ndarray:
-    """float32 [n, dim] of a .npy file that holds [dim] or [n, dim].
+    """Read float32 [n, dim] from a .npy file that holds [dim] or [n, dim].
 
     Raises:
-        UsageError: The file is not there, is no .npy of numbers, has another length of latents, or numbers that are not finite.
+        UsageError: The file does not exist, is no .npy of numbers, has latents of another length, or numbers that are not finite.
     """
     hint = "generate RUN --save-latents writes such a file beside each clip"
     try:
         found = np.load(path, allow_pickle=False)
     except FileNotFoundError as error:
         raise UsageError(f"The latents {path} do not exist; expected a .npy file.", hint=hint) from error
-    except (OSError, ValueError, EOFError) as error:
+    except Exception as error:  # NumPy raises what its parser of headers raises: ValueError, EOFError, TokenError, SyntaxError
         raise UsageError(f"{path} cannot be read as latents: {error}.", hint=hint) from error
     if not isinstance(found, np.ndarray) or found.dtype.kind not in "fiu" or found.ndim not in (1, 2) or found.size == 0:
         what = f"{found.dtype} {list(found.shape)}" if isinstance(found, np.ndarray) else "an archive"
@@ -144,27 +148,28 @@ def read_latents(path: Path, dim: int) -> np.ndarray:
 
 
 def write_latents(path: Path, latents: np.ndarray) -> None:
-    """Writes float32 .npy so that its name never shows half of it."""
+    """Write float32 .npy in one step: the name never shows half a file.
+
+    Raises:
+        GanAudioError: It cannot be written.
+    """
     buffer = io.BytesIO()
     np.save(buffer, np.asarray(latents, np.float32), allow_pickle=False)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{uuid.uuid4().hex[:12]}.partial")
     try:
-        temporary.write_bytes(buffer.getvalue())
-        temporary.replace(os.fspath(path))
-    finally:
-        temporary.unlink(missing_ok=True)
+        write_bytes(path, buffer.getvalue())
+    except OSError as error:
+        raise GanAudioError(f"{path} cannot be written: {error.strerror or error}.") from error
 
 
 def lerp(start: np.ndarray, end: np.ndarray, fraction: float) -> np.ndarray:
-    """The straight line: (1 - f) start + f end, float32."""
+    """Interpolate along the straight line: (1 - f) start + f end, float32."""
     return ((1.0 - fraction) * start.astype(np.float64) + fraction * end.astype(np.float64)).astype(np.float32)
 
 
 def slerp(start: np.ndarray, end: np.ndarray, fraction: float) -> np.ndarray:
-    """The great circle for the direction, a straight line for the length: the length of a normal latent stays typical.
+    """Interpolate the direction along the great circle and the length linearly: the length of a normal latent stays typical.
 
-    Two latents of one direction (or one of them zero) fall back to `lerp`. Opposite ones have no one great circle: the path
+    Two latents of one direction (or one of them zero) fall back to `lerp`. Opposite ones have no unique great circle: the path
     then goes through a fixed perpendicular, that of the axis on which `start` is smallest.
 
     Args:
@@ -197,16 +202,18 @@ def slerp(start: np.ndarray, end: np.ndarray, fraction: float) -> np.ndarray:
 
 
 def check_seed(seed: int) -> None:
-    if not 0 <= seed <= LARGEST_SEED:
+    """Raise UsageError unless 0 <= seed < 2^63."""
+    if not 0 <= seed <= MAX_SEED:
         raise UsageError(f"The seed is {seed}; expected a whole number from 0 to 2^63 - 1.")
 
 
 def latent_bound(distribution: str, truncation: float | None) -> float | None:
-    """What a path between latents is held to: the cube that a uniform latent is drawn from; None: nothing."""
+    """Return the limit of an interpolation between latents: the cube that a uniform latent is drawn from; None: no limit."""
     return (truncation or 1.0) if distribution == "uniform" else None
 
 
 def check_truncation(truncation: float | None, distribution: str) -> None:
+    """Raise UsageError for an unknown distribution, or a truncation that it does not allow."""
     if distribution not in DISTRIBUTIONS:
         raise UsageError(f"The model draws its latents from {distribution!r}; this version knows {' and '.join(DISTRIBUTIONS)}.")
     if truncation is None:

@@ -1,4 +1,4 @@
-"""A trained generator, ready to be asked: found, checked, loaded and compiled once."""
+"""A trained generator, found, checked, loaded and compiled once. Importing this module does not import TensorFlow."""
 
 from __future__ import annotations
 
@@ -7,20 +7,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import tensorflow as tf
 
 from ...data.dataset_info import DatasetInfo
 from ...errors import RunError
-from ...models.audio_generator import AudioGenerator
 from ...models.model_file import GENERATORS, find_model
-from ...models.note_generator import NoteGenerator
 from ...recipe import Recipe
+from .latents import DISTRIBUTIONS
+
+if TYPE_CHECKING:
+    from ...models.clip_generator import ClipGenerator
 
 # Clips in one call of the network, always. The convolution and matrix kernels of TensorFlow round differently for another
 # batch size (on the CPU sizes 1 and 3 differ from 16 in the last bits, which is some samples of 16-bit PCM), so a clip
-# would depend on how many were asked for. 16 is also where two CPU cores reach their full speed (8 to 64: all within 10 %).
+# would depend on how many were requested. 16 is also where two CPU cores reach their full speed (8 to 64: all within 10 %).
 GROUP = 16
 
 
@@ -30,14 +32,14 @@ class GeneratorSession:
 
     Attributes:
         generator: The model.
-        recipe: The recipe of its run; None for a lone `.keras` file.
-        file: Where it was read from.
-        sha256: SHA-256 of that file, in hex: what the clips are marked with.
+        recipe: The recipe of its run; None for a `.keras` file by itself.
+        file: The file that it was read from.
+        sha256: SHA-256 of that file in hexadecimal, which the provenance tags of clips state.
         load_seconds: Time to read and build it.
-        info: The facts of the data that it was trained on; None for a lone `.keras` file.
+        info: Facts of the data set that it was trained on; None for a `.keras` file by itself.
     """
 
-    generator: AudioGenerator | NoteGenerator
+    generator: ClipGenerator
     recipe: Recipe | None
     file: Path
     sha256: str
@@ -46,20 +48,13 @@ class GeneratorSession:
 
     @property
     def sample_rate(self) -> int:
+        """Hz."""
         return self.generator.sample_rate
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        return self.generator.labels
 
     @cached_property
     def classes(self) -> dict[str, tuple[str, ...]]:
-        """What the model can be told, in the order label, pitch, instrument, velocity -> names of the classes by their numbers."""
-        made = self.generator
-        names: dict[str, tuple[str, ...]] = {"label": made.labels}
-        if isinstance(made, NoteGenerator):
-            names |= {"pitch": tuple(map(str, made.pitches)), "instrument": made.instruments, "velocity": tuple(map(str, made.velocities))}
-        return {name: values for name, values in names.items() if values}
+        """Condition (label, pitch, instrument, velocity) -> class names by their numbers, for those that the model reads."""
+        return self.generator.classes
 
     @property
     def latent_dim(self) -> int:
@@ -67,27 +62,27 @@ class GeneratorSession:
 
     @property
     def distribution(self) -> str:
+        """Distribution of the latents: "uniform" or "normal"."""
         return str(self.generator.latent["distribution"])
 
     @property
+    def provenance(self) -> Mapping[str, Any]:
+        """Software version, family, recipe, seed and data fingerprint that the model records."""
+        return self.generator.provenance
+
+    @property
     def has_encoder(self) -> bool:
-        return isinstance(self.generator, NoteGenerator) and self.generator.encoder is not None
+        return self.generator.encoder is not None
 
     @cached_property
     def clip_samples(self) -> int:
         """Samples of a clip at the model's rate."""
-        if isinstance(self.generator, NoteGenerator):
-            return self.generator.clip_samples
-        return int(self.run(np.zeros((GROUP, self.latent_dim), np.float32)).shape[1])
-
-    @property
-    def channels(self) -> int:
-        if isinstance(self.generator, NoteGenerator):
-            return 1
-        return self.recipe.data.channels if self.recipe else int(self.run(np.zeros((GROUP, self.latent_dim), np.float32)).shape[2])
+        return self.generator.clip_samples or int(self.run(np.zeros((GROUP, self.latent_dim), np.float32)).shape[1])
 
     @cached_property
     def _call(self):
+        import tensorflow as tf
+
         signature = {"latent": tf.TensorSpec([GROUP, self.latent_dim], tf.float32)}
         signature |= {name: tf.TensorSpec([GROUP], tf.int32) for name in self.classes}
 
@@ -100,6 +95,8 @@ class GeneratorSession:
 
     @cached_property
     def _encode(self):
+        import tensorflow as tf
+
         audio = tf.TensorSpec([GROUP, self.clip_samples, 1], tf.float32)
         conditions = {name: tf.TensorSpec([GROUP], tf.int32) for name in self.classes}
 
@@ -110,63 +107,63 @@ class GeneratorSession:
         return encode
 
     def warm_up(self) -> float:
-        """Traces and runs the network once; returns the seconds that took. The first clips are then as fast as the rest."""
+        """Trace and run the network once, so that the first clips are as fast as the rest; return the seconds that took."""
         started = time.monotonic()
-        self.run(np.zeros((GROUP, self.latent_dim), np.float32), np.zeros(GROUP, np.int32))
+        self.run(np.zeros((GROUP, self.latent_dim), np.float32))
         return time.monotonic() - started
 
-    def run(
-        self,
-        latents: np.ndarray,
-        labels: np.ndarray | None = None,
-        *,
-        pitch: np.ndarray | None = None,
-        instrument: np.ndarray | None = None,
-        velocity: np.ndarray | None = None,
-    ) -> np.ndarray:
-        """One call of the network.
+    def run(self, latents: np.ndarray, conditions: Mapping[str, np.ndarray] | None = None) -> np.ndarray:
+        """Call the network once.
 
         Args:
             latents: float32 [16, latent_dim]. Always 16; see `GROUP`.
-            labels, pitch, instrument, velocity: int32 [16], class numbers: places in `classes`. Those that the model has no
-                classes for are not read; those that are left out are 0.
+            conditions: Condition -> int32 [16], class numbers: places in `classes`. Conditions that the model does not read are
+                ignored; those that are missing are class 0.
 
         Returns:
             float32 [16, samples, channels].
         """
-        given = {"label": labels, "pitch": pitch, "instrument": instrument, "velocity": velocity}
-        return self._call({"latent": tf.constant(latents, tf.float32), **self._conditions(given)}).numpy()
+        import tensorflow as tf
+
+        return self._call({"latent": tf.constant(latents, tf.float32), **self._conditions(conditions or {})}).numpy()
 
     def encode(self, audio: np.ndarray, conditions: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-        """(mean, log variance) of the latents of clips, float32 [16, latent_dim] each.
+        """Return (mean, log variance) of the latents of clips, float32 [16, latent_dim] each.
 
         Args:
             audio: float32 [16, clip_samples, 1].
-            conditions: Condition -> int32 [16].
+            conditions: As for `run`.
 
         Raises:
             RunError: The model has no encoder.
         """
+        import tensorflow as tf
+
         mean, log_variance = self._encode(tf.constant(audio, tf.float32), self._conditions(conditions))
         return mean.numpy(), log_variance.numpy()
 
-    def _conditions(self, given: Mapping[str, np.ndarray | None]) -> dict[str, tf.Tensor]:
+    def _conditions(self, given: Mapping[str, np.ndarray]) -> dict[str, Any]:
+        import tensorflow as tf
+
         zeros = np.zeros(GROUP, np.int32)
-        found = {name: given.get(name) for name in self.classes}
-        return {name: tf.constant(zeros if numbers is None else numbers, tf.int32) for name, numbers in found.items()}
+        return {name: tf.constant(given.get(name, zeros), tf.int32) for name in self.classes}
 
 
 def open_session(path: Path | str) -> GeneratorSession:
-    """Loads the generator of a run folder, of a `.keras` file or of a bundled model.
+    """Load the generator of a run folder, of a `.keras` file or of a bundled model.
 
     Raises:
         RunError: As for `find_model` and `ModelFile.load`, or the file does not state how its latents are drawn.
     """
     started = time.monotonic()
     found = find_model(path, GENERATORS, "generate clips")
-    model = found.load()
-    latent = getattr(model, "latent", {})
-    if not isinstance(model, (AudioGenerator, NoteGenerator)) or not {"dim", "distribution"} <= set(latent):
-        raise RunError(f"{found.file} does not state how its latents are drawn: it has {sorted(latent)}, expected dim and distribution.")
+    latent = found.config.get("latent")
+    stated = latent if isinstance(latent, dict) else {}
+    if not isinstance(stated.get("dim"), int) or stated.get("distribution") not in DISTRIBUTIONS:
+        raise RunError(
+            f"{found.file} does not state how its latents are drawn: its latent is {latent!r}, expected a dim and a distribution "
+            f"({' or '.join(DISTRIBUTIONS)})."
+        )
+    model: Any = found.load()
     recipe, info = (found.run.recipe, found.run.info) if found.run else (None, None)
     return GeneratorSession(model, recipe, found.file, found.sha256, time.monotonic() - started, info)

@@ -1,4 +1,4 @@
-"""How far sounds are from a sound: a distance of short-time spectra at several resolutions, one number a clip, with a gradient."""
+"""Distance of clips from a target: short-time spectra at several resolutions, one number per clip, differentiable."""
 
 from __future__ import annotations
 
@@ -9,21 +9,23 @@ import tensorflow as tf
 
 from ...losses.spectral import Spectrum, spectrum
 
-_SECONDS = (0.128, 0.032, 0.008)  # windows: the longest tells a semitone at 130 Hz, the shortest an attack
-_LEVEL = 0.1  # root mean square that both sounds are brought to: the distance is of the sound, not of its level
+_SECONDS = (0.128, 0.032, 0.008)  # windows: the longest resolves a semitone at 130 Hz, the shortest an attack
+_LEVEL = 0.1  # root mean square that both are scaled to: level does not count
 _OFFSET = 1e-3  # added to magnitudes before the logarithm: 40 dB below those of white noise of that level
 
 
 def target_spectra(audio: np.ndarray, sample_rate: int) -> list[Spectrum]:
-    """Spectra of the sound that others are compared with, float32 [samples, channels] or [samples, 1]."""
+    """Return the spectra of the target, float32 [samples, channels]."""
     clip = tf.constant(np.asarray(audio, np.float32).mean(axis=-1, keepdims=True)[None])
     return [spectrum(_levelled(clip), size, size // 4, normalized=True) for size in _sizes(sample_rate)]
 
 
 def spectral_distance(clips: tf.Tensor, target: list[Spectrum], sample_rate: int) -> tf.Tensor:
-    """float32 [n]: for each clip [samples, channels] the mean over the resolutions of spectral convergence and of the mean difference of
-    log magnitudes (Yamamoto, Song and Kim 2020, equations 4 and 5), all at one level. 0 is equal; notes that
-    share neither instrument nor pitch are 1.6 to 2.8 apart (5th to 95th percentile).
+    """Return the distance of each clip [samples, channels] from the target, float32 [n].
+
+    It is the mean over the resolutions of spectral convergence plus the mean difference of log magnitudes (Yamamoto, Song and Kim
+    2020, equations 4 and 5), all at one level. 0 is equal; notes that share neither instrument nor pitch are 1.6 to 2.8 apart (5th to
+    95th percentile).
     """
     mono = _levelled(tf.reduce_mean(tf.cast(clips, tf.float32), axis=-1, keepdims=True))
     total = tf.zeros([tf.shape(mono)[0]])
@@ -36,7 +38,7 @@ def spectral_distance(clips: tf.Tensor, target: list[Spectrum], sample_rate: int
 
 
 def distances(clips: np.ndarray, target: np.ndarray, sample_rate: int) -> np.ndarray:
-    """The same of arrays: float32 [n] of clips [n, samples, channels] from a target [samples, channels]."""
+    """Return `spectral_distance` of arrays: float32 [n] of clips [n, samples, channels] from a target [samples, channels]."""
     return spectral_distance(tf.constant(clips), target_spectra(target, sample_rate), sample_rate).numpy()
 
 

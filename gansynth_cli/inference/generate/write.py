@@ -1,4 +1,4 @@
-"""Generating clips: a planned request is carried out, with the network and the encoders side by side."""
+"""Generate the clips of a planned request, with the network and the encoders running side by side."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from .clip_folder import ClipFolder, Existing, Row, Todo, is_disk_full
 from .latents import write_latents
 from .request import Clip, Plan
 
-_SHARE = 4  # clips handed to a thread at once: handing over one by one costs as much as encoding a short clip
-_TRIM_BELOW = 10 ** (-60 / 20)  # of the clip's own peak
-_TRIM_MARGIN = 0.005  # seconds kept on either side of what is not silence
+_SHARE = 4  # clips handed to a thread at once: handing them over one by one costs as much as encoding a short clip
+_TRIM_BELOW = 10 ** (-60 / 20)  # relative to the clip's own peak
+_TRIM_MARGIN = 0.005  # seconds kept on either side of the sound
 
 
 @dataclass(frozen=True)
 class GenerateReport:
-    """What was done. `clipped` clips were louder than full scale, `silent` ones hold nothing but zeros."""
+    """Outcome of `generate`: `clipped` clips were louder than full scale, `silent` ones hold nothing but zeros."""
 
     folder: Path
     written: int
@@ -47,7 +47,7 @@ class GenerateReport:
 
 
 def inspect(plan: Plan, output: Path, existing: Existing = "error") -> Todo:
-    """What `generate` would do, without doing it.
+    """Return the work that `generate` would do.
 
     Raises:
         UsageError: As for `ClipFolder.todo`.
@@ -64,23 +64,26 @@ def generate(
     todo: Todo | None = None,
     on_clip: Callable[[Row], None] = lambda row: None,
 ) -> GenerateReport:
-    """Writes the clips that are not there yet.
+    """Write the clips of a request that do not exist yet.
 
     The main thread computes; threads trim, resample, encode and write, which libsndfile and NumPy do without the
     interpreter's lock. At most `batch` clips wait between the two.
 
     Args:
         plan: The request.
-        output: Folder for clips, `manifest.csv` and `generate.json`; made if missing.
-        existing: What becomes of files in the way that this request did not make.
+        output: Folder for clips, `manifest.csv` and `generate.json`; created if missing.
+        existing: Treatment of existing files that this request did not write.
         group: Clips in one call of the network: `session.GROUP`.
-        todo: What `inspect` found just before, so that it is not looked for twice.
+        todo: Result of `inspect`, so that the folder is not read twice.
         on_clip: Called for every clip written, in this thread.
 
+    Returns:
+        Counts and times.
+
     Raises:
-        UsageError: Files are in the way.
+        UsageError: Files of another request are in the way.
         RunError: The network gives NaN.
-        GanAudioError: The folder is in use, or a file cannot be written. What was finished is kept and listed.
+        GanAudioError: The folder is in use, or a file cannot be written. Finished clips are kept and listed.
     """
     folder = ClipFolder(output)
     todo = todo or folder.todo(plan.request(), plan.wanted(), existing)
@@ -105,11 +108,11 @@ def generate(
     with folder.writing(plan.request(), replaced, plan.attributes), ThreadPoolExecutor(_threads(), thread_name_prefix="encode") as pool:
         try:
             for start, members in _groups(todo.missing, group):
-                # A group starts at a multiple of its size and is computed whole, wanted or not: clip i has the same
-                # neighbours in the same places in every request, so its samples are the same to the bit.
+                # A group starts at a multiple of its size and is computed whole, even where few of its clips are needed: clip i has
+                # the same neighbours in the same places in every request, so its samples are the same to the bit.
                 indices = range(start, start + group)
                 latents = plan.latents(indices)
-                audio = plan.session.run(latents, plan.numbers(indices), **plan.other_numbers(indices))
+                audio = plan.session.run(latents, plan.conditions(indices))
                 for some in _shares(members):
                     pending.append(pool.submit(_finish_some, plan, some, audio, latents, start, output, stop))
                 while len(pending) * _SHARE > plan.options.batch:
@@ -118,20 +121,20 @@ def generate(
             while pending:
                 collect(pending[0])
                 pending.popleft()
-        except BaseException as error:  # also Ctrl-C: what is being written is finished and listed, the rest is dropped
+        except BaseException as error:  # Ctrl-C too: clips being written are finished and listed, the rest is dropped
             stop.set()
             for future in pending:
                 future.cancel()
             for future in pending:
                 if not future.cancelled() and future.exception() is None:
-                    # A second failure has nothing to add. Where there is no room for the row either, the mark tells the clip.
+                    # A second failure adds nothing. Where there is no room for the row either, the provenance tag identifies the clip.
                     with contextlib.suppress(OSError, GanAudioError):
                         collect(future)
             if is_disk_full(error):
                 done = todo.kept + counts["written"]
                 raise GanAudioError(
-                    f"The disk of {output} is full: {done} of {plan.total} clips are there, whole and listed.",
-                    hint="free some space and run the same command again: it goes on where it stopped",
+                    f"The disk of {output} is full: {done} of {plan.total} clips are written, complete and listed.",
+                    hint="free some space and run the same command again: it continues where it stopped",
                 ) from error
             raise
     audio_seconds = counts.pop("samples") / plan.sample_rate
@@ -141,7 +144,7 @@ def generate(
 
 @dataclass(frozen=True)
 class _Finished:
-    """What a thread has written; `error` is why it went no further."""
+    """Clips that a thread has written; `error` is the reason why it stopped early."""
 
     rows: list[Row]
     clipped: int
@@ -155,7 +158,7 @@ def _shares(members: Sequence[int]) -> Iterator[Sequence[int]]:
 def _finish_some(
     plan: Plan, indices: Sequence[int], audio: np.ndarray, latents: np.ndarray, start: int, output: Path, stop: threading.Event
 ) -> _Finished:
-    """Writes some clips of one group, until `stop` is set. A failure does not hide those written before it."""
+    """Write some clips of one group, until `stop` is set. A failure does not hide those written before it."""
     rows: list[Row] = []
     clipped = 0
     for index in indices:
@@ -174,7 +177,7 @@ def _finish_some(
 
 
 def latents_file(clip: Path) -> Path:
-    """Where `--save-latents` keeps the latent of a clip."""
+    """Return the file in which `--save-latents` keeps the latent of a clip."""
     return clip.with_name(f"{clip.stem}.npy")
 
 
@@ -183,7 +186,7 @@ def _threads() -> int:
 
 
 def _groups(missing: Sequence[int], group: int) -> Iterator[tuple[int, list[int]]]:
-    """Ascending clip numbers as (first number of their group, members)."""
+    """Yield ascending clip numbers as (first number of their group, members)."""
     members: list[int] = []
     for index in missing:
         if members and index // group != members[0] // group:
@@ -195,7 +198,7 @@ def _groups(missing: Sequence[int], group: int) -> Iterator[tuple[int, list[int]
 
 
 def _finish(plan: Plan, clip: Clip, audio: np.ndarray, output: Path) -> tuple[Row, bool]:
-    """Processes and writes one clip: [samples, channels]. Returns its row, and whether it was louder than full scale."""
+    """Process and write one clip [samples, channels]; return its row, and whether it was louder than full scale."""
     options = plan.options
     if options.trim_silence:
         audio = _trimmed(audio, plan.session.sample_rate)
@@ -211,19 +214,19 @@ def _finish(plan: Plan, clip: Clip, audio: np.ndarray, output: Path) -> tuple[Ro
         peak = 10 ** (options.peak_db / 20)
     clipped = peak > 1.0 + 1e-6 and plan.subtype not in ("FLOAT", "DOUBLE")
     path = output / clip.file
-    mark = plan.mark(clip)
-    audio_file.write(path, audio, plan.sample_rate, subtype=plan.subtype, mark=mark, overwrite=True)
+    tag = plan.tag(clip)
+    audio_file.write(path, audio, plan.sample_rate, subtype=plan.subtype, mark=tag, overwrite=True)
     shown = min(peak, 1.0) if clipped else peak
     sha256 = plan.session.sha256
     row = Row(clip.file, clip.index, clip.seed, clip.label, plan.sample_rate, len(audio), shown, sha256, clip.attributes)
     if options.sidecar:
-        about = {**mark, "sample_rate": row.sample_rate, "samples": row.samples, "peak": round(row.peak, 6), "file": path.name}
+        about = {**tag, "sample_rate": row.sample_rate, "samples": row.samples, "peak": round(row.peak, 6), "file": path.name}
         write_text(path.with_name(f"{path.name}.json"), json.dumps(about, indent=1, ensure_ascii=False) + "\n")
     return row, clipped
 
 
 def _trimmed(audio: np.ndarray, sample_rate: int) -> np.ndarray:
-    """Without the quiet ends; silence is returned whole, so that no clip is empty."""
+    """Remove the quiet ends; silence is returned whole, so that no clip is empty."""
     level = np.abs(audio).max(axis=1)
     loud = np.flatnonzero(level > _TRIM_BELOW * level.max())
     if not loud.size:

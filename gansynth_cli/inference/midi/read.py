@@ -1,6 +1,6 @@
-"""Standard MIDI files read to notes in seconds: tempo changes, sustain pedal, several tracks and programs. No TensorFlow.
+"""Read Standard MIDI Files into notes in seconds: tempo changes, sustain pedal, several tracks and programs. No TensorFlow.
 
-mido parses the file (it keeps no sound font and needs no NumPy; pretty_midi is built on it, is a hundred times larger, and leaves the
+mido parses the file (it needs neither a sound font nor NumPy; pretty_midi is built on it, is a hundred times larger, and leaves the
 sustain pedal to its caller).
 """
 
@@ -14,11 +14,11 @@ from typing import Any
 
 from ...errors import GanAudioError, MissingExtraError, UsageError
 
-DRUMS = 9  # channel 10 as musicians count
+DRUMS = 9  # channel 10, counted from 1
 _PEDAL, _ALL_SOUND_OFF, _ALL_NOTES_OFF, _RESET = 64, 120, 123, 121  # controllers
 _DOWN = 64  # a pedal at this value or above is down
-_TEMPO = 500_000  # microseconds a beat until the file says otherwise: 120 beats a minute
-_LONGEST_SECONDS = 24 * 3600.0
+_TEMPO = 500_000  # microseconds per beat until the file says otherwise: 120 beats per minute
+_MAX_SECONDS = 24 * 3600.0
 
 
 @dataclass(frozen=True)
@@ -26,8 +26,8 @@ class Note:
     """One note.
 
     Attributes:
-        start, end: Seconds; `end` is where the key is released, or the pedal that holds the note.
-        pitch: MIDI number.
+        start, end: Seconds; `end` is the release of the key, or of the pedal that holds the note.
+        pitch: MIDI note number.
         velocity: 1 to 127.
         channel: 0 to 15.
         program: General MIDI program, 0 to 127.
@@ -43,11 +43,11 @@ class Note:
 
 @dataclass(frozen=True)
 class Song:
-    """What a file holds.
+    """Content of a file.
 
     Attributes:
-        notes: In the order of their starts.
-        drums: Notes of channel 10, which name drums instead of pitches and are left out.
+        notes: Notes in the order of their starts.
+        drums: Number of notes on channel 10, which name drums instead of pitches and are left out.
         warnings: Sentences for the user.
     """
 
@@ -57,15 +57,16 @@ class Song:
 
     @property
     def seconds(self) -> float:
+        """End of the last note."""
         return max((note.end for note in self.notes), default=0.0)
 
 
 def read_midi(path: Path) -> Song:
-    """Reads a Standard MIDI File of any format (0, 1 or 2).
+    """Read a Standard MIDI File of any format (0, 1 or 2).
 
     A note-on of velocity 0 is a note-off. Of notes of one pitch, channel and track that overlap, the one struck first ends first.
     While the sustain pedal (controller 64) of a channel is down, released notes sound on until it comes up, or until their key is struck
-    again. Notes that nobody ends, end with the file.
+    again. Notes without a note-off end with the file.
 
     Raises:
         UsageError: No such file, or a folder.
@@ -85,17 +86,17 @@ def read_midi(path: Path) -> Song:
         songs = [_Player(file).play(tracks) for tracks in ([[track] for track in file.tracks] if file.type == 2 else [file.tracks])]
     except MemoryError:
         raise
-    except Exception as error:  # mido raises whatever the bytes lead it to: EOFError, OSError, KeyError, IndexError, ValueError
+    except Exception as error:  # mido raises EOFError, OSError, KeyError, IndexError, ValueError, by where the bytes mislead it
         raise GanAudioError(
             f"{path} is damaged or not a MIDI file: {str(error) or type(error).__name__}.",
             hint="export it again as a Standard MIDI File (.mid)",
         ) from error
     found = _in_a_row(songs)
     if not found.notes:
-        why = f"its {found.drums} notes are all on channel 10, which names drums" if found.drums else "it has none"
-        raise GanAudioError(f"{path} gives no notes to render: {why}.")
-    if found.seconds > _LONGEST_SECONDS:
-        raise GanAudioError(f"{path} lasts {found.seconds / 3600:.0f} hours; that is a damaged file.", hint="export it again")
+        why = f"all its {found.drums} notes are on channel 10, which names drums" if found.drums else "it is empty"
+        raise GanAudioError(f"{path} has no notes to play: {why}.")
+    if found.seconds > _MAX_SECONDS:
+        raise GanAudioError(f"{path} lasts {found.seconds / 3600:.0f} hours, more than a day: the file is damaged.", hint="export it again")
     return found
 
 
@@ -107,7 +108,7 @@ class _Sounding:
 
 @dataclass
 class _Player:
-    """Plays the messages of some tracks in the order of time."""
+    """Turns the messages of some tracks, in the order of time, into notes."""
 
     file: Any
     notes: list[Note] = field(default_factory=list)
@@ -162,7 +163,7 @@ class _Player:
         return Song(tuple(notes), self.drums, tuple(warnings))
 
     def _messages(self, tracks: list[Any]) -> Iterator[tuple[float, int, Any]]:
-        """(seconds, track, message) of all tracks in the order of time, in that of the tracks where times are equal."""
+        """Yield (seconds, track, message) of all tracks in the order of time, and of the tracks where times are equal."""
         events = []
         for number, track in enumerate(tracks):
             tick = 0
@@ -170,27 +171,27 @@ class _Player:
                 tick += message.time
                 events.append((tick, number, message))
         events.sort(key=lambda event: event[0])
-        seconds_a_tick = self._seconds_a_tick(_TEMPO)
+        seconds_per_tick = self._seconds_per_tick(_TEMPO)
         seconds, last = 0.0, 0
         for tick, number, message in events:
-            seconds += (tick - last) * seconds_a_tick
+            seconds += (tick - last) * seconds_per_tick
             last = tick
             if message.type == "set_tempo":
-                seconds_a_tick = self._seconds_a_tick(message.tempo)
+                seconds_per_tick = self._seconds_per_tick(message.tempo)
             yield seconds, number, message
 
-    def _seconds_a_tick(self, tempo: int) -> float:
+    def _seconds_per_tick(self, tempo: int) -> float:
         division = self.file.ticks_per_beat
         if division > 0:
             return tempo * 1e-6 / division
-        frames, ticks = 256 - (division >> 8 & 0xFF), division & 0xFF  # time code: tempo has no say
+        frames, ticks = 256 - (division >> 8 & 0xFF), division & 0xFF  # time code: independent of the tempo
         if frames not in (24, 25, 29, 30) or not ticks:
             raise ValueError(f"its header gives a time division of {division}")
         return 1.0 / ((29.97 if frames == 29 else frames) * ticks)
 
 
 def _in_a_row(songs: list[Song]) -> Song:
-    """The patterns of a file of format 2 one after the other; the one song of the others."""
+    """Join the patterns of a file of format 2 one after the other; files of other formats hold one song."""
     if len(songs) == 1:
         return songs[0]
     notes: list[Note] = []

@@ -1,7 +1,7 @@
-"""Inversion: the latent of any generator whose sound comes near a given recording, by gradient descent.
+"""Inversion: search for the latent whose clip is nearest to a recording, by gradient descent through any generator.
 
-Classes that the user does not choose are tried first, with a few latents each; the best few are searched on. Every start of the descent
-is the best of many draws, or what an encoder says where there is one. What comes back is never farther than the best draw.
+Classes that the user does not choose are tried first, with a few latents each; the search continues with the best few. Every start of
+the descent is the best of many draws or, with an encoder, the latent that it finds. The result is never farther than the best draw.
 """
 
 from __future__ import annotations
@@ -13,25 +13,25 @@ from dataclasses import dataclass
 import numpy as np
 import tensorflow as tf
 
-from .given import Asked, FittedClip, Progress, combinations, play
 from .latents import draw_latents
 from .session import GROUP, GeneratorSession
+from .sources import Chosen, FittedClip, Progress, columns, combinations, play
 from .spectral_distance import distances, spectral_distance, target_spectra
 
-_TRIED = 128  # sounds that choose among the classes, at least one of each
-_KEPT = 4  # combinations of classes that are searched on
+_TRIED = 128  # clips that decide among the classes, at least one of each
+_KEPT = 4  # combinations of classes that the search continues with
 
 
 @dataclass(frozen=True)
 class MatchSettings:
-    """How hard to search.
+    """Effort of a search.
 
     Attributes:
         starts: Descents, side by side.
-        steps: Of each.
+        steps: Steps of each descent.
         draws: Random latents that the starts are chosen from.
-        rate: Adam's learning rate at the start; it falls to 0 along a cosine.
-        seed: Of the draws.
+        rate: Adam's learning rate at the start; it decays to 0 along a cosine.
+        seed: Seed of the draws.
     """
 
     starts: int = 4
@@ -43,14 +43,14 @@ class MatchSettings:
 
 @dataclass(frozen=True)
 class Match:
-    """What was found.
+    """Result of a search.
 
     Attributes:
         latent: float32 [dim].
         numbers: Condition -> class number.
-        distance: Of its sound; see `spectral_distance`.
-        random_distance: Of the best of the `draws` + tried random sounds, with classes chosen alike.
-        start_distances, end_distances: Of each descent, before and after.
+        distance: Distance of its clip from the recording; see `spectral_distance`.
+        random_distance: Distance of the best of the `draws` random latents, with the same classes.
+        start_distances, end_distances: Distances before and after each descent.
     """
 
     latent: np.ndarray
@@ -62,34 +62,34 @@ class Match:
 
 
 def match(
-    session: GeneratorSession, clip: FittedClip, asked: Asked, settings: MatchSettings, on_progress: Progress = lambda *_: None
+    session: GeneratorSession, clip: FittedClip, chosen: Chosen, settings: MatchSettings, on_progress: Progress = lambda *_: None
 ) -> Match:
-    """Searches for the latent, and for the classes that the user leaves open, whose sound is nearest to a recording.
+    """Search for the latent, and for the classes that the user leaves open, whose clip is nearest to a recording.
 
     Args:
         session: Any generator.
         clip: The recording, fitted.
-        asked: The classes that the user allows.
-        settings: How hard to search; the same settings give the same result on the same machine.
-        on_progress: Told of sounds tried and steps done.
+        chosen: The classes that the user allows.
+        settings: Effort; the same settings give the same result on the same machine.
+        on_progress: Called as clips are tried and steps are done.
     """
-    choices = _best_classes(session, clip, asked, settings, on_progress)
-    told = [choices[index % len(choices)] for index in range(settings.draws)]
+    choices = _best_classes(session, clip, chosen, settings, on_progress)
+    numbers = [choices[index % len(choices)] for index in range(settings.draws)]
     latents = draw_latents(settings.seed, range(settings.draws), session.latent_dim, session.distribution)
-    found = distances(play(session, latents, told), clip.audio, session.sample_rate)
+    found = distances(play(session, latents, numbers), clip.audio, session.sample_rate)
     best_random = float(found.min())
     if session.has_encoder:
         audio = np.repeat(clip.audio[None], GROUP, axis=0)
         guesses = [choices[index % len(choices)] for index in range(GROUP)]
-        means, _ = session.encode(audio, {name: np.asarray([one[name] for one in guesses], np.int32) for name in session.classes})
+        means, _ = session.encode(audio, columns(session, guesses))
         means, guesses = means[: len(choices)], guesses[: len(choices)]
         encoded = distances(play(session, means, guesses), clip.audio, session.sample_rate)
-        latents, told, found = np.concatenate([means, latents]), [*guesses, *told], np.concatenate([encoded, found])
+        latents, numbers, found = np.concatenate([means, latents]), [*guesses, *numbers], np.concatenate([encoded, found])
     order = np.argsort(found, kind="stable")[: settings.starts]
-    starts, classes = latents[order], [told[index] for index in order]
+    starts, classes = latents[order], [numbers[index] for index in order]
     ends = _descend(session, clip, starts, classes, settings, on_progress)
     candidates = np.concatenate([ends, starts])
-    # As `generate` will play them: in calls of 16, whose rounding may differ from that of the descent.
+    # As `generate` computes them: in calls of 16, whose rounding may differ from that of the descent.
     final = distances(play(session, candidates, [*classes, *classes]), clip.audio, session.sample_rate)
     best = int(np.argmin(final))
     count = len(starts)
@@ -104,10 +104,10 @@ def match(
 
 
 def _best_classes(
-    session: GeneratorSession, clip: FittedClip, asked: Asked, settings: MatchSettings, on_progress: Progress
+    session: GeneratorSession, clip: FittedClip, chosen: Chosen, settings: MatchSettings, on_progress: Progress
 ) -> list[dict[str, int]]:
-    """The combinations of classes that come nearest, the same few latents in each."""
-    choices = combinations(session, asked)
+    """Return the combinations of classes that come nearest, trying the same few latents with each."""
+    choices = combinations(session, chosen)
     if len(choices) == 1:
         return choices
     each = max(1, min(8, _TRIED // len(choices)))
@@ -116,9 +116,8 @@ def _best_classes(
     per_call = max(1, 4 * GROUP // each)
     for first in range(0, len(choices), per_call):
         some = choices[first : first + per_call]
-        told = [one for one in some for _ in range(each)]
-        sounds = play(session, np.tile(latents, (len(some), 1)), told)
-        found = distances(sounds, clip.audio, session.sample_rate).reshape(len(some), each)
+        clips = play(session, np.tile(latents, (len(some), 1)), [one for one in some for _ in range(each)])
+        found = distances(clips, clip.audio, session.sample_rate).reshape(len(some), each)
         nearest[first : first + len(some)] = found.min(axis=1)
         on_progress(min(first + per_call, len(choices)), len(choices), f"classes tried, distance {nearest.min():.3f}")
     return [choices[index] for index in np.argsort(nearest, kind="stable")[:_KEPT]]
@@ -132,17 +131,17 @@ def _descend(
     settings: MatchSettings,
     on_progress: Progress,
 ) -> np.ndarray:
-    """Adam from every start at once; returns the nearest latent that each has passed, float32 [starts, dim]."""
+    """Run Adam from every start at once; return the nearest latent that each has passed, float32 [starts, dim]."""
     target = target_spectra(clip.audio, session.sample_rate)
-    told = {name: tf.constant([one[name] for one in classes], tf.int32) for name in session.classes}
+    conditions = {name: tf.constant(numbers) for name, numbers in columns(session, classes).items()}
     uniform = session.distribution == "uniform"
-    longest = math.sqrt(session.latent_dim) + 2.0  # 99.5 % of normal latents are shorter: beyond, the generator was never trained
+    longest = math.sqrt(session.latent_dim) + 2.0  # 99.5 % of normal latents are shorter: the generator was not trained on longer ones
 
     @tf.function(input_signature=[tf.TensorSpec(starts.shape, tf.float32)])
     def slope(latent):
         with tf.GradientTape() as tape:
             tape.watch(latent)
-            found = spectral_distance(session.generator({"latent": latent, **told}, training=False), target, session.sample_rate)
+            found = spectral_distance(session.generator({"latent": latent, **conditions}, training=False), target, session.sample_rate)
         return found, tape.gradient(found, latent)
 
     latent = starts.astype(np.float32)
