@@ -70,6 +70,18 @@ def load_recipe(name: str, overrides: Iterable[str] = ()) -> Recipe:
     return recipe_from_tree(tree, source=str(path))
 
 
+def parse_settings(overrides: Iterable[str]) -> dict[str, Any]:
+    """Read `dotted.key=value` texts without a recipe: dotted key to value.
+
+    Raises:
+        RecipeError: One is no such text.
+    """
+    tree: dict[str, Any] = {}
+    for text in overrides:
+        _apply_override(tree, text)
+    return flatten(tree)
+
+
 def recipe_from_tree(tree: Mapping[str, Any], source: str = "recipe") -> Recipe:
     """Checks a merged tree of tables and makes the frozen recipe of it."""
     tree = dict(tree)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import soundfile
 
-from gansynth_cli.cli.app import VERBS, main
+from gansynth_cli.cli.app import VERBS, main, module_of
 from gansynth_cli.families.adversarial import AdversarialFamily
 from gansynth_cli.families.registry import family_class
 from gansynth_cli.recipe import load_recipe, shipped_recipes
@@ -37,7 +37,7 @@ def test_help_imports_neither_tensorflow_nor_a_verb():
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_every_verb_has_help_and_is_in_the_readme(verb: str, capsys: pytest.CaptureFixture):
-    module = importlib.import_module(f"gansynth_cli.cli.{verb}")
+    module = importlib.import_module(module_of(verb))
     assert hasattr(module, "command") or hasattr(module, "app")
     assert main([verb, "--help"]) == 0
     assert "Usage" in capsys.readouterr().out

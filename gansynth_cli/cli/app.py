@@ -6,6 +6,7 @@ A verb's module is imported only when that verb is called, so that `--help` answ
 from __future__ import annotations
 
 import importlib
+import keyword
 import os
 import sys
 from typing import Any
@@ -27,6 +28,7 @@ VERBS = {
     "generate": "Write new clips with a trained model.",
     "enhance": "Clean recordings: less noise, everything else the same.",
     "convert": "Say the same words in another voice.",
+    "import": "Make a run of a published checkpoint of another program.",
     "evaluate": "Measure generated clips against a data set, or recordings against what they should be.",
     "recipes": "List, show, compare, check and copy recipes.",
     "info": "Say what a run, a data set, a model or an audio file is.",
@@ -37,6 +39,11 @@ if os.environ.get("GAN_AUDIO_TF_LOG") is None:  # TensorFlow's start-up chatter 
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 
+def module_of(verb: str) -> str:
+    """The module of a verb; one that is a word of Python has an underscore behind it."""
+    return f"gansynth_cli.cli.{verb}{'_' * keyword.iskeyword(verb)}"
+
+
 class _LazyVerbs(TyperGroup):
     def list_commands(self, ctx):
         return list(VERBS)
@@ -44,7 +51,7 @@ class _LazyVerbs(TyperGroup):
     def get_command(self, ctx, name):
         if name not in VERBS:
             return None
-        module = importlib.import_module(f"gansynth_cli.cli.{name}")
+        module = importlib.import_module(module_of(name))
         if hasattr(module, "app"):
             command = typer.main.get_command(module.app)
         else:

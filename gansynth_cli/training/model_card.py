@@ -86,6 +86,52 @@ def model_card(run: RunFolder, parameters: Mapping[str, int], metrics: Mapping[s
     return "\n".join(lines)
 
 
+def imported_card(run: RunFolder, name: str, parameters: Mapping[str, int]) -> str:
+    """The README.md of an imported run: whose weights they are, before anything else."""
+    recipe, facts = run.recipe, run.manifest["imported"]
+    proof = facts["proof"]
+    compared = (
+        f"{proof['runner']} ran the source's own graph: outputs differ by {proof['difference']:.2g} at most, peak {proof['scale']:.2g}"
+        if proof["run"]
+        else f"not run: {proof['why']}"
+    )
+    lines = [
+        "---",
+        "library_name: gan-audio",
+        f"tags: [audio, gan, {recipe.family}]",
+        "---",
+        f"# {name}",
+        "",
+        f"A published {recipe.family} model, imported with gan-audio {__version__}. It was trained by others.",
+        "",
+        "| | |",
+        "|---|---|",
+        f"| program | {facts['program']} |",
+        *(f"| source | `{file}`, SHA-256 `{digest}` |" for file, digest in facts["sources"].items()),
+        f"| licence | {' '.join(facts['licence'].split()).replace('|', '/')} |",
+        f"| sound | {recipe.data.sample_rate} Hz, {recipe.data.channels} channel(s) |",
+        f"| steps | {run.manifest['step'] or 'not stated'} |",
+        f"| parameters | {', '.join(f'{network} {count:,}' for network, count in parameters.items())} |",
+        f"| compared with the source | {compared} |",
+        "",
+        *(f"- {kind}: {line}" for kind in ("read", "assumed", "left") for line in facts[kind]),
+        *(f"- not in the source, so that fine-tuning begins with a new one: {network}" for network in facts["fresh"]),
+        "",
+        "## Use",
+        "",
+        "```",
+        f"gan-audio {FAMILIES[recipe.family].use.format(run=name)}",
+        "```",
+        "",
+        "## Limits",
+        "",
+        "The licences of its program, of its weights and of the recordings that it was trained on may differ; what is stated above is what",
+        "whoever imported it wrote down.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
 def _git_revision() -> str | None:
     root = Path(__file__).resolve().parents[2]
     if not (root / ".git").exists():

@@ -45,7 +45,7 @@ class ForeignArrays(Mapping[str, np.ndarray]):
         files: The files that were read.
         facts: What else the file says, where it says it: "step" and "epoch" (int), "config" (dict), "lightning" (version), "ignored"
             (names of classes that were taken as inert), "metadata" (dict of strings), "producer", "opset", "inputs", "outputs",
-            "renamed" (ONNX), "prefix" (TensorFlow), "nodes" (TensorFlow graph).
+            "renamed", "nodes" (ONNX), "prefix" (TensorFlow), "nodes" (TensorFlow graph).
         tree: The nested dicts and lists of a PyTorch file or pickle, with a `LazyArray` for each array; None for other kinds.
     """
 

@@ -23,7 +23,8 @@ def read_onnx(path: str | os.PathLike) -> Contents:
 
     Names: an initialiser keeps its own, and a Constant node gives its node's name ("/dp/flows.0/Constant"). An anonymous
     initialiser ("onnx::Conv_8168") is named after the layer that uses it: as the kernel or bias of the node "/flow/flows.6/pre/Conv" it is
-    "flow.flows.6.pre.weight" or ".bias"; as input 1 of any other node, "flow.flows.6.MatMul:1". The fact "renamed" has the old names.
+    "flow.flows.6.pre.weight" or ".bias"; as input 1 of any other node, "flow.flows.6.MatMul:1". The fact "renamed" has the old names,
+    and "nodes" the arrays that each node takes, by the node's name.
 
     Arrays in a file of their own are read from a plain file in the same folder and nowhere else.
 
@@ -57,7 +58,15 @@ def _contents(onnx: Any, source: SourceFile, model: Any) -> Contents:
     }
     if not entries:
         raise ForeignFileError(source.path, "holds no arrays.")
-    return Contents("onnx", entries, tuple(files), _facts(model, names))
+    return Contents("onnx", entries, tuple(files), {**_facts(model, names), "nodes": _nodes(model.graph, names, entries)})
+
+
+def _nodes(graph: Any, names: dict[str, str], entries: dict[str, LazyArray]) -> dict[str, list[str]]:
+    """The arrays that each named node takes, in the order of its inputs."""
+    constants = {node.output[0]: node.name or node.output[0] for node in graph.node if node.op_type == "Constant" and node.output}
+    name_of = lambda used: constants.get(used, names.get(used, used))
+    taken = {node.name: [name_of(used) for used in node.input] for node in graph.node if node.name}
+    return {node: [name for name in used if name in entries] for node, used in taken.items() if any(name in entries for name in used)}
 
 
 def _facts(model: Any, names: dict[str, str]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The published weights of DeepFilterNet 3: ONNX files to arrays by name to the layers of `DeepFilterDenoiser`.
+"""The published weights of DeepFilterNet 3: ONNX files to arrays by name to the layers of `DeepFilterDenoiser`. No TensorFlow.
 
 The files are `DeepFilterNet3_onnx.tar.gz` of the authors' releases (licensed MIT or Apache-2.0, at choice): three graphs, `enc.onnx`,
 `erb_dec.onnx` and `df_dec.onnx`, with batch normalisation folded into the convolutions. Tensors are found through the node that uses
@@ -8,129 +8,210 @@ outputs of Constant nodes.
 
 from __future__ import annotations
 
-import hashlib
 import tarfile
-from collections.abc import Mapping, Sequence
+import tempfile
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ...errors import MissingExtraError, RunError
-from ...models.deep_filter_denoiser import DeepFilterDenoiser
-from ...models.deep_filter_settings import DeepFilterSettings
+from ...data.foreign import ArrayMismatchError, ForeignFileError, MissingArrayError, open_arrays
+from ..published import Answers, Placement, Plan, Proof, Source
 
 SHA256 = "c94d91f70911001c946e0fabb4aa9adc37045f45a03b56008cb0c8244cb63616"  # of DeepFilterNet3_onnx.tar.gz, v0.5.6
 GRAPHS = ("enc", "erb_dec", "df_dec")
 _MAX_GRAPH_BYTES = 64 << 20  # the largest has 3.3 MB
+_EXPECTED = "expected DeepFilterNet3_onnx.tar.gz or its extracted folder"
+_UNUSED = (
+    "df_dec/df_fc_a/df_fc_a.0/MatMul",
+    "df_dec/df_fc_a/df_fc_a.0/Add",
+)  # a gain that the published runtime computes and never applies
 Tensors = Mapping[str, Sequence[np.ndarray]]  # "graph/path/of/node" -> its constant inputs, in order
 
 
-def load_published(path: Path, stored_as: str = "float16") -> DeepFilterDenoiser:
-    """Build the published network as a trainable model.
+class DeepFilterNetLayout:
+    """`DeepFilterNet3_onnx.tar.gz`, or a folder with its three `.onnx` files."""
 
-    Args:
-        path: `DeepFilterNet3_onnx.tar.gz`, or a folder with its three `.onnx` files.
-        stored_as: Precision of the weights in a file of it; half costs nothing audible and nothing measurable.
+    family = "deepfilternet"
+    title = "DeepFilterNet 3 (Rikorose/DeepFilterNet)"
+    files = ("*_onnx.tar.gz",)
+
+    def recognises(self, source: Source) -> bool:
+        return all(name in _graph_names(source.path) for name in GRAPHS)
+
+    def plan(self, source: Source, answers: Answers) -> Plan:
+        with graph_files(source.path) as files:
+            arrays = arrays_by_name(read_tensors(files))
+        source.use(*([source.path] if source.path.is_file() else [source.path / f"{name}.onnx" for name in GRAPHS]))
+        changes = {
+            "model.channels": arrays["encoder/erb_conv0/bias"].shape[0],
+            "model.hidden": arrays["encoder/gru0/recurrent_kernel"].shape[0],
+            "model.snr_head": True,
+            "model.stored_as": "float32",
+        }
+
+        def assign(networks: Mapping[str, Any], averaged: Mapping[str, Any]) -> Placement:
+            placement = Placement()
+            place(networks["generator"].named_weights(), arrays, source.path, placement)
+            return placement
+
+        proof: dict[str, Any] = {"no_proof": "onnxruntime, which would run the source's graphs, is not installed (extra `metrics`)"}
+        if find_spec("onnxruntime"):
+            proof = {"proof": lambda model: _proof(source.path, model)}
+        return Plan(
+            "deepfilternet/base",
+            changes,
+            assign,
+            read=[f"weights: the constants of three ONNX graphs, {sum(array.size for array in arrays.values()):,} numbers"],
+            left=["df_fc_a, a gain that the published runtime computes and never applies"],
+            **proof,
+        )
+
+
+PUBLISHED = (DeepFilterNetLayout(),)
+
+
+def place(variables: Mapping[str, Any], arrays: Mapping[str, np.ndarray], path: Path, placement: Placement) -> None:
+    """Place arrays for variables of the same names.
 
     Raises:
-        MissingExtraError: The onnx package is not installed.
-        RunError: Files missing or damaged, nodes missing, or tensors of other shapes than DeepFilterNet 3 has.
+        MissingArrayError, ArrayMismatchError: One is missing or has another shape.
     """
-    model = DeepFilterDenoiser(DeepFilterSettings(), stored_as=stored_as, name="deep_filter_denoiser")
-    assign_published(model, read_tensors(path))
-    model.provenance = {"source": "DeepFilterNet3_onnx.tar.gz", "sha256": _sha256(path), "version": "DeepFilterNet3-v0.5.6"}
-    return model
-
-
-def assign_published(model: DeepFilterDenoiser, tensors: Tensors) -> None:
-    """Set all weights of a model.
-
-    Raises:
-        RunError: A node is missing, or a tensor has another shape.
-    """
-    arrays = arrays_by_name(tensors)
-    for name, weight in model.named_weights().items():
-        array = arrays.get(name)
-        if array is None or array.shape != tuple(weight.shape):
-            found = "nothing" if array is None else f"the shape {array.shape}"
-            raise RunError(
-                f"The graphs hold {found} for {name}; expected {tuple(weight.shape)}.", hint="the layers are those of DeepFilterNet 3"
-            )
-    for name, weight in model.named_weights().items():
-        weight.assign(arrays[name])
+    for name, variable in variables.items():
+        if name not in arrays:
+            raise MissingArrayError(path, f"holds nothing for {name}.", "the layers are those of DeepFilterNet 3")
+        if arrays[name].shape != tuple(variable.shape):
+            shapes = f"has the shape {list(arrays[name].shape)} for {name}; expected {list(variable.shape)}"
+            raise ArrayMismatchError(path, f"{shapes}.", "the layers are those of DeepFilterNet 3")
+        placement.put(variable, arrays[name])
 
 
 def arrays_by_name(tensors: Tensors) -> dict[str, np.ndarray]:
     """Convert the tensors of the three graphs to float32 arrays, named and laid out as in `DeepFilterDenoiser.named_weights`.
 
     Raises:
-        RunError: A node is missing.
+        ForeignFileError: A node is missing, has tensors of another rank, or numbers that are not finite.
     """
     arrays: dict[str, np.ndarray] = {}
     for path, (kind, *nodes) in _NODES.items():
         missing = [node for node in nodes if not tensors.get(node)]
         if missing:
-            raise RunError(f"The graphs have no node {missing[0]} with weights.", hint="expected the ONNX files of DeepFilterNet 3")
+            raise MissingArrayError(missing[0], "is a node without weights, or missing.", "expected the ONNX files of DeepFilterNet 3")
         constants = [array for node in nodes for array in tensors[node]]
-        for name, array in _CONVERT[kind](constants).items():
+        try:
+            converted = _CONVERT[kind](constants)
+        except (ValueError, IndexError) as error:
+            shapes = ", ".join(str(list(array.shape)) for array in constants)
+            raise ArrayMismatchError(
+                nodes[0], f"takes arrays of the shapes {shapes}.", "the layers are those of DeepFilterNet 3"
+            ) from error
+        for name, array in converted.items():
+            if not np.isfinite(array).all():
+                raise ArrayMismatchError(nodes[0], "takes numbers that are not finite.")
             arrays[f"{path}/{name}"] = np.ascontiguousarray(array, np.float32)
+    left = sorted(
+        node
+        for node in set(tensors) - {node for _, *nodes in _NODES.values() for node in nodes} - set(_UNUSED)
+        if _has_weights(node, tensors)
+    )
+    if left:
+        raise ArrayMismatchError(left[0], f"is one of {len(left)} nodes with weights that DeepFilterNet 3 does not have.")
     return arrays
 
 
-def read_tensors(path: Path) -> dict[str, list[np.ndarray]]:
+def _has_weights(node: str, tensors: Tensors) -> bool:
+    """Whether a node takes arrays of learnt numbers: not the scalars of scalings and paddings."""
+    return any(array.size > 1 for array in tensors[node])
+
+
+def read_tensors(files: Mapping[str, Path]) -> dict[str, list[np.ndarray]]:
     """Read the constant inputs of every node in the three graphs, by graph and node name such as "enc/erb_conv0/1/Conv".
 
     Raises:
-        MissingExtraError, RunError: As for `load_published`.
+        MissingExtraError: The onnx package is not installed.
+        ForeignFileError: A file is damaged.
     """
-    try:
-        import onnx
-        from onnx import numpy_helper
-    except ImportError as error:
-        raise MissingExtraError("Reading ONNX files", "export") from error
     tensors: dict[str, list[np.ndarray]] = {}
-    for graph_name, data in _read_graphs(Path(path)).items():
-        try:
-            graph = onnx.load_model_from_string(data).graph
-            constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
-            for node in graph.node:
-                if node.op_type == "Constant" and node.attribute and node.attribute[0].HasField("t"):
-                    constants[node.output[0]] = numpy_helper.to_array(node.attribute[0].t)
-        except Exception as error:  # protobuf raises its own classes for damaged data
-            raise RunError(f"{path}: {graph_name}.onnx is damaged: {error}", hint="download the file again") from error
-        for node in graph.node:
-            used = [constants[name] for name in node.input if name in constants and constants[name].dtype == np.float32]
+    for graph, file in files.items():
+        arrays = open_arrays(file)
+        for node, names in arrays.facts["nodes"].items():
+            used = [arrays[name] for name in names if arrays.entry(name).dtype == np.float32]
             if used:
-                tensors[graph_name + node.name] = used
+                tensors[graph + node] = used
     return tensors
 
 
-def _read_graphs(path: Path) -> dict[str, bytes]:
-    found: dict[str, bytes] = {}
-    try:
-        if path.is_dir():
-            found = {name: (path / f"{name}.onnx").read_bytes() for name in GRAPHS if (path / f"{name}.onnx").is_file()}
-        else:
-            with tarfile.open(path) as archive:  # nothing is extracted: members are read by the last part of their names
-                for member in archive:
-                    name, _, kind = member.name.rpartition("/")[2].rpartition(".")
-                    if kind == "onnx" and name in GRAPHS and member.isfile() and member.size <= _MAX_GRAPH_BYTES:
-                        content = archive.extractfile(member)
-                        found[name] = content.read() if content else b""
-    except (OSError, tarfile.TarError, EOFError) as error:
-        raise RunError(f"{path} cannot be read: {error}.", hint="expected DeepFilterNet3_onnx.tar.gz or its extracted folder") from error
-    missing = [name for name in GRAPHS if name not in found]
+@contextmanager
+def graph_files(path: Path) -> Iterator[dict[str, Path]]:
+    """The three graphs as files: those of a folder, or copies of those in an archive, which vanish with the block.
+
+    Raises:
+        ForeignFileError: It cannot be read, or one is missing.
+    """
+    members = _graph_names(path)
+    missing = [name for name in GRAPHS if name not in members]
     if missing:
-        raise RunError(f"{path} has no {missing[0]}.onnx.", hint="expected DeepFilterNet3_onnx.tar.gz or its extracted folder")
+        raise ForeignFileError(path, f"has no {missing[0]}.onnx.", _EXPECTED)
+    if path.is_dir():
+        yield {name: path / f"{name}.onnx" for name in GRAPHS}
+        return
+    with tempfile.TemporaryDirectory() as folder, tarfile.open(path) as archive:
+        files = {name: Path(folder) / f"{name}.onnx" for name in GRAPHS}
+        for name, file in files.items():  # by names of our own: what the archive calls them is not used as a path
+            content = archive.extractfile(members[name])
+            file.write_bytes(content.read() if content else b"")
+        yield files
+
+
+def _graph_names(path: Path) -> dict[str, str]:
+    """Name of a graph -> where it is in a folder or archive; empty where there are none."""
+    if path.is_dir():
+        return {name: f"{name}.onnx" for name in GRAPHS if (path / f"{name}.onnx").is_file()}
+    if not path.is_file() or not tarfile.is_tarfile(path):
+        return {}
+    found: dict[str, str] = {}
+    try:
+        with tarfile.open(path) as archive:
+            for member in archive:
+                name, _, kind = member.name.rpartition("/")[2].rpartition(".")
+                if kind == "onnx" and name in GRAPHS and member.isfile() and member.size <= _MAX_GRAPH_BYTES:
+                    found[name] = member.name
+    except (OSError, tarfile.TarError, EOFError, zlib.error) as error:
+        raise ForeignFileError(path, f"cannot be read: {error}.", "download it again, and compare its SHA-256") from error
     return found
 
 
-def _sha256(path: Path) -> str:
-    if Path(path).is_dir():
-        return ""
-    with Path(path).open("rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()
+def _proof(path: Path, model: Any) -> Proof:
+    """Run encoder and decoders by onnxruntime and here, on features of two kinds."""
+    import onnxruntime
+
+    from ...signal.erb_front_end import Features
+
+    settings, frames = model.settings, 100
+    rng = np.random.default_rng(0)
+    swell = np.sin(np.pi * np.arange(frames) / frames, dtype=np.float32)[:, None]
+    inputs = {}
+    for name, gain in (("random features, 1 s", np.ones((frames, 1), np.float32)), ("random features that swell and fade, 1 s", swell)):
+        bands = rng.standard_normal((frames, settings.bands), np.float32) * gain
+        bins = rng.standard_normal((2, frames, settings.filter_bins), np.float32) * gain
+        inputs[name] = bands, bins
+    difference = scale = 0.0
+    with graph_files(path) as files:
+        sessions = {name: onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"]) for name, file in files.items()}
+    for bands, bins in inputs.values():
+        names = [output.name for output in sessions["enc"].get_outputs()]
+        encoded = dict(zip(names, sessions["enc"].run(names, {"feat_erb": bands[None, None], "feat_spec": bins[None]}), strict=True))
+        run = lambda graph: sessions[graph].run(None, {one.name: encoded[one.name] for one in sessions[graph].get_inputs()})[0]  # noqa: B023
+        mask, taps = run("erb_dec"), run("df_dec")
+        gains = model(Features(bands[None], bins.transpose(1, 2, 0)[None]))
+        for ours, theirs in ((gains.mask, mask[:, 0]), (gains.taps, taps)):
+            difference = max(difference, float(np.abs(np.asarray(ours) - theirs).max()))
+            scale = max(scale, float(np.abs(theirs).max()))
+    return Proof(f"onnxruntime {onnxruntime.__version__}", tuple(inputs), difference, scale)
 
 
 def _plain(constants: list[np.ndarray]) -> dict[str, np.ndarray]:
