@@ -1,0 +1,112 @@
+"""`gan-audio import`: from published files to runs that every verb takes, and what is refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gansynth_cli.cli.app import main
+from gansynth_cli.models.model_file import find_model
+from gansynth_cli.run_folder import RunFolder
+from gansynth_cli.training.checkpoint import Checkpoints
+
+from .published_files import HIFIGAN_CONFIG, hifigan_generator, torch_zip, write_hifigan
+
+
+def imported(source: Path, run: Path, *options: str, code: int = 0) -> RunFolder | None:
+    assert main(["import", str(source), "-o", str(run), "-q", *options]) == code
+    return None if code else RunFolder.load(run)
+
+
+def test_a_hifigan_file_becomes_a_run(tmp_path: Path, capsys: pytest.CaptureFixture):
+    file = write_hifigan(tmp_path / "LJ_TINY")
+    run = imported(file, tmp_path / "run", "--licence", "CC0", "--json")
+    assert run is not None
+    printed = json.loads(capsys.readouterr().out)
+    assert (printed["family"], printed["step"], printed["licence"]) == ("hifigan", 1000, "CC0")
+    assert run.recipe.model.upsample == (8, 4)
+    assert run.recipe.model.dilations == ((1, 3), (1, 2))
+    assert (run.recipe.model.mel.window, run.recipe.model.mel.high_hz, run.recipe.data.sample_rate) == (128, 3000.0, 8000)
+    assert run.recipe.optimizers["generator"].learning_rate == 0.0003
+    facts = run.manifest["imported"]
+    assert set(facts["sources"]) == {"g_00001000", "config.json"}
+    assert facts["fresh"] == ["critic"]
+    assert not facts["proof"]["run"]
+    assert "weights" in facts["proof"]["why"]
+    assert "g_00001000" in run.card_file.read_text()
+    assert "CC0" in run.card_file.read_text()
+    arrays, stored = Checkpoints(run.checkpoints_dir).load_latest(lambda text: None)
+    assert stored["step"] == 1000
+    assert all(name.startswith("network/generator/") for name in arrays)
+    mel = np.random.default_rng(1).normal(-5, 2, (1, 9, 20)).astype(np.float32)
+    audio = np.asarray(find_model(run.path).load()(mel))
+    assert audio.shape == (1, 9 * 32, 1)
+    assert 0.01 < np.abs(audio).max() <= 1
+
+
+def test_a_folder_and_every_form_of_weight_normalisation_give_the_same_sound(tmp_path: Path):
+    state = hifigan_generator()
+    plain, modern = {}, {}
+    for name, array in state.items():
+        base, _, kind = name.rpartition(".")
+        if kind == "weight_v":
+            norms = np.sqrt(np.square(array).sum(axis=(1, 2), keepdims=True))
+            plain[f"{base}.weight"] = array * state[f"{base}.weight_g"] / norms
+            modern[f"{base}.parametrizations.weight.original0"] = state[f"{base}.weight_g"]
+            modern[f"{base}.parametrizations.weight.original1"] = array
+        elif kind == "bias":
+            plain[name] = modern[name] = array
+    write_hifigan(tmp_path / "old", state)
+    write_hifigan(tmp_path / "plain", plain, save=lambda path, value: torch_zip(path, value["generator"]))
+    write_hifigan(tmp_path / "modern", {f"module.{name}": array for name, array in modern.items()}, save=torch_zip)
+    mel = np.random.default_rng(1).normal(-5, 2, (1, 9, 20)).astype(np.float32)
+    sounds = []
+    for form in ("old", "plain", "modern"):
+        imported(tmp_path / form, tmp_path / "runs" / form)
+        sounds.append(np.asarray(find_model(tmp_path / "runs" / form).load()(mel)))
+    np.testing.assert_allclose(sounds[1], sounds[0], atol=2e-5)
+    np.testing.assert_allclose(sounds[2], sounds[0], atol=2e-5)
+
+
+def test_what_the_files_do_not_say_is_asked_for(tmp_path: Path, capsys: pytest.CaptureFixture):
+    file = write_hifigan(tmp_path / "x", config=None)
+    imported(file, tmp_path / "run", code=2)
+    assert "--sample-rate" in capsys.readouterr().err
+    imported(file, tmp_path / "run", "--sample-rate", "8000", code=2)
+    assert "model.dilations" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+    (tmp_path / "settings.json").write_text(json.dumps(HIFIGAN_CONFIG))
+    imported(file, tmp_path / "run", "--config", str(tmp_path / "settings.json"))
+    imported(file, tmp_path / "other", "--config", str(tmp_path / "settings.json"), "--sample-rate", "16000", code=2)
+
+
+def test_checkpoints_of_other_networks_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture):
+    state = hifigan_generator()
+    cases = {
+        "missing": ({k: v for k, v in state.items() if k != "resblocks.3.convs2.1.weight_v"}, "resblocks.3.convs2.1"),
+        "shape": (state | {"resblocks.0.convs1.1.weight_v": state["resblocks.0.convs1.1.weight_v"][:, :, :2]}, "expected [4, 4, 3]"),
+        "left": (state | {"speaker.weight": np.ones((3, 3), np.float32)}, "speaker.weight"),
+        "nan": (state | {"conv_post.bias": np.float32([np.nan])}, "conv_post.bias"),
+        "foreign": ({"encoder.weight": np.ones((3, 3), np.float32)}, "no known program"),
+    }
+    for name, (arrays, said) in cases.items():
+        file = write_hifigan(tmp_path / name, arrays)
+        imported(file, tmp_path / "run", code=1)
+        assert said in capsys.readouterr().err, name
+        assert not (tmp_path / "run").exists()
+        assert not list(tmp_path.glob(".run*"))
+
+
+def test_a_run_is_replaced_only_when_asked(tmp_path: Path, capsys: pytest.CaptureFixture):
+    file = write_hifigan(tmp_path / "x")
+    imported(file, tmp_path / "run")
+    imported(file, tmp_path / "run", code=1)
+    assert "--overwrite" in capsys.readouterr().err
+    imported(file, tmp_path / "run", "--overwrite")
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "notes.txt").write_text("mine")
+    imported(file, tmp_path / "other", "--overwrite", code=1)
+    assert (tmp_path / "other" / "notes.txt").read_text() == "mine"
