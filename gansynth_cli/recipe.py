@@ -52,18 +52,22 @@ def find_recipe(name: str) -> Path:
     raise RecipeError(f"There is no recipe named {name!r}.{_nearest(name, shipped_recipes())}", hint="gan-audio recipes list")
 
 
-def load_recipe(name: str, overrides: Iterable[str] = ()) -> Recipe:
+def load_recipe(name: str, overrides: Iterable[str] = (), earlier: Path | None = None) -> Recipe:
     """Reads, merges and checks a recipe.
 
     Args:
         name: As for `find_recipe`.
         overrides: `dotted.key=value` texts; the value is parsed as TOML, or taken as a string where that fails.
+        earlier: Resolved recipe of a run that is to be resumed. Keys which it does not state, since the version that wrote it did not have
+            them, keep their defaults, with which the run began, whatever the shipped recipe says today.
 
     Raises:
         RecipeError: Unknown key, wrong type, value out of range, or a file that is not TOML.
     """
     path = find_recipe(name)
     tree = _read_tree(path)
+    if earlier is not None:
+        tree = _stated(tree, _parse(earlier))
     for text in overrides:
         _apply_override(tree, text)
     tree["name"] = _recipe_name(path)
@@ -174,6 +178,12 @@ def _merge(base: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
         else:
             base[key] = value
     return base
+
+
+def _stated(tree: Mapping[str, Any], earlier: Mapping[str, Any]) -> dict[str, Any]:
+    """The part of a tree whose keys are in an earlier one too."""
+    kept = {key: value for key, value in tree.items() if key in earlier}
+    return {key: _stated(value, earlier[key]) if isinstance(value, Mapping) else value for key, value in kept.items()}
 
 
 def _apply_override(tree: dict[str, Any], text: str) -> None:

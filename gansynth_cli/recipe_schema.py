@@ -162,6 +162,7 @@ class Optimizer:
     epsilon: Rate = 1e-8  # TensorFlow 1's default; Keras 3 has 1e-7
     weight_decay: Weight = 0.0  # adamw only
     rho: Annotated[float, Meta(ge=0, lt=1)] = 0.9  # rmsprop only
+    initial_square: Weight = 0.0  # rmsprop only: the mean of squares before the first step; TensorFlow 1: 1, with epsilon 1e-10
     clip_norm: Weight = 0.0  # clip the gradients to this global norm; 0 switches it off
     schedule: Literal["constant", "linear", "cosine", "exponential"] = "constant"
     warmup_steps: Count = 0  # the rate rises linearly from 0

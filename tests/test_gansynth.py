@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import soundfile
 import tensorflow as tf
+import tomli_w
 
 from gansynth_cli.cli.app import main
 from gansynth_cli.data.dataset_info import DatasetInfo, SplitInfo
@@ -23,8 +24,8 @@ from gansynth_cli.errors import DatasetError, RecipeError
 from gansynth_cli.families.base import Draws
 from gansynth_cli.families.gansynth.family import GANSynth
 from gansynth_cli.layers import EqualizedConv2D, EqualizedDense, EqualizedStart
-from gansynth_cli.layers.growth import blend, double, halve, progress_at, stages_of_growth, widths_of
-from gansynth_cli.recipe import load_recipe
+from gansynth_cli.layers.growth import GrowingCritic, blend, double, halve, progress_at, stages_of_growth, widths_of
+from gansynth_cli.recipe import diff_recipes, load_recipe, recipe_from_toml, recipe_to_tree
 from gansynth_cli.run_folder import RunFolder
 from gansynth_cli.training.checkpoint import Checkpoints, read_checkpoint
 from gansynth_cli.training.learner import Learner
@@ -184,18 +185,63 @@ def test_a_step_reaches_the_parts_of_its_stage_and_no_others():
                 assert set(losses) == {"adversarial", "gradient_penalty", "drift"} | classes
 
 
-def test_slopes_are_those_of_the_full_picture():
-    """The penalty at a coarse level equals that of a critic which is given the full picture and halves it itself."""
+@pytest.mark.parametrize("space", ["normalized", "unnormalized"])
+def test_slopes_are_those_of_the_full_picture(space):
+    """The penalty at a coarse level equals that of a critic which is given the full picture, before normalisation as in the authors' code,
+    and normalises and halves it itself."""
     from gansynth_cli.losses.adversarial import gradient_penalty
 
-    family = make(["adversarial.gradient_penalty=1.0"])
+    family = make(["adversarial.gradient_penalty=1.0", f"losses.penalty_space={space}"])
     stage, batch, draws = family.stages[0], make_batch(), draws_at()
     losses = family.critic_losses(batch, draws, stage)
     real = family.represent(batch, draws, stage)
     fake = family.generate(family._asked(batch, draws), batch, draws, stage)
-    judge = lambda x: family.networks["critic"].at(halve(x, 2), 0, None)["logit"][:, 0]
-    expected = gradient_penalty(judge, double(real, 2), double(fake, 2), draws.uniform("alpha", (4,)))
+    m = family.model
+    scale, shift = ([m.magnitude_scale, m.phase_scale], [m.magnitude_shift, 0.0]) if space == "unnormalized" else ([1.0], [0.0])
+    judge = lambda x: family.networks["critic"].at(halve(x * scale + shift, 2), 0, None)["logit"][:, 0]
+    before = lambda x: double((x - shift) / scale, 2)
+    expected = gradient_penalty(judge, before(real), before(fake), draws.uniform("alpha", (4,)))
     np.testing.assert_allclose(losses["gradient_penalty"], expected, rtol=1e-4)
+
+
+def test_the_authors_scale_of_the_last_layers():
+    """Root of 1 / inputs in the layers that give spectrograms and logits, root of 2 / inputs in all others; files of before keep theirs."""
+    for gain, expected in (("unit", 1.0), ("he", 2.0)):
+        family = make([f"model.output_gain={gain}", "model.stddev_epsilon=1e-4"])
+        generator, critic = family.networks["generator"], family.networks["critic"]
+        assert [p.scale**2 * w for p, w in zip(generator.pictures, generator.widths, strict=True)] == pytest.approx([expected] * 3)
+        assert critic.logit.scale**2 * 8 == pytest.approx(expected)
+        assert critic.heads[0].scale ** 2 * 8 == pytest.approx(expected)
+        assert critic.last_b.scale**2 * 8 * 8 * 16 == pytest.approx(2.0)
+        for network in (generator, critic):
+            config = network.get_config()
+            assert type(network).from_config(config).output_gain == gain
+            old = {k: v for k, v in config.items() if k not in ("output_gain", "stddev_epsilon")}
+            assert type(network).from_config(old).output_gain == "he"
+        assert critic.spread.epsilon == 1e-4
+        assert GrowingCritic.from_config({k: v for k, v in critic.get_config().items() if k != "stddev_epsilon"}).spread.epsilon == 1e-8
+
+
+def test_the_recipe_of_the_paper_has_the_authors_values():
+    recipe = load_recipe("gansynth/base")
+    model = recipe.model
+    assert (model.mel_bank, model.output_gain, model.stddev_epsilon) == ("authors", "unit", 1e-6)
+    assert recipe.losses.penalty_space == "unnormalized"
+
+
+def test_an_older_run_is_resumed_as_it_began(tmp_path):
+    """Keys that its recipe does not state keep the values of before, unless they are asked for."""
+    before = recipe_to_tree(load_recipe("gansynth/tiny", ["training.ema=0.5"]))
+    for name in ("mel_bank", "output_gain", "stddev_epsilon"):
+        del before["model"][name]
+    del before["losses"]["penalty_space"]
+    file = tmp_path / "recipe.toml"
+    file.write_text(tomli_w.dumps(before))
+    old = recipe_from_toml(file)
+    assert (old.model.mel_bank, old.model.output_gain, old.model.stddev_epsilon) == ("even", "he", 1e-8)
+    assert old.losses.penalty_space == "normalized"
+    assert set(diff_recipes(old, load_recipe("gansynth/tiny", [], file))) == {"training.ema"}
+    assert load_recipe("gansynth/tiny", ["model.mel_bank='authors'"], file).model.mel_bank == "authors"
 
 
 def learner_of(overrides=()) -> Learner:

@@ -127,6 +127,79 @@ def test_mel_bank_against_its_definition():
     np.testing.assert_allclose(mel_inverse(found), inverse, atol=1e-12)
 
 
+# Entries (band, linear bin, weight) of the authors' inverse bank for 1024 bands of 1024 bins at 16 kHz, as their browser version ships it.
+PUBLISHED_INVERSE = [
+    (1, 1, 1.0087615084725814),
+    (2, 1, 0.029087889211125567),
+    (2, 2, 0.958243896036208),
+    (3, 3, 0.45988057223186607),
+    (16, 12, 0.9736767011426267),
+    (24, 19, 0.039794474296176746),
+    (28, 21, 0.9292283399303117),
+]
+
+
+def test_the_authors_bank():
+    """Neighbouring triangles share their edges in one array, and each widening moves them for the next one."""
+    bands, bins, rate = 1024, 1024, 16000
+    mel = lambda f: 1127 * np.log(1 + f / 700)
+    hertz = lambda m: 700 * (np.exp(m / 1127) - 1)
+    edges = list(np.linspace(0, mel(rate / 2), bands + 2))
+    width = 1.5 * rate / 2 / bins
+    for i in range(bands):
+        if hertz(edges[i + 2]) - hertz(edges[i]) < width:
+            half = 1127 * np.arcsinh(0.5 * width / (700 + hertz(edges[i + 1])))
+            edges[i], edges[i + 2] = edges[i + 1] - half, edges[i + 1] + half
+    low, centre, high = (hertz(np.array(edges[i : bands + i])) for i in range(3))
+    hz = np.arange(bins)[:, None] * rate / 2 / (bins - 1)
+    expected = np.clip(np.minimum((hz - low) / (centre - low), (high - hz) / (high - centre)), 0, None)
+    expected[0] = 0
+    found = mel_matrix(bands, bins, rate, "authors")
+    np.testing.assert_allclose(found, expected, atol=1e-10)
+    inverse = mel_inverse(found)
+    assert np.count_nonzero(inverse) == 2042
+    for band, bin_, weight in PUBLISHED_INVERSE:
+        assert inverse[band, bin_] == pytest.approx(weight, abs=1e-10)
+    # Linear up to 5 kHz, in steps of 0.75 bin; mel from there to 8 kHz.
+    steps = np.diff(centre)
+    np.testing.assert_allclose(steps[10:840], 0.75 * rate / 2 / bins, rtol=0.01)
+    assert centre[853] == pytest.approx(5014, abs=1)
+    assert centre[-1] == pytest.approx(7978, abs=1)
+    assert np.abs(found - mel_matrix(bands, bins, rate)).max() > 0.9
+
+
+def strongest_hz(audio: np.ndarray, rate: int) -> float:
+    spectrum = np.abs(np.fft.rfft(audio * np.hanning(len(audio)), 1 << 18))
+    return np.argmax(spectrum) * rate / (1 << 18)
+
+
+def test_a_tone_comes_back_at_its_pitch_through_its_own_bank_only():
+    """At the paper's size: 587.5 Hz through the authors' bank; drawn with it and heard through the even one it is another note."""
+    size = {"fft": 2048, "hop": 512, "frames": 128, "samples": 64000, "sample_rate": 16000, "mel_bands": 1024}
+    audio = (0.5 * np.sin(2 * np.pi * 587.5 * np.arange(64000) / 16000)).astype(np.float32)[None, :, None]
+    picture = AudioToNotePicture(**size, mel_bank="authors")(audio)
+    back = NotePictureToAudio(**size, mel_bank="authors")(picture).numpy()[0, 16000:48000, 0]
+    assert strongest_hz(back, 16000) == pytest.approx(587.5, abs=0.3)
+    wrong = NotePictureToAudio(**size)(picture).numpy()[0, 16000:48000, 0]
+    assert abs(strongest_hz(wrong, 16000) - 587.5) > 50
+
+
+def test_files_of_before_keep_their_bank():
+    size = {"fft": 256, "hop": 64, "frames": 32, "samples": 2048, "sample_rate": 8000, "mel_bands": 64}
+    for layer in (AudioToNotePicture(**size, mel_bank="authors"), NotePictureToAudio(**size, mel_bank="authors")):
+        config = layer.get_config()
+        assert type(layer).from_config(config).mel_bank == "authors"
+        old = type(layer).from_config({k: v for k, v in config.items() if k != "mel_bank"})
+        np.testing.assert_array_equal(old._matrix, mel_matrix(64, 128, 8000))
+        assert np.abs(old._matrix - layer._matrix).max() > 0.2
+    where = {"pitches": [60], "frames": 2, "bins": 64, "fft": 256, "hop": 64, "sample_rate": 8000, "mel_bands": 64}
+    shown = {bank: HarmonicMap(**where, mel_bank=bank) for bank in ("even", "authors")}
+    config = shown["authors"].get_config()
+    assert np.abs(shown["even"](tf.constant([0])) - HarmonicMap.from_config(config)(tf.constant([0]))).max() > 0.05
+    old = HarmonicMap.from_config({k: v for k, v in config.items() if k != "mel_bank"})
+    np.testing.assert_array_equal(old(tf.constant([0])), shown["even"](tf.constant([0])))
+
+
 def test_mel_keeps_pitch_and_level():
     """The waveform is another one; the strongest frequency and the level stay."""
     audio = note(72, 8192, partials=1)

@@ -24,7 +24,7 @@ from gansynth_cli.run_folder import RunFolder
 from gansynth_cli.training.beginning import budget_in_steps
 from gansynth_cli.training.checkpoint import read_checkpoint
 from gansynth_cli.training.learner import draw_seed
-from gansynth_cli.training.optimizers import learning_rate, make_optimizer
+from gansynth_cli.training.optimizers import begin_anew, learning_rate, make_optimizer
 from gansynth_cli.training.summaries import PreviewJudge, collapse_reason, spectrogram_picture
 
 from .training_fakes import FakeSource, fake_recipe, make_learner, make_trainer, run_steps, train_fake, weights
@@ -181,6 +181,27 @@ def test_every_optimizer_follows_its_definition(name):
             m = 0.6 * m - 0.1 * g
             w = w + m
     np.testing.assert_allclose(variable.numpy(), w, rtol=1e-5)
+
+
+def test_rmsprop_begins_as_tensorflow_1():
+    """Against TensorFlow's own kernel, whose mean of squares starts at 1; Keras' start makes the first step independent of the gradient."""
+    settings = Optimizer(name="rmsprop", learning_rate=0.1, rho=0.9, epsilon=1e-10, initial_square=1.0)
+    optimizer, variable = make_optimizer(settings, "critic"), tf.Variable([1.0, -2.0])
+    optimizer.build([variable])
+    weight, square, momentum = tf.Variable([1.0, -2.0]), tf.Variable([1.0, 1.0]), tf.Variable([0.0, 0.0])
+    for _ in range(2):
+        for g in np.array([[0.5, -1e-3], [0.25, 2e-3], [-1.0, 0.5]], np.float32):
+            optimizer.apply([tf.constant(g)], [variable])
+            tf.raw_ops.ResourceApplyRMSProp(
+                var=weight.handle, ms=square.handle, mom=momentum.handle, lr=0.1, rho=0.9, momentum=0.0, epsilon=1e-10, grad=g
+            )
+        np.testing.assert_allclose(variable.numpy(), weight.numpy(), rtol=1e-6)
+        assert abs(float(variable[1]) + 2.0) > 1e-4
+        begin_anew(optimizer)  # as at a stage of growth: once more the same
+        assert int(optimizer.iterations.numpy()) == 0
+        optimizer.learning_rate.assign(0.1)
+        square.assign([1.0, 1.0])
+        momentum.assign([0.0, 0.0])
 
 
 # Averages and precision.

@@ -45,7 +45,7 @@ def command(
     console.configure(quiet=quiet, json_output=json_output)
     if threads < 0:
         raise UsageError(f"--threads is {threads}; expected at least 1, or 0 for one a core.")
-    chosen, folder = _choose(recipe, run, [*(set_ or []), *_budget(steps, epochs, minutes, seed)])
+    chosen, folder = _choose(recipe, run, [*(set_ or []), *_budget(steps, epochs, minutes, seed)], restart)
     if data is None:
         raise UsageError("--data is missing: a prepared data set, or a folder of recordings.", hint="gan-audio prepare INPUT... -o DATA")
     if not data.exists():
@@ -69,11 +69,13 @@ def command(
     return EXIT_INTERRUPTED if report.interrupted else EXIT_OK
 
 
-def _choose(name: str, run: Path | None, changes: list[str]) -> tuple[Recipe, Path]:
+def _choose(name: str, run: Path | None, changes: list[str], restart: bool) -> tuple[Recipe, Path]:
     """The recipe and the run folder. Without a recipe it is the run's own, to resume it."""
     if name:
         chosen = load_recipe(name, changes)
-        return chosen, run or Path("runs") / default_run_name(chosen.name or find_recipe(name).stem)
+        folder = run or Path("runs") / default_run_name(chosen.name or find_recipe(name).stem)
+        earlier = folder / "recipe.toml"
+        return load_recipe(name, changes, earlier) if earlier.is_file() and not restart else chosen, folder
     if run is None:
         raise UsageError("--recipe is missing.", hint="gan-audio recipes list")
     file = run / "recipe.toml"

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from ..signal.stft import griffin_lim, istft, stft
+from ..signal.stft import griffin_lim, griffin_lim_plain, istft, istft_plain, stft
 
 _register = keras.saving.register_keras_serializable(package="gan_audio")
+GriffinLim = Literal["matched", "plain"]
+Loud = Literal["turn_down", "clip"]
 
 
 @_register
@@ -122,10 +124,14 @@ class SpectrogramToAudio(_LogSpectrogramScale):
 
     Args:
         samples: Length of the audio.
-        iterations, momentum: Of `signal.stft.griffin_lim`.
+        iterations: Rounds of Griffin-Lim.
+        momentum: As for `signal.stft.griffin_lim`; 0 with "plain".
+        griffin_lim: "matched": `signal.stft.griffin_lim`, whose inverse divides the windows out. "plain": the authors' own,
+            `griffin_lim_plain`, of magnitudes that `log_offset` is not subtracted from.
+        loud: What becomes of a clip whose peak is above 1: "turn_down" divides it by its peak, so that its level no longer is what the
+            network generated; "clip" cuts the peaks off, as the authors' conversion to 16 bits does.
 
-    Call: float32 [batch, frames, fft / 2, channels] -> float32 [batch, samples, channels] in [-1, 1]; a clip whose
-    peak is above 1 is turned down to it.
+    Call: float32 [batch, frames, fft / 2, channels] -> float32 [batch, samples, channels] in [-1, 1].
 
     The gradient is that of the magnitudes under the phases that Griffin-Lim has found. Through the iterations themselves it is useless:
     each one turns phases, and descents along that gradient did not come down at all.
@@ -133,23 +139,44 @@ class SpectrogramToAudio(_LogSpectrogramScale):
 
     _GRADIENT_FLOOR = 0.1  # of the summed squared windows: the first samples, which hardly any window sees, would rule the gradient
 
-    def __init__(self, fft: int, hop: int, samples: int, mean, deviation, iterations: int = 16, momentum: float = 0.0, **kwargs: Any):
+    def __init__(
+        self,
+        fft: int,
+        hop: int,
+        samples: int,
+        mean,
+        deviation,
+        iterations: int = 16,
+        momentum: float = 0.0,
+        griffin_lim: GriffinLim = "matched",
+        loud: Loud = "turn_down",
+        **kwargs: Any,
+    ):
         super().__init__(fft, hop, mean, deviation, **kwargs)
         self.samples, self.iterations, self.momentum = int(samples), int(iterations), float(momentum)
+        self.griffin_lim: GriffinLim = griffin_lim
+        self.loud: Loud = loud
+        if griffin_lim == "plain" and self.momentum:
+            raise ValueError(f"momentum is {self.momentum}; the plain Griffin-Lim algorithm has none")
 
     def call(self, spectrogram):
         log_magnitude = tf.transpose(tf.cast(spectrogram, tf.float32), [0, 3, 1, 2]) * self._scale[:-1] + self._mean[:-1]
         nyquist = tf.fill(tf.concat([tf.shape(log_magnitude)[:-1], [1]], axis=0), self._mean[-1])
-        magnitude = tf.nn.relu(tf.exp(tf.concat([log_magnitude, nyquist], axis=-1)) - self.log_offset)
-        audio = self._invert(magnitude)
-        # The magnitudes of a loud clip can add up to more than 1. Turning that clip down keeps its shape; clipping would distort it.
-        audio /= tf.maximum(1.0, tf.reduce_max(tf.abs(audio), axis=[1, 2], keepdims=True))
+        magnitude = tf.exp(tf.concat([log_magnitude, nyquist], axis=-1))
+        audio = self._invert(magnitude if self.griffin_lim == "plain" else tf.nn.relu(magnitude - self.log_offset))
+        if self.loud == "clip":
+            audio = tf.clip_by_value(audio, -1.0, 1.0)
+        else:
+            audio /= tf.maximum(1.0, tf.reduce_max(tf.abs(audio), axis=[1, 2], keepdims=True))
         return tf.transpose(audio, [0, 2, 1])
 
     def _invert(self, magnitude):
         @tf.custom_gradient
         def invert(magnitude):
-            audio = griffin_lim(magnitude, self.fft, self.hop, self.samples, iterations=self.iterations, momentum=self.momentum)
+            if self.griffin_lim == "plain":
+                audio = griffin_lim_plain(magnitude, self.fft, self.hop, self.samples, self.iterations)
+            else:
+                audio = griffin_lim(magnitude, self.fft, self.hop, self.samples, iterations=self.iterations, momentum=self.momentum)
 
             def gradient(upstream):
                 bound = stft(audio, self.fft, self.hop, magnitude.shape[-2] or tf.shape(magnitude)[-2])
@@ -157,16 +184,21 @@ class SpectrogramToAudio(_LogSpectrogramScale):
                 scale = tf.math.rsqrt(tf.square(real) + tf.square(imaginary) + 1e-20)
                 with tf.GradientTape() as tape:
                     tape.watch(magnitude)
-                    spectrum = tf.complex(magnitude * real * scale, magnitude * imaginary * scale)
-                    again = istft(spectrum, self.fft, self.hop, self.samples, floor=self._GRADIENT_FLOOR)
+                    again = self._from_spectrum(tf.complex(magnitude * real * scale, magnitude * imaginary * scale))
                 return tape.gradient(again, magnitude, upstream)
 
             return audio, gradient
 
         return invert(magnitude)
 
+    def _from_spectrum(self, spectrum):
+        if self.griffin_lim == "plain":
+            return istft_plain(spectrum, self.fft, self.hop, self.samples)
+        return istft(spectrum, self.fft, self.hop, self.samples, floor=self._GRADIENT_FLOOR)
+
     def compute_output_shape(self, spectrogram_shape):
         return (spectrogram_shape[0], self.samples, spectrogram_shape[-1])
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "samples": self.samples, "iterations": self.iterations, "momentum": self.momentum}
+        own = ("samples", "iterations", "momentum", "griffin_lim", "loud")
+        return {**super().get_config(), **{name: getattr(self, name) for name in own}}

@@ -150,6 +150,7 @@ class MinibatchStddev(keras.layers.Layer):
         group: Examples in a group without labels; where the batch is not a multiple of it, the largest smaller divisor of the batch.
         labels: Number of classes; 0 groups by position in the batch.
         per_position: Keep a map over positions, the mean over channels alone. The paper's is one number: the mean over both.
+        epsilon: Added to the variance before the root. Karras et al.: 1e-8, GANSynth's code: 1e-6.
 
     Call:
         inputs: float [batch, ..., channels]; label: int [batch] if `labels`. Returns float [batch, ..., channels + 1].
@@ -157,9 +158,9 @@ class MinibatchStddev(keras.layers.Layer):
     Under a distribution strategy the parts are within a replica.
     """
 
-    def __init__(self, group: int = 4, labels: int = 0, per_position: bool = False, **kwargs: Any):
+    def __init__(self, group: int = 4, labels: int = 0, per_position: bool = False, epsilon: float = 1e-8, **kwargs: Any):
         super().__init__(**kwargs)
-        self.group, self.labels, self.per_position = int(group), int(labels), bool(per_position)
+        self.group, self.labels, self.per_position, self.epsilon = int(group), int(labels), bool(per_position), float(epsilon)
 
     def call(self, inputs, label=None):
         values = tf.cast(inputs, tf.float32)
@@ -179,7 +180,7 @@ class MinibatchStddev(keras.layers.Layer):
             group = tf.reduce_max(tf.where(shape[0] % sizes == 0, sizes, 1))
         grouped = tf.reshape(values, tf.concat([[group, -1], shape[1:]], axis=0))
         variance = tf.reduce_mean(tf.square(grouped - tf.reduce_mean(grouped, axis=0, keepdims=True)), axis=0)
-        deviation = tf.reduce_mean(tf.sqrt(variance + 1e-8), axis=-1, keepdims=True)
+        deviation = tf.reduce_mean(tf.sqrt(variance + self.epsilon), axis=-1, keepdims=True)
         return tf.tile(deviation, tf.concat([[group], tf.ones_like(shape[1:])], axis=0))
 
     def _by_label(self, values, label):
@@ -189,7 +190,7 @@ class MinibatchStddev(keras.layers.Layer):
         flat = tf.reshape(values, [shape[0], -1])
         centred = flat - tf.matmul(member, tf.matmul(member, flat, transpose_a=True) / counts)
         variance = tf.matmul(member, tf.square(centred), transpose_a=True) / counts
-        deviation = tf.reshape(tf.sqrt(variance + 1e-8), tf.concat([[self.labels], shape[1:]], axis=0))
+        deviation = tf.reshape(tf.sqrt(variance + self.epsilon), tf.concat([[self.labels], shape[1:]], axis=0))
         deviation = tf.reduce_mean(deviation, axis=-1, keepdims=True)
         own = tf.matmul(member, tf.reshape(deviation, [self.labels, -1]))
         return tf.reshape(own, tf.concat([shape[:-1], [1]], axis=0))
@@ -198,7 +199,8 @@ class MinibatchStddev(keras.layers.Layer):
         return (*inputs_shape[:-1], inputs_shape[-1] + 1)
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "group": self.group, "labels": self.labels, "per_position": self.per_position}
+        names = ("group", "labels", "per_position", "epsilon")
+        return {**super().get_config(), **{name: getattr(self, name) for name in names}}
 
 
 @_register

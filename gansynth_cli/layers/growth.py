@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import keras
 import tensorflow as tf
@@ -12,6 +12,7 @@ import tensorflow as tf
 from . import EqualizedConv2D, EqualizedDense, EqualizedStart, MinibatchStddev, PixelNorm
 
 _register = keras.saving.register_keras_serializable(package="gan_audio")
+OutputGain = Literal["he", "unit"]
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,11 @@ def widths_of(levels: int, dim: int, widest: int) -> list[int]:
     return [min(dim * 2 ** (levels - 1 - level), max(dim, widest)) for level in range(levels)]
 
 
+def _fan_in(inputs: int, gain: OutputGain) -> int:
+    """Return the `fan_in` of an equalised layer whose scale is sqrt(2 / inputs) ("he") or sqrt(1 / inputs) ("unit")."""
+    return 2 * inputs if gain == "unit" else inputs
+
+
 def halve(pictures: tf.Tensor, times: int = 1) -> tf.Tensor:
     """Means over squares of 2^times pixels."""
     return tf.nn.avg_pool2d(pictures, 2**times, 2**times, "VALID") if times else pictures
@@ -91,8 +97,10 @@ class GrowingGenerator(keras.Model):
         classes: Condition -> number of classes, in order.
         start: Height and width of the coarsest picture.
         widths: Channels of each level, coarsest first.
-        channels: Of the picture.
-        seeds: Of the weights, endless; not kept in the configuration.
+        channels: Channels of the picture.
+        seeds: Endless seeds of the weights; not kept in the configuration.
+        output_gain: Scale of the layers without LeakyReLU: "he" as all others, sqrt(2 / inputs); "unit" sqrt(1 / inputs), as in the
+            authors' code.
 
     `call` gives the picture at full size, of the resolution that `progress` says (see `progress_at`); training calls `at`.
     """
@@ -105,9 +113,11 @@ class GrowingGenerator(keras.Model):
         widths: list[int],
         channels: int = 2,
         seeds: Iterator[int] | None = None,
+        output_gain: OutputGain = "he",
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
+        self.output_gain: OutputGain = output_gain
         self.latent_dim, self.classes, self.start = int(latent_dim), {k: int(v) for k, v in classes.items()}, (int(start[0]), int(start[1]))
         self.widths, self.channels = [int(w) for w in widths], int(channels)
         seed = lambda: next(seeds) if seeds else None
@@ -116,7 +126,10 @@ class GrowingGenerator(keras.Model):
         self.first = EqualizedStart(self.widths[0], self.start, seed=seed(), name="start")
         self.convolutions_a = [EqualizedConv2D(w, 3, seed=seed(), name=f"level{i}_a") for i, w in enumerate(self.widths) if i]
         self.convolutions_b = [EqualizedConv2D(w, 3, seed=seed(), name=f"level{i}_b") for i, w in enumerate(self.widths)]
-        self.pictures = [EqualizedConv2D(self.channels, 1, seed=seed(), name=f"level{i}_picture") for i in range(levels)]
+        self.pictures = [
+            EqualizedConv2D(self.channels, 1, seed=seed(), fan_in=_fan_in(w, output_gain), name=f"level{i}_picture")
+            for i, w in enumerate(self.widths)
+        ]
         self.first.build((None, inputs))
         for level in range(levels):
             before, after = self.widths[max(0, level - 1)], self.widths[level]
@@ -171,7 +184,7 @@ class GrowingGenerator(keras.Model):
         return tf.tanh(tf.cast(self.pictures[level](features), tf.float32))
 
     def get_config(self) -> dict[str, Any]:
-        names = ("latent_dim", "classes", "channels", "widths")
+        names = ("latent_dim", "classes", "channels", "widths", "output_gain")
         return {**super().get_config(), **{name: getattr(self, name) for name in names}, "start": list(self.start)}
 
 
@@ -181,7 +194,10 @@ class GrowingCritic(keras.Model):
     average over 2 x 2 lead to the next coarser one; then the deviation of the batch, a convolution, one over the whole picture, and a
     logit with one row of logits for each condition. LeakyReLU (.2), no normalisation.
 
-    Args as of `GrowingGenerator`; batch: the examples over which the deviation is taken.
+    Args:
+        classes, start, widths, channels, seeds, output_gain: As for `GrowingGenerator`.
+        batch: Number of examples over which the deviation is taken.
+        stddev_epsilon: Epsilon of `MinibatchStddev`.
 
     `at` returns {"logit": float32 [batch, 1], condition: float32 [batch, classes]}.
     """
@@ -194,9 +210,13 @@ class GrowingCritic(keras.Model):
         batch: int,
         channels: int = 2,
         seeds: Iterator[int] | None = None,
+        output_gain: OutputGain = "he",
+        stddev_epsilon: float = 1e-8,
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
+        self.output_gain: OutputGain = output_gain
+        self.stddev_epsilon = float(stddev_epsilon)
         self.classes, self.start = {k: int(v) for k, v in classes.items()}, (int(start[0]), int(start[1]))
         self.widths, self.batch, self.channels = [int(w) for w in widths], int(batch), int(channels)
         seed = lambda: next(seeds) if seeds else None
@@ -204,11 +224,12 @@ class GrowingCritic(keras.Model):
         self.readers = [EqualizedConv2D(w, 1, seed=seed(), name=f"level{i}_reader") for i, w in enumerate(self.widths)]
         self.convolutions_a = [EqualizedConv2D(w, 3, seed=seed(), name=f"level{i}_a") for i, w in enumerate(self.widths) if i]
         self.convolutions_b = [EqualizedConv2D(self.widths[i - 1], 3, seed=seed(), name=f"level{i}_b") for i in range(1, len(self.widths))]
-        self.spread = MinibatchStddev(group=self.batch, name="minibatch_stddev")
+        self.spread = MinibatchStddev(group=self.batch, epsilon=self.stddev_epsilon, name="minibatch_stddev")
         self.last_a = EqualizedConv2D(coarse, 3, seed=seed(), name="last_a")
         self.last_b = EqualizedConv2D(coarse, self.start, "valid", seed=seed(), name="last_b")
-        self.logit = EqualizedDense(1, seed=seed(), name="logit")
-        self.heads = [EqualizedDense(size, seed=seed(), name=f"{name}_logits") for name, size in self.classes.items()]
+        fan_in = _fan_in(coarse, output_gain)
+        self.logit = EqualizedDense(1, seed=seed(), fan_in=fan_in, name="logit")
+        self.heads = [EqualizedDense(n, seed=seed(), fan_in=fan_in, name=f"{name}_logits") for name, n in self.classes.items()]
         for level, width in enumerate(self.widths):
             self.readers[level].build((None, None, None, self.channels))
             if level:
@@ -245,5 +266,5 @@ class GrowingCritic(keras.Model):
         return [*readers, *self.convolutions_a[:level], *self.convolutions_b[:level], self.last_a, self.last_b, self.logit, *self.heads]
 
     def get_config(self) -> dict[str, Any]:
-        names = ("classes", "widths", "batch", "channels")
+        names = ("classes", "widths", "batch", "channels", "output_gain", "stddev_epsilon")
         return {**super().get_config(), **{name: getattr(self, name) for name in names}, "start": list(self.start)}

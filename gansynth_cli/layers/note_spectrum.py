@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from ..signal.instantaneous_frequency import (
+    MelBank,
     audio_to_spectra,
     end_fade,
     front_padding,
@@ -31,6 +32,7 @@ class _NotePicture(keras.layers.Layer):
         samples: Of the audio; with `fft`, `hop` and `frames` as in `signal.instantaneous_frequency`.
         sample_rate: Hz.
         mel_bands: Bins of the picture; 0: the fft / 2 linear ones.
+        mel_bank: "even" or "authors", as for `mel_matrix`.
         log_offset: Under the logarithm of the magnitude; with mel bands under that of the power too.
         magnitude_scale, magnitude_shift, phase_scale: The normalisation; the phase has no shift.
         phase_floor: The instantaneous frequency of a bin of magnitude m is drawn times m^2 / (m^2 + phase_floor^2): what has no
@@ -50,15 +52,17 @@ class _NotePicture(keras.layers.Layer):
         magnitude_shift: float = 0.113718730221,
         phase_scale: float = 0.8,
         phase_floor: float = 0.0,
+        mel_bank: MelBank = "even",
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
+        self.mel_bank: MelBank = mel_bank
         self.fft, self.hop, self.frames, self.samples = int(fft), int(hop), int(frames), int(samples)
         self.sample_rate, self.mel_bands = int(sample_rate), int(mel_bands)
         self.log_offset, self.phase_floor = float(log_offset), float(phase_floor)
         self.magnitude_scale, self.magnitude_shift, self.phase_scale = float(magnitude_scale), float(magnitude_shift), float(phase_scale)
         front_padding(self.samples, self.fft, self.hop, self.frames)  # raises where they do not fit
-        self._matrix = mel_matrix(self.mel_bands, self.fft // 2, self.sample_rate) if self.mel_bands else None
+        self._matrix = mel_matrix(self.mel_bands, self.fft // 2, self.sample_rate, mel_bank) if self.mel_bands else None
 
     @property
     def bins(self) -> int:
@@ -66,7 +70,7 @@ class _NotePicture(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         names: tuple[str, ...] = ("fft", "hop", "frames", "samples", "sample_rate", "mel_bands", "log_offset")
-        names += ("magnitude_scale", "magnitude_shift", "phase_scale", "phase_floor")
+        names += ("magnitude_scale", "magnitude_shift", "phase_scale", "phase_floor", "mel_bank")
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}
 
 
@@ -135,7 +139,7 @@ class HarmonicMap(keras.layers.Layer):
 
     Args:
         pitches: MIDI numbers of the classes.
-        frames, bins, fft, hop, sample_rate, mel_bands: Of the picture.
+        frames, bins, fft, hop, sample_rate, mel_bands, mel_bank: Those of the spectrogram.
 
     Call: int [batch], class numbers -> float [batch, frames, bins, 4]: nearness of the bin to its nearest harmonic (1 on it, narrow and
     wide: a Gaussian of 1 and 3 analysis bins), the change of phase a frame of that harmonic over pi, in [-1, 1], and the number of the
@@ -144,8 +148,20 @@ class HarmonicMap(keras.layers.Layer):
 
     CHANNELS = 4
 
-    def __init__(self, pitches, frames: int, bins: int, fft: int, hop: int, sample_rate: int, mel_bands: int = 0, **kwargs: Any):
+    def __init__(
+        self,
+        pitches,
+        frames: int,
+        bins: int,
+        fft: int,
+        hop: int,
+        sample_rate: int,
+        mel_bands: int = 0,
+        mel_bank: MelBank = "even",
+        **kwargs: Any,
+    ):
         super().__init__(**kwargs)
+        self.mel_bank: MelBank = mel_bank
         self.pitches = [int(p) for p in pitches]
         self.frames, self.bins, self.fft, self.hop = int(frames), int(bins), int(fft), int(hop)
         self.sample_rate, self.mel_bands = int(sample_rate), int(mel_bands)
@@ -160,7 +176,7 @@ class HarmonicMap(keras.layers.Layer):
         change = 2.0 * _wrap(harmonic * self.hop / self.sample_rate)
         known = [np.exp(-0.5 * distance**2), np.exp(-0.5 * (distance / 3.0) ** 2), 1.0 / number]
         if self.mel_bands:  # a band's phase is the sum of its bins' phases, each with its weight; the rest are means
-            bank = mel_matrix(self.mel_bands, self.fft // 2, self.sample_rate)
+            bank = mel_matrix(self.mel_bands, self.fft // 2, self.sample_rate, mel_bank)
             known = [values @ bank / np.maximum(bank.sum(axis=0), 1e-8) for values in known]
             change = 2.0 * _wrap(0.5 * change @ bank)
         table = np.stack([known[0], known[1], change, known[2]], axis=-1)
@@ -175,7 +191,7 @@ class HarmonicMap(keras.layers.Layer):
         return (pitch_shape[0], self.frames, self.bins, self.CHANNELS)
 
     def get_config(self) -> dict[str, Any]:
-        names = ("pitches", "frames", "bins", "fft", "hop", "sample_rate", "mel_bands")
+        names = ("pitches", "frames", "bins", "fft", "hop", "sample_rate", "mel_bands", "mel_bank")
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}
 
 

@@ -20,12 +20,14 @@ Mel version: powers are summed by a bank of triangles, unwrapped phases likewise
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 import numpy as np
 import tensorflow as tf
 
 from .stft import hann, istft, stft
 
+MelBank = Literal["even", "authors"]
 LOG_OFFSET = 1e-6
 _BREAK_HZ, _Q = 700.0, 1127.0  # HTK's mel scale: 1127 ln(1 + f / 700)
 
@@ -123,24 +125,45 @@ def mel_to_hz(mel):
     return _BREAK_HZ * np.expm1(np.asarray(mel, np.float64) / _Q)
 
 
-def mel_matrix(bands: int, bins: int, sample_rate: float) -> np.ndarray:
-    """float64 [bins, bands]: triangles of height 1, straight in Hz, none narrower than 1.5 bins; the first bin belongs to none.
+def mel_matrix(bands: int, bins: int, sample_rate: float, bank: MelBank = "even") -> np.ndarray:
+    """Build the mel bank: triangles of height 1, straight in Hz, none narrower than 1.5 bins; the first bin belongs to none.
 
-    The paper's bank for its fft / 2 bins: bin k of them stands at k / (bins - 1) of half the sample rate. There, a triangle is
-    widened around its centre: in mel by asinh(half the width / (700 + centre)). In the authors' code the widening also moves the next
-    triangle's centre, since both live in one array, so that its bank is nearly linear and ends at 6 kHz; that is not repeated here.
+    Bin k of the paper's fft / 2 bins stands at k / (bins - 1) of half the sample rate. A narrow triangle is widened around its centre,
+    in mel by asinh(half the width / (700 + centre)).
+
+    Args:
+        bands: Number of triangles, whose edges are evenly spaced in HTK mel from 0 to half the sample rate before any is widened.
+        bins: Number of linear bins, fft / 2.
+        sample_rate: Hz.
+        bank: "even": each triangle is widened by itself, so that centres stay where the mel scale has them. "authors": as in the paper's
+            code, where neighbours share their edges in one array and each is widened from where the one before has left it. At 16 kHz,
+            1024 bands of 1024 bins are then spaced by 0.75 bin (5.9 Hz) up to 5.0 kHz (band 853), and mel bands as wide as the "even"
+            ones from there to 8 kHz. Published checkpoints need it: drawn by one bank and heard through the other, 587 Hz is 456 Hz.
+
+    Returns:
+        float64 [bins, bands].
     """
     edges = np.linspace(0.0, hz_to_mel(sample_rate / 2.0), bands + 2)
-    low, centre, high = edges[:-2].copy(), edges[1:-1].copy(), edges[2:].copy()
     least = 1.5 * sample_rate / 2.0 / bins
-    narrow = mel_to_hz(high) - mel_to_hz(low) < least
-    half = _Q * np.arcsinh(0.5 * least / (mel_to_hz(centre) + _BREAK_HZ))
-    low, high = np.where(narrow, centre - half, low), np.where(narrow, centre + half, high)
+    low, centre, high = edges[:-2], edges[1:-1], edges[2:]  # views of one array
+    if bank == "authors":
+        for band in range(bands):
+            if mel_to_hz(high[band]) - mel_to_hz(low[band]) < least:
+                half = _half_width(centre[band], least)
+                low[band], high[band] = centre[band] - half, centre[band] + half
+    else:
+        narrow, half = mel_to_hz(high) - mel_to_hz(low) < least, _half_width(centre, least)
+        low, high = np.where(narrow, centre - half, low), np.where(narrow, centre + half, high)
     low, centre, high = (mel_to_hz(x)[None] for x in (low, centre, high))
     hz = np.linspace(0.0, sample_rate / 2.0, bins)[:, None]
     weights = np.maximum(0.0, np.minimum((hz - low) / (centre - low), (high - hz) / (high - centre)))
     weights[0] = 0.0
     return weights
+
+
+def _half_width(centre, least: float):
+    """Return half of `least` Hz in mel, around a centre in mel."""
+    return _Q * np.arcsinh(0.5 * least / (mel_to_hz(centre) + _BREAK_HZ))
 
 
 def mel_inverse(matrix: np.ndarray) -> np.ndarray:

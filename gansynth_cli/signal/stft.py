@@ -189,6 +189,44 @@ def griffin_lim(
     )
 
 
+def griffin_lim_plain(magnitude: tf.Tensor, fft: int, hop: int, samples: int, iterations: int = 16) -> tf.Tensor:
+    """Recover a signal as SpecGAN's code does: Griffin-Lim from zero phase whose inverse transform does not divide the windows out.
+
+    With a hop of half the window the amplitude then swings between 0.5 and 1 every hop, and the first samples fade in. It is here so that
+    a published model gives the samples that its authors heard; `griffin_lim` comes nearer to the magnitudes.
+
+    Args:
+        magnitude: float32 [..., frames, fft // 2 + 1], at least 0.
+        fft, hop: As for `istft`, with front = 0.
+        samples: Length of the result, at most that of all frames.
+        iterations: Pairs of projections.
+
+    Returns:
+        float32 [..., samples].
+    """
+    _check(fft, hop, 0)
+    magnitude = tf.convert_to_tensor(magnitude, tf.float32)
+    frames = magnitude.shape[-2] if magnitude.shape[-2] is not None else tf.shape(magnitude)[-2]
+    target = tf.reshape(magnitude, [-1, frames, fft // 2 + 1])
+    length = (frames - 1) * hop + fft
+
+    def iterate(spectrum):
+        again = tf.signal.rfft(_frame(_overlap(spectrum, fft, hop), length, fft, hop, frames, 0) * hann(fft))
+        scale = target / tf.maximum(1e-8, tf.abs(again))
+        return (tf.complex(tf.math.real(again) * scale, tf.math.imag(again) * scale),)
+
+    start = (tf.complex(target, tf.zeros_like(target)),)
+    (spectrum,) = tf.while_loop(lambda _: True, iterate, start, maximum_iterations=iterations, parallel_iterations=1)
+    return istft_plain(tf.reshape(spectrum, tf.shape(magnitude)), fft, hop, samples)
+
+
+def istft_plain(spectrum: tf.Tensor, fft: int, hop: int, samples: int) -> tf.Tensor:
+    """Add up the windowed inverse transforms of complex64 [..., frames, fft // 2 + 1] without dividing: float32 [..., samples]."""
+    frames = spectrum.shape[-2] if spectrum.shape[-2] is not None else tf.shape(spectrum)[-2]
+    audio = _cut(_overlap(tf.reshape(spectrum, [-1, frames, fft // 2 + 1]), fft, hop), samples, 0)
+    return tf.reshape(audio, tf.concat([tf.shape(spectrum)[:-2], [samples]], axis=0))
+
+
 def _check(fft: int, hop: int, front: int) -> None:
     # With fewer than two frames over each sample, the zero of every Hann window would be a lost sample.
     if not 0 < 2 * hop <= fft or fft % 2:

@@ -13,7 +13,7 @@ import tensorflow as tf
 from ..errors import GanAudioError
 from ..families.base import Batch, Draws, Family, FollowsSteps, Phase
 from ..recipe_schema import Recipe
-from .optimizers import learning_rate, make_optimizer
+from .optimizers import begin_anew, learning_rate, make_optimizer
 from .strategy import Devices
 
 INITIAL_LOSS_SCALE = 2.0**15
@@ -135,8 +135,7 @@ class Learner:
             self.family.begin_step(step)
         for phase in active:
             if phase.fresh and step == phase.start:
-                for variable in self.optimizers[phase.optimizer].variables:
-                    variable.assign(tf.zeros(variable.shape, variable.dtype))  # the learning rate too: each step sets it
+                begin_anew(self.optimizers[phase.optimizer])
 
     def copy_to_averaged(self) -> None:
         """Sets the averaged networks to the trained ones."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import keras
 
@@ -56,5 +57,40 @@ def make_optimizer(settings: Optimizer, name: str) -> keras.optimizers.Optimizer
     if settings.name == "adamw":
         return keras.optimizers.AdamW(rate, settings.weight_decay, settings.beta_1, settings.beta_2, settings.epsilon, name=name)
     if settings.name == "rmsprop":
-        return keras.optimizers.RMSprop(rate, settings.rho, epsilon=settings.epsilon, name=name)
+        return RMSprop(rate, settings.rho, epsilon=settings.epsilon, initial_square=settings.initial_square, name=name)
     return keras.optimizers.SGD(rate, momentum=settings.beta_1, name=name)
+
+
+def begin_anew(optimizer: keras.optimizers.Optimizer) -> None:
+    """Set an optimiser's variables to what they were before its first update (the learning rate to 0: each step assigns it)."""
+    for variable in optimizer.variables:
+        variable.assign(keras.ops.zeros(variable.shape, variable.dtype))
+    if isinstance(optimizer, RMSprop):
+        optimizer.begin()
+
+
+class RMSprop(keras.optimizers.RMSprop):
+    """Keras' RMSprop with the mean of squares starting anywhere.
+
+    Keras starts it at 0, so that the first step has 1 / sqrt(1 - rho) = 3.2 learning rates whatever the gradient. TensorFlow 1 started it
+    at 1: first steps are as long as the gradient, and those of small gradients stay short for dozens of steps.
+
+    Args:
+        initial_square: The mean of squares before the first step.
+    """
+
+    def __init__(self, *args: Any, initial_square: float = 0.0, **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        self.initial_square = float(initial_square)
+
+    def build(self, variables) -> None:
+        new = not self.built
+        super().build(variables)
+        if new:
+            self.begin()
+
+    def begin(self) -> None:
+        """Set the means of squares to their start."""
+        if self.initial_square:
+            for square in self._velocities:
+                square.assign(keras.ops.full(square.shape, self.initial_square, square.dtype))

@@ -63,8 +63,17 @@ class GANSynth:
         if m.network == "progressive":
             start, widths = self._start(m.levels - 1), widths_of(m.levels, m.dim, m.widest)
             self.networks: dict[str, keras.Model] = {
-                "generator": GrowingGenerator(m.latent_dim, sizes, start, widths, seeds=seeds, name="generator"),
-                "critic": GrowingCritic(sizes, start, widths, recipe.data.batch_size, seeds=seeds, name="critic"),
+                "generator": GrowingGenerator(m.latent_dim, sizes, start, widths, seeds=seeds, output_gain=m.output_gain, name="generator"),
+                "critic": GrowingCritic(
+                    sizes,
+                    start,
+                    widths,
+                    recipe.data.batch_size,
+                    seeds=seeds,
+                    output_gain=m.output_gain,
+                    stddev_epsilon=m.stddev_epsilon,
+                    name="critic",
+                ),
             }
             self.begin_step(0)
         else:
@@ -125,7 +134,8 @@ class GANSynth:
     def scale(self) -> dict:
         """What both directions between audio and pictures need."""
         m, data = self.model, self.recipe.data
-        names = ("fft", "hop", "frames", "mel_bands", "log_offset", "magnitude_scale", "magnitude_shift", "phase_scale", "phase_floor")
+        names: tuple[str, ...] = ("fft", "hop", "frames", "mel_bands", "mel_bank", "log_offset", "phase_floor")
+        names += ("magnitude_scale", "magnitude_shift", "phase_scale")
         return {**{name: getattr(m, name) for name in names}, "samples": data.clip_samples, "sample_rate": data.sample_rate}
 
     def _start(self, halvings: int) -> tuple[int, int]:
@@ -136,8 +146,8 @@ class GANSynth:
         if not self.model.harmonic_map:
             return None
         m = self.model
-        where = {"fft": m.fft, "hop": m.hop, "sample_rate": self.recipe.data.sample_rate, "mel_bands": m.mel_bands}
-        return {"pitches": [int(p) for p in self.classes["pitch"]], **where}
+        where = {name: getattr(m, name) for name in ("fft", "hop", "mel_bands", "mel_bank")}
+        return {"pitches": [int(p) for p in self.classes["pitch"]], "sample_rate": self.recipe.data.sample_rate, **where}
 
     # Growing.
 
@@ -196,13 +206,21 @@ class GANSynth:
         losses = {"adversarial": self.loss.critic(answers["logit"][:, 0], judged)}
         if self.loss.gradient_penalty:
             # A full-size picture that repeats each pixel n x n times has n times smaller slopes; scaled pictures have those too.
-            size = 2.0 ** (self.model.levels - 1 - stage.level) if self.model.network == "progressive" else 1.0
+            size = self._slope_scale(stage)
             alpha = draws.uniform("alpha", (batch_size(real),))
             slope = gradient_penalty(lambda x: self.judge(x / size, told, draws, stage)["logit"][:, 0], real * size, fake * size, alpha)
             losses["gradient_penalty"] = self.settings.gradient_penalty * slope
         if self.settings.drift:
             losses["drift"] = self.settings.drift * drift_penalty(answers["logit"][:, 0])
         return {**losses, **self._classification(answers, told)}
+
+    def _slope_scale(self, stage: Stage) -> np.ndarray:
+        """The factor on spectrograms for which the gradient penalty is taken: float32 [2], one a channel."""
+        m = self.model
+        halvings = m.levels - 1 - stage.level if m.network == "progressive" else 0
+        unnormalized = self.weights.penalty_space == "unnormalized"
+        scale = [m.magnitude_scale, m.phase_scale] if unnormalized else [1.0, 1.0]  # the shift drops out
+        return np.array([2.0**halvings / x for x in scale], np.float32)
 
     def r1_losses(self, batch: Batch, draws: Draws, stage: Stage) -> Losses:
         """gamma / 2 E[|grad D(real)|^2], times the number of steps it stands for."""

@@ -25,6 +25,7 @@ class GANSynthModel(ModelTable):
     hop: Positive = 512  # samples
     frames: Positive = 128
     mel_bands: Count = 1024  # bins of the picture; 0: the fft / 2 linear ones
+    mel_bank: Literal["even", "authors"] = "even"  # authors: neighbouring triangles share their widened edges, as in published models
     log_offset: Rate = 1e-6
     magnitude_scale: Rate = 0.0661371661726  # log magnitude * scale + shift lies in [-1, 1]
     magnitude_shift: float = 0.113718730221
@@ -37,6 +38,9 @@ class GANSynthModel(ModelTable):
     dim: Positive = 32  # channels at the full resolution; doubled at each coarser one,
     widest: Positive = 256  # up to this many
     levels: Positive = 7  # resolutions: the first picture has frames / 2^(levels - 1) frames
+    # network = "progressive" only. The authors' code has "unit" and 1e-6; the defaults are those of runs that do not state them.
+    output_gain: Literal["he", "unit"] = "he"  # scale of the layers without LeakyReLU: root of 2 / inputs, or of 1 / inputs
+    stddev_epsilon: Rate = 1e-8  # added to the variance over the batch
     stable_images: Positive = 800_000  # growth: real pictures seen at each resolution,
     fade_images: Positive = 800_000  # and while the next one is faded in
     # network = "strided" alone.
@@ -64,6 +68,9 @@ class GANSynthLosses:
 
     classification: Weight = 10.0  # auxiliary: cross-entropy of each condition, the critic's on real notes, the generator's on its own
     reconstruction: Weight = 0.0  # mean absolute difference between a generated picture and the note whose classes it was given
+    # What the gradient penalty takes slopes with respect to: spectrograms in [-1, 1], or, as in the authors' code, log magnitude and
+    # frequency before magnitude_scale and phase_scale, where slopes are smaller by these two factors.
+    penalty_space: Literal["normalized", "unnormalized"] = "normalized"
 
 
 SCHEMA = FamilySchema(GANSynthModel, GANSynthLosses)

@@ -135,6 +135,8 @@ class SpecGAN(AdversarialFamily):
             samples=self.recipe.data.clip_samples,
             iterations=m.griffin_lim_iterations,
             momentum=m.griffin_lim_momentum,
+            griffin_lim=m.griffin_lim,
+            loud=m.loud,
             **self.scale,
             dtype="float32",
             name="to_audio",

@@ -25,8 +25,10 @@ class SpecGANModel(ModelTable):
     frames: Positive = 128
     log_offset: Rate = 1e-6
     clip_deviations: Rate = 3.0  # the normalised log spectrogram is clipped at this many standard deviations
+    griffin_lim: Literal["matched", "plain"] = "matched"  # plain: the authors' own, whose inverse does not divide the windows out
     griffin_lim_iterations: Count = 16
-    griffin_lim_momentum: Annotated[float, Meta(ge=0, lt=1)] = 0.0  # .99: fast Griffin-Lim (Perraudin et al. 2013)
+    griffin_lim_momentum: Annotated[float, Meta(ge=0, lt=1)] = 0.0  # .99: fast Griffin-Lim (Perraudin et al. 2013); "matched" only
+    loud: Literal["turn_down", "clip"] = "turn_down"  # clips that pass full scale: divided by their peak, or their peaks cut off
     stages: Count = 0  # layers of stride 2; 0: as many as leave 4 frames or bins at the start (128 x 128: 5, the paper)
     upsample: Literal["transposed", "nearest"] = "transposed"
     batch_norm: bool = False
@@ -34,6 +36,10 @@ class SpecGANModel(ModelTable):
     conditioning: Literal["none", "projection"] = "none"
     label_dim: Positive = 32
     modulation: Count = 0  # as in WaveGANModel
+
+    def __post_init__(self) -> None:
+        if self.griffin_lim == "plain" and self.griffin_lim_momentum:
+            raise ValueError("griffin_lim is 'plain', which has no momentum; expected griffin_lim_momentum = 0")
 
     @property
     def statistics(self) -> tuple[LogSpectrogram, ...]:
