@@ -128,7 +128,9 @@ class Data:
     balance: Literal["none", "class", "turns"] = "none"
     label_group: Positive = 1  # g: a batch holds g clips of each label it has; clips i, i + batch/g, ... share theirs
     deterministic: bool = True  # the same seed gives the same batches; false lets shards overtake each other
-    peak_normalize: bool = False  # scale each clip to a peak of 1 after cropping
+    # true: scale each clip to `peak` after cropping; "recording": each recording as the data set holds it, before cropping
+    peak_normalize: bool | Literal["recording"] = False
+    peak: Annotated[float, Meta(gt=0, le=1)] = 1.0
     augment: Augment = field(default_factory=Augment)
     mixing: Mixing = field(default_factory=Mixing)
 

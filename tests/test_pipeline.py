@@ -14,11 +14,11 @@ import tensorflow as tf
 
 from gansynth_cli.data import shards
 from gansynth_cli.data.audio import audio_file
-from gansynth_cli.data.clip_reader import ShardClips
+from gansynth_cli.data.clip_reader import ShardClips, conform_clip
 from gansynth_cli.data.dataset_info import DatasetInfo
 from gansynth_cli.data.pipeline import Source, _augmented, open_source
 from gansynth_cli.data.prepare.job import CutOptions, LabelOptions, PrepareOptions, SplitOptions, prepare
-from gansynth_cli.data.statistics import compute, ensure_statistics
+from gansynth_cli.data.statistics import compute, ensure_statistics, statistics_key
 from gansynth_cli.errors import DatasetError
 from gansynth_cli.feature_specs import BatchFeatures, LogSpectrogram
 from gansynth_cli.recipe import recipe_from_tree
@@ -252,6 +252,16 @@ def test_shorter_clips_are_padded(ramp_folder: Path):
 def test_peak_normalize(ramp_folder: Path):
     clips = ramp_clips(ramp_folder, crop="start", peak_normalize=True) / 32768
     np.testing.assert_allclose(clips[0], np.arange(900) / 899, rtol=1e-5)
+
+
+def test_whole_recordings_are_scaled_before_cropping(ramp_folder: Path):
+    clips = ramp_clips(ramp_folder, crop="start", peak_normalize="recording", peak=0.5) / 32768
+    np.testing.assert_allclose(clips[0], 0.5 * np.arange(900) / 999, rtol=1e-5)
+    spec = LogSpectrogram(16, 8, 8, 1e-6)
+    assert statistics_key(spec, "recording", 0.5) == f"{spec.key}/recording_peak_normalized_0.5"
+    undisturbed = conform_clip(np.arange(10, dtype=np.float32)[:, None], 4, "start", "recording", 0.9)
+    np.testing.assert_allclose(undisturbed[:, 0], np.arange(4) * 0.1, rtol=1e-6)
+    np.testing.assert_array_equal(conform_clip(np.zeros((3, 1), np.float32), 0, "start", "recording"), np.zeros((3, 1)))
 
 
 def test_gain_and_polarity_are_drawn_as_the_recipe_says(ramp_folder: Path):

@@ -233,6 +233,7 @@ def command(
             noise=noise or (),
             specs=model.statistics,
             peak_normalize=wanted.peak_normalize,
+            peak=wanted.peak,
             frames=model.frame_features(rate),
             consent=_note(consent) if consent else "",
             jobs=jobs,

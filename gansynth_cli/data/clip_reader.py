@@ -25,14 +25,16 @@ class ShardClips:
         folder: Where its shards lie.
         clip_samples: Crop or pad each clip to this many samples; 0 keeps it.
         crop: "start" or "centre"; "random" takes the start.
-        peak_normalize: Scale each clip to a peak of 1.
+        peak_normalize: Scale each clip to `peak`; "recording": what the shards hold, before it is cropped.
+        peak: Largest absolute sample after that.
     """
 
     info: DatasetInfo
     folder: Path
     clip_samples: int = 0
     crop: str = "start"
-    peak_normalize: bool = False
+    peak_normalize: bool | str = False
+    peak: float = 1.0
 
     def clips(self, split: str, limit: int | None = None) -> Iterator[tuple[np.ndarray, str]]:
         """(float32 [samples, channels], label name or "") in the order of the shards, one of each shard in turn.
@@ -45,7 +47,10 @@ class ShardClips:
             if limit is not None and index >= limit:
                 return
             audio = audio_file.pcm_of_wav_bytes(clip.audio)[:, : self.info.channels].astype(np.float32) / np.float32(32768)
-            yield conform_clip(audio, self.clip_samples, self.crop, self.peak_normalize), labels[clip.label] if labels else ""
+            yield self._conformed(audio), labels[clip.label] if labels else ""
+
+    def _conformed(self, audio: np.ndarray) -> np.ndarray:
+        return conform_clip(audio, self.clip_samples, self.crop, self.peak_normalize, self.peak)
 
     def records(self, split: str) -> Iterator[shards.ClipRecord]:
         """The records in the order in which `prepare` made them."""
@@ -64,14 +69,26 @@ class ShardClips:
                     yield shards.decode_example(record)
 
 
-def conform_clip(audio: np.ndarray, clip_samples: int, crop: str, peak_normalize: bool) -> np.ndarray:
-    """[samples, channels] cropped or padded with zeros at its end to [clip_samples, channels], maybe scaled to a peak of 1."""
+def conform_clip(audio: np.ndarray, clip_samples: int, crop: str, peak_normalize: bool | str, peak: float = 1.0) -> np.ndarray:
+    """Crop [samples, channels], or pad it with zeros at its end, to [clip_samples, channels]; scale it before or after, or not at all.
+
+    Args:
+        audio: The recording.
+        clip_samples: Samples of the result; 0 keeps all.
+        crop: "centre" takes the middle, anything else the start.
+        peak_normalize: "recording": scale to `peak` before cropping; True: after.
+        peak: Largest absolute sample after that. Silence stays silent.
+    """
+    if peak_normalize == "recording":
+        audio = _scaled(audio, peak)
     if clip_samples and len(audio) > clip_samples:
         start = (len(audio) - clip_samples) // 2 if crop == "centre" else 0
         audio = audio[start : start + clip_samples]
     elif clip_samples and len(audio) < clip_samples:
         audio = np.concatenate([audio, np.zeros((clip_samples - len(audio), audio.shape[1]), audio.dtype)])
-    if peak_normalize:
-        peak = np.abs(audio).max(initial=0.0)
-        audio = audio / peak if peak > 0 else audio
-    return audio
+    return _scaled(audio, peak) if peak_normalize is True else audio
+
+
+def _scaled(audio: np.ndarray, peak: float) -> np.ndarray:
+    loudest = np.abs(audio).max(initial=0.0)
+    return audio * (np.float32(peak) / loudest) if loudest > 0 else audio

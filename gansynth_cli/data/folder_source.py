@@ -67,7 +67,7 @@ class FolderSource(Source):
         settings, names = self.recipe.data, self.info.labels
         for index in range(len(self._windows) if limit is None else min(limit, len(self._windows))):
             label = names[self._windows.labels[index]] if names else ""
-            yield conform_clip(self._read(index), settings.clip_samples, settings.crop, settings.peak_normalize), label
+            yield conform_clip(self._read(index), settings.clip_samples, settings.crop, settings.peak_normalize, settings.peak), label
 
     def diagnose(self, error: Exception) -> GanAudioError | None:
         if not isinstance(error, tf.errors.OpError):

@@ -58,8 +58,14 @@ class Source(ABC):
         return tuple(split for split in shards.SPLITS if split in self.info.splits)
 
     @property
-    def peak_normalize(self) -> bool:
+    def peak_normalize(self) -> bool | str:
+        """See `recipe_schema.Data`."""
         return self.recipe.data.peak_normalize
+
+    @property
+    def peak(self) -> float:
+        """The peak that `peak_normalize` scales to."""
+        return self.recipe.data.peak
 
     def clips_per_epoch(self, split: str = "train") -> int:
         """Clips in one pass over a split.
@@ -221,9 +227,11 @@ class Source(ABC):
                 spectrum = self._spectrum(record, uniform[0] if augment and settings.crop == "random" else None)
                 return {"spectrum": spectrum, "label": tf.cast(self._label(record), tf.int32)} | self._attributes(record)
             audio, label = self._decode(record)
+            if settings.peak_normalize == "recording":
+                audio = _scaled(audio, settings.peak)
             audio = _crop(audio, settings, uniform[0] if augment and settings.crop == "random" else None)
-            if settings.peak_normalize:
-                audio = tf.math.divide_no_nan(audio, tf.reduce_max(tf.abs(audio)))
+            if settings.peak_normalize is True:
+                audio = _scaled(audio, settings.peak)
             if augment:
                 audio = _augmented(audio, settings.augment, uniform[1:])
             channels = settings.channels
@@ -361,7 +369,8 @@ class ShardSource(Source):
 
     def clips(self, split: str, limit: int | None = None) -> Iterator[tuple[np.ndarray, str]]:
         settings = self.recipe.data
-        return ShardClips(self.info, self.path, settings.clip_samples, settings.crop, settings.peak_normalize).clips(split, limit)
+        clips = ShardClips(self.info, self.path, settings.clip_samples, settings.crop, settings.peak_normalize, settings.peak)
+        return clips.clips(split, limit)
 
     def diagnose(self, error: Exception) -> GanAudioError | None:
         if not isinstance(error, (tf.errors.DataLossError, tf.errors.NotFoundError, tf.errors.InvalidArgumentError)):
@@ -521,6 +530,11 @@ def _fold(seed: int, family: int, number: tf.Tensor) -> tf.Tensor:
     low, high = tf.cast(number % 2**31, tf.int32), tf.cast(number // 2**31, tf.int32)
     folded = tf.random.experimental.stateless_fold_in(tf.random.experimental.stateless_fold_in(start, low), high)
     return tf.bitwise.bitwise_and(folded, 0x7FFFFFFF)
+
+
+def _scaled(audio: tf.Tensor, peak: float) -> tf.Tensor:
+    """[samples, channels] with the largest absolute sample `peak`; silence stays silent."""
+    return tf.math.divide_no_nan(audio, tf.reduce_max(tf.abs(audio))) * peak
 
 
 def _crop(audio: tf.Tensor, settings: Data, uniform: tf.Tensor | None) -> tf.Tensor:

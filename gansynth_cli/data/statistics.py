@@ -16,10 +16,12 @@ __all__ = ["ClipSource", "LogSpectrogram", "compute", "ensure_statistics", "stat
 
 
 class ClipSource(Protocol):
-    """What is needed of a data set: its undisturbed clips, and whether they are scaled to a peak of 1."""
+    """What is needed of a data set: its undisturbed clips, and how they are scaled."""
 
     @property
-    def peak_normalize(self) -> bool: ...
+    def peak_normalize(self) -> bool | str: ...
+    @property
+    def peak(self) -> float: ...
     def clips(self, split: str, limit: int | None = None) -> Iterator[tuple[np.ndarray, str]]: ...
 
 
@@ -55,9 +57,12 @@ def compute(spec: LogSpectrogram, clips: Iterable[np.ndarray]) -> dict[str, list
     return {"mean": mean.tolist(), "deviation": deviation.tolist()}
 
 
-def statistics_key(spec: LogSpectrogram, peak_normalize: bool) -> str:
-    """The name under which a data set keeps them: clips that training scales to a peak of 1 have other statistics."""
-    return f"{spec.key}/peak_normalized" if peak_normalize else spec.key
+def statistics_key(spec: LogSpectrogram, peak_normalize: bool | str, peak: float = 1.0) -> str:
+    """The name under which a data set keeps them: clips that training scales have other statistics."""
+    if not peak_normalize:
+        return spec.key
+    what = "recording_peak_normalized" if peak_normalize == "recording" else "peak_normalized"
+    return f"{spec.key}/{what}" + (f"_{peak:g}" if peak != 1 else "")
 
 
 def ensure_statistics(
@@ -73,7 +78,7 @@ def ensure_statistics(
     """
     statistics = dict(info.statistics)
     for spec in specs:
-        stored = statistics_key(spec, source.peak_normalize)
+        stored = statistics_key(spec, source.peak_normalize, source.peak)
         if stored not in statistics:
             if progress is not None:
                 progress(stored)

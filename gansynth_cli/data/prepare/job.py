@@ -63,7 +63,8 @@ def prepare(
     *,
     noise: Iterable[str | os.PathLike] = (),
     specs: Iterable[LogSpectrogram] = (),
-    peak_normalize: bool = False,
+    peak_normalize: bool | str = False,
+    peak: float = 1.0,
     frames: FrameFeatures | None = None,
     consent: str = "",
     jobs: int = 0,
@@ -79,7 +80,7 @@ def prepare(
         options: All that decides its bytes.
         noise: Folders and files that are to be mixed with the clips of `inputs`: they make the splits noise-train, ...
         specs: Statistics to compute over the train split (a recipe's `model.statistics`).
-        peak_normalize: Whether training scales each clip to a peak of 1, which changes those statistics.
+        peak_normalize, peak: How training scales clips (see `recipe_schema.Data`), which changes those statistics.
         frames: Spectra and F0 to cache of every clip (a conversion recipe's `model.frame_features`).
         consent: A note that the data set and every model trained on it keep: who allowed these recordings to be used, and for what.
         jobs: Worker processes; 0 is one for each core.
@@ -105,7 +106,7 @@ def prepare(
     job = _Job(output, options, labelled)
     files = len(job.sources)
     shard_done = lambda done, count: progress(files, files, f"F0 and spectra: shard {done} of {count}") if progress else None
-    extras = Extras(specs, peak_normalize, frames, consent, jobs, shard_done)
+    extras = Extras(specs, peak_normalize, peak, frames, consent, jobs, shard_done)
     finished = None if dry_run else job.finished(overwrite)
     if finished is not None:
         return _finish_existing(job, finished, extras, began)
@@ -370,7 +371,8 @@ class Extras:
     """What is added to a data set when its shards are finished, then or later: arguments of `prepare`."""
 
     specs: tuple[LogSpectrogram, ...]
-    peak_normalize: bool
+    peak_normalize: bool | str
+    peak: float
     frames: FrameFeatures | None
     consent: str
     jobs: int
@@ -400,9 +402,9 @@ def _with_extras(info: DatasetInfo, folder: Path, extras: Extras) -> DatasetInfo
     if extras.frames is not None:
         info = ensure_frame_features(info, folder, extras.frames, jobs=extras.jobs, progress=extras.progress)
     statistics = dict(info.statistics)
-    clips = ShardClips(info, folder, peak_normalize=extras.peak_normalize)
+    clips = ShardClips(info, folder, peak_normalize=extras.peak_normalize, peak=extras.peak)
     for spec in extras.specs:
-        key = statistics_key(spec, extras.peak_normalize)
+        key = statistics_key(spec, extras.peak_normalize, extras.peak)
         if key not in statistics:
             statistics[key] = compute(spec, (clip for clip, _ in clips.clips("train")))
     return replace(info, statistics=statistics)

@@ -74,7 +74,7 @@ def fit_clip(session: GeneratorSession, path: Path) -> FittedClip:
         raise AudioFileError(path, report.dropped or "holds no sound")
     audio = found.pcm.astype(np.float32) / 32768.0
     if session.recipe and session.recipe.data.peak_normalize:
-        audio /= max(float(np.abs(audio).max()), 1e-9)
+        audio *= session.recipe.data.peak / max(float(np.abs(audio).max()), 1e-9)
     seconds, wanted = found.samples / session.sample_rate, session.clip_samples / session.sample_rate
     length = f"all {seconds:.2f} s, padded with silence to {wanted:.2f} s" if found.filled else f"{wanted:.2f} s"
     start = f" from {found.start / session.sample_rate:.3f} s on" if found.start > 0 else ""
