@@ -86,27 +86,27 @@ def untrained(path: Path, features: str) -> Path:
 def cost(model: Path, rounds: int, seconds: float, **options) -> dict[str, float]:
     """Processor seconds for a second of sound: all of it, and the pitch and spectra alone, which every way begins with."""
     from gansynth_cli.inference.convert.converter import open_converter
-    from gansynth_cli.inference.convert.job import ConvertOptions
-    from gansynth_cli.inference.convert.quiet_cuts import QuietPieces
-    from gansynth_cli.inference.convert.voice_stream import VoiceStream, choose_sound, choose_voice, listen
+    from gansynth_cli.inference.convert.options import ConvertOptions
+    from gansynth_cli.inference.convert.synthesis import choose_synthesis
+    from gansynth_cli.inference.convert.voice import choose_voice, estimate_speaker
+    from gansynth_cli.inference.convert.voice_stream import VoiceStream, convert_blocks
 
     converter = open_converter(model)
     asked = ConvertOptions(to=converter.domains.names[-1], source=converter.domains.names[0], **options)
-    sound, audio = choose_sound(converter, asked), speech_like(seconds)
-    voice = choose_voice(listen([audio[:, None]], RATE, converter), converter, asked)
+    synthesis, audio = choose_synthesis(converter, asked), speech_like(seconds)
+    voice = choose_voice(estimate_speaker([audio[:, None]], RATE, converter), converter, asked)
     whole, spectra = [], []
     for number in range(rounds + 1):
-        stream = VoiceStream(converter, sound, voice, asked, RATE)
-        pieces = QuietPieces(stream.piece, 1, RATE)
+        stream = VoiceStream(converter, synthesis, voice, asked, RATE)
         started = time.process_time()
-        pieces.process(audio[None])
-        pieces.finish()
+        for _ in convert_blocks([audio[:, None]], 1, stream):
+            pass
         if number:  # the first traces
             whole.append((time.process_time() - started) / seconds)
             started = time.process_time()
             converter.spectra(audio[: 10 * RATE])
             spectra.append((time.process_time() - started) / min(seconds, 10.0))
-    return {"way": sound.name, "rtf": round(statistics.median(whole), 4), "analysis": round(statistics.median(spectra), 4)}
+    return {"way": synthesis.name, "rtf": round(statistics.median(whole), 4), "analysis": round(statistics.median(spectra), 4)}
 
 
 def memory(model: Path, target: str, minutes: int, folder: Path) -> int:
@@ -144,9 +144,9 @@ def main() -> None:
             report["ways"].append(entry)
             print(f"{entry['vocoder']:24} RTF {entry['rtf']:.4f}, of it pitch and spectra {entry['analysis']:.4f}", file=sys.stderr)
         if asked.memory:
-            from gansynth_cli.inference.convert.converter import read_domains
+            from gansynth_cli.inference.convert.domains import domains_of, find_converter
 
-            target = read_domains(by_world).names[-1]
+            target = domains_of(find_converter(by_world)).names[-1]
             peaks = {minutes: memory(by_world, target, minutes, folder) for minutes in (1, asked.minutes)}
             report["peak_kib"] = peaks
             ratio = peaks[asked.minutes] / peaks[1]

@@ -11,7 +11,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from gansynth_cli.inference.enhance.enhancers import Enhancer, of_network
+from gansynth_cli.inference.enhance.enhancers import Enhancer, MaskEnhancer
 from gansynth_cli.models.mask_networks import make_network
 
 
@@ -46,7 +46,8 @@ def gate(spectrum: np.ndarray) -> np.ndarray:
 
 
 def enhancer_of(formula: Callable[[np.ndarray], np.ndarray] = gate) -> Enhancer:
-    return of_network(FormulaNetwork(formula), Path("formula.keras"))
+    network = FormulaNetwork(formula)
+    return MaskEnhancer(network, Path("formula.keras"), network.sha256, network.provenance)
 
 
 def write_denoiser(path: Path, *, seed: int = 0, mask: str = "complex", width: int = 16, layers: int = 1, scale: float = 1.0) -> Path:

@@ -11,10 +11,13 @@ import pytest
 from gansynth_cli.data.audio.loudness import loudness_lufs
 from gansynth_cli.errors import RunError, UsageError
 from gansynth_cli.inference.convert import levels, world
-from gansynth_cli.inference.convert import voice_stream as convert
-from gansynth_cli.inference.convert.converter import read_domains
-from gansynth_cli.inference.convert.job import ConvertOptions
+from gansynth_cli.inference.convert.domains import Domains, domains_of, find_converter
+from gansynth_cli.inference.convert.options import ConvertOptions
 from gansynth_cli.inference.convert.quiet_cuts import QuietPieces
+from gansynth_cli.inference.convert.synthesis import choose_synthesis
+from gansynth_cli.inference.convert.voice import choose_voice
+from gansynth_cli.models import model_file
+from gansynth_cli.signal.mel_filter import filtered, nepers_between
 from gansynth_cli.signal.pitch import ln_f0_contour
 
 from .convert_fakes import CONVENTION, DOMAINS, opened, voice, with_pauses, write_converter
@@ -142,11 +145,11 @@ def test_world_multiplies_the_envelope():
 def test_the_filter_changes_nothing_or_what_it_is_told():
     audio = voice(1.0)
     frames = CONVENTION.frames(len(audio))
-    np.testing.assert_allclose(world.filtered(audio, CONVENTION, np.zeros((frames, 40))), audio, atol=1e-6)
-    np.testing.assert_allclose(world.filtered(audio, CONVENTION, np.full((frames, 40), np.log(2.0))), 2 * audio, atol=1e-5)
+    np.testing.assert_allclose(filtered(audio, CONVENTION, np.zeros((frames, 40))), audio, atol=1e-6)
+    np.testing.assert_allclose(filtered(audio, CONVENTION, np.full((frames, 40), np.log(2.0))), 2 * audio, atol=1e-5)
     later = np.zeros((frames, 40))
     later[frames // 2 :] = np.log(0.1)
-    made = world.filtered(audio, CONVENTION, later)
+    made = filtered(audio, CONVENTION, later)
     np.testing.assert_allclose(made[: 4000 - 700], audio[: 4000 - 700], atol=1e-6)
     np.testing.assert_allclose(made[4000 + 700 :], 0.1 * audio[4000 + 700 :], atol=1e-6)
 
@@ -155,9 +158,9 @@ def test_the_difference_of_spectra_leaves_harmonics_out():
     frames, bands = 5, CONVENTION.bands
     envelope = np.cos(np.pi * (np.arange(bands) + 0.5) * 2 / bands)[None].repeat(frames, axis=0)
     ripple = np.cos(np.pi * (np.arange(bands) + 0.5) * 30 / bands)
-    smooth = world.nepers_between(np.zeros((frames, bands)), envelope + ripple, CONVENTION, smooth=True)
+    smooth = nepers_between(np.zeros((frames, bands)), envelope + ripple, CONVENTION, smooth=True)
     np.testing.assert_allclose(smooth, envelope, atol=0.02)
-    exact = world.nepers_between(np.zeros((frames, bands)), envelope + ripple, CONVENTION, smooth=False)
+    exact = nepers_between(np.zeros((frames, bands)), envelope + ripple, CONVENTION, smooth=False)
     np.testing.assert_allclose(exact, envelope + ripple, atol=1e-12)
 
 
@@ -175,8 +178,12 @@ def test_pitch_is_replaced_by_a_contour():
 # Models and voices.
 
 
+def domains_in(path: Path) -> Domains:
+    return domains_of(find_converter(path))
+
+
 def test_domains_are_read_without_loading(tmp_path: Path):
-    domains = read_domains(write_converter(tmp_path / "m.keras"))
+    domains = domains_in(write_converter(tmp_path / "m.keras"))
     assert domains.names == DOMAINS
     np.testing.assert_allclose(domains.f0_hz, (120, 170, 240), rtol=1e-5)
     assert domains.consent.startswith("Recorded with")
@@ -185,17 +192,17 @@ def test_domains_are_read_without_loading(tmp_path: Path):
         domains.check("bruna", "--to")
     assert caught.value.hint == "--to bruno"
     with pytest.raises(RunError, match="does not exist"):
-        read_domains(tmp_path / "none")
-    with pytest.raises(RunError, match="converts no voices"):
-        read_domains(write_denoiser(tmp_path / "d.keras"))
+        domains_in(tmp_path / "none")
+    with pytest.raises(RunError, match="cannot convert voices: it enhances recordings"):
+        domains_in(write_denoiser(tmp_path / "d.keras"))
     (tmp_path / "x.keras").write_bytes(b"x")
     with pytest.raises(RunError, match="not a Keras model"):
-        read_domains(tmp_path / "x.keras")
+        domains_in(tmp_path / "x.keras")
 
 
 def test_an_emotion_keeps_the_speaker(tmp_path: Path):
     names = ("anna/angry", "anna/calm", "bruno/calm")
-    domains = read_domains(write_converter(tmp_path / "m.keras", domains=names))
+    domains = domains_in(write_converter(tmp_path / "m.keras", domains=names))
     domains.check("angry", "--to")
     assert domains.resolve("angry", 1) == 0
     assert domains.resolve("bruno", 1) == 2
@@ -217,24 +224,24 @@ def test_windows_of_a_model_that_normalises_join_smoothly(tmp_path: Path):
 def test_who_speaks_is_heard(converter, tmp_path: Path):
     colours = opened(tmp_path / "m.keras", mel_deviation=np.full((3, CONVENTION.bands), 0.5))
     audio = voice(3.0)
-    heard = colours.listen(audio)
-    assert heard.probabilities.argmax() == 0
-    np.testing.assert_allclose(heard.probabilities.sum(), 1.0)
-    quiet = colours.listen(0.01 * audio)
-    np.testing.assert_allclose(quiet.probabilities, heard.probabilities, atol=0.05)  # whatever the level
-    assert quiet.level < heard.level - 3
-    assert 100 < np.exp(heard.median) < 140
-    assert converter.listen(np.zeros(100, np.float32)).peak == 0
-    assert converter.listen(np.ones(3, np.float32)).peak == 1
+    speaker = colours.estimate_speaker(audio)
+    assert speaker.probabilities.argmax() == 0
+    np.testing.assert_allclose(speaker.probabilities.sum(), 1.0)
+    quiet = colours.estimate_speaker(0.01 * audio)
+    np.testing.assert_allclose(quiet.probabilities, speaker.probabilities, atol=0.05)  # whatever the level
+    assert quiet.level < speaker.level - 3
+    assert 100 < np.exp(speaker.median) < 140
+    assert converter.estimate_speaker(np.zeros(100, np.float32)).peak == 0
+    assert converter.estimate_speaker(np.ones(3, np.float32)).peak == 1
 
 
 def test_anonymous_voices_are_far_repeatable_and_seeded(converter):
-    heard = np.array([0.9, 0.05, 0.05])
-    mixes = [converter.far_mix(heard, seed) for seed in range(5)]
+    speaker = np.array([0.9, 0.05, 0.05])
+    mixes = [converter.far_mix(speaker, seed) for seed in range(5)]
     for mix in mixes:
         assert mix[0] == 0
         assert mix.sum() == pytest.approx(1.0)
-    np.testing.assert_array_equal(mixes[1], converter.far_mix(heard, 1))
+    np.testing.assert_array_equal(mixes[1], converter.far_mix(speaker, 1))
     assert len({tuple(mix) for mix in mixes}) == 5
     assert converter.distances(converter.code(0))[0] == pytest.approx(0.0, abs=1e-6)
     assert converter.distances(converter.code(0))[2] > converter.distances(converter.code(0))[1] > 0
@@ -242,23 +249,23 @@ def test_anonymous_voices_are_far_repeatable_and_seeded(converter):
 
 def test_a_stranger_is_centred(converter):
     low = voice(14.0) * np.float32(0.5)
-    heard = converter.listen(low)
-    assert heard.voiced_seconds < 10 or abs(heard.median - np.log(120)) < 0.1
-    stranger = type(heard)(1.0, np.array([1.0, 0.0, 0.0]), np.log(160.0), 30.0, 0.6, heard.level)
-    chosen = convert.choose_voice(stranger, converter, ConvertOptions(to="carla"))
+    speaker = converter.estimate_speaker(low)
+    assert speaker.voiced_seconds < 10 or abs(speaker.median - np.log(120)) < 0.1
+    stranger = type(speaker)(1.0, np.array([1.0, 0.0, 0.0]), np.log(160.0), 30.0, 0.6, speaker.level)
+    chosen = choose_voice(stranger, converter, ConvertOptions(to="carla"))
     assert chosen.centre == pytest.approx(np.log(120 / 160), abs=1e-4)
-    assert convert.choose_voice(stranger, converter, ConvertOptions(to="carla", source="anna")).centre == 0
-    short = type(heard)(1.0, np.array([1.0, 0.0, 0.0]), np.log(160.0), 5.0, 0.6, heard.level)
-    assert convert.choose_voice(short, converter, ConvertOptions(to="carla")).centre == 0
+    assert choose_voice(stranger, converter, ConvertOptions(to="carla", source="anna")).centre == 0
+    short = type(speaker)(1.0, np.array([1.0, 0.0, 0.0]), np.log(160.0), 5.0, 0.6, speaker.level)
+    assert choose_voice(short, converter, ConvertOptions(to="carla")).centre == 0
 
 
 @pytest.mark.parametrize(
     "change, message",
     [
         ({"to": ""}, "No target"),
-        ({"anonymize": True}, "exclude each other"),
+        ({"anonymize": True}, "cannot be combined"),
         ({"strength": 2.5}, "--strength is 2.5"),
-        ({"semitones": 3.0, "keep_f0": True}, "exclude each other"),
+        ({"semitones": 3.0, "keep_f0": True}, "cannot be combined"),
         ({"semitones": 99.0}, "--pitch is 99"),
     ],
 )
@@ -268,21 +275,21 @@ def test_options_are_checked(change, message):
 
 
 def test_the_way_to_a_waveform(tmp_path: Path, monkeypatch):
-    monkeypatch.setattr(convert, "SHIPPED_VOCODER", tmp_path / "none.keras")
+    monkeypatch.setattr(model_file, "PRETRAINED", tmp_path / "missing")
     by_world = opened(tmp_path / "a.keras")
-    assert convert.choose_sound(by_world, ConvertOptions(to="anna")).way == "world"
-    assert convert.choose_sound(by_world, ConvertOptions(to="anna", keep_f0=True)).way == "filter"
-    assert convert.choose_sound(by_world, ConvertOptions(to="anna", vocoder="griffin-lim")).vocoder.name == "griffin-lim"
-    with pytest.raises(UsageError, match="leaves the pitch"):
-        convert.choose_sound(by_world, ConvertOptions(to="anna", vocoder="filter"))
-    with pytest.raises(RunError, match="holds no vocoder"):
-        convert.choose_sound(by_world, ConvertOptions(to="anna", vocoder="mel"))
+    assert choose_synthesis(by_world, ConvertOptions(to="anna")).method == "world"
+    assert choose_synthesis(by_world, ConvertOptions(to="anna", keep_f0=True)).method == "filter"
+    assert choose_synthesis(by_world, ConvertOptions(to="anna", vocoder="griffin-lim")).vocoder.name == "griffin-lim"
+    with pytest.raises(UsageError, match="leaves the pitch unchanged"):
+        choose_synthesis(by_world, ConvertOptions(to="anna", vocoder="filter"))
+    with pytest.raises(RunError, match="lacks the bundled vocoder"):
+        choose_synthesis(by_world, ConvertOptions(to="anna", vocoder="mel"))
     by_mel = opened(tmp_path / "b.keras", vocoder="mel")
-    fallen_back = convert.choose_sound(by_mel, ConvertOptions(to="anna"))
-    assert fallen_back.way == "world"
+    fallen_back = choose_synthesis(by_mel, ConvertOptions(to="anna"))
+    assert fallen_back.method == "world"
     assert "--vocoder RUN" in fallen_back.note
     monkeypatch.setattr(world, "is_installed", lambda: False)
-    assert convert.choose_sound(by_mel, ConvertOptions(to="anna")).way == "mel"
+    assert choose_synthesis(by_mel, ConvertOptions(to="anna")).method == "mel"
     envelopes = opened(tmp_path / "c.keras", features="world")
     with pytest.raises(UsageError, match="hold no harmonics"):
-        convert.choose_sound(envelopes, ConvertOptions(to="anna", vocoder="griffin-lim"))
+        choose_synthesis(envelopes, ConvertOptions(to="anna", vocoder="griffin-lim"))

@@ -19,12 +19,13 @@ from PIL import Image
 from gansynth_cli.cli.app import main
 from gansynth_cli.data.audio import audio_file, pcm_stream
 from gansynth_cli.errors import RunError, UsageError
-from gansynth_cli.inference.enhance import batch as enhance_batch
-from gansynth_cli.inference.enhance import before_after, enhancers
-from gansynth_cli.inference.enhance.enhancers import find_model, open_enhancer
-from gansynth_cli.inference.enhance.job import Job, Options, Outcome, Stopped
-from gansynth_cli.inference.enhance.process import enhance_file
-from gansynth_cli.inference.files import file_batch
+from gansynth_cli.inference.enhance import before_after
+from gansynth_cli.inference.enhance.enhancers import find_enhancer, open_enhancer
+from gansynth_cli.inference.enhance.options import EnhanceOptions
+from gansynth_cli.inference.enhance.task import EnhanceTask
+from gansynth_cli.inference.files import batch
+from gansynth_cli.inference.files.job import Job, Outcome, Stopped
+from gansynth_cli.models import model_file
 
 from .conftest import write_wav
 from .enhance_fakes import constant, enhancer_of, write_denoiser
@@ -58,8 +59,14 @@ def tree(folder: Path) -> list[str]:
 
 def use(monkeypatch, formula) -> None:
     """Lets the verb enhance by a formula, whatever model is asked for."""
-    monkeypatch.setattr(enhancers, "find_model", lambda path: SimpleNamespace(file=Path("formula.keras"), needs_tensorflow=False))
-    monkeypatch.setattr(enhancers, "open_enhancer", lambda found: enhancer_of(formula))
+    monkeypatch.setattr(EnhanceTask, "open", lambda task: setattr(task, "enhancer", enhancer_of(formula)))
+
+
+def task_of(**options) -> EnhanceTask:
+    """A task that is open already, with a formula as its model."""
+    task = EnhanceTask(find_enhancer(), EnhanceOptions(**options))
+    task.enhancer, task._settings = enhancer_of(), {}
+    return task
 
 
 # Folders.
@@ -176,7 +183,7 @@ def test_companions_that_are_missing_are_not_made_from_other_options(model: Path
 def test_processes_write_what_one_writes(recordings: Path, model: Path, tmp_path: Path, capsys, monkeypatch):
     (recordings / "broken.wav").write_bytes(b"RIFF")
     assert run([recordings, "-o", tmp_path / "one", "--model", model, "-j", 1], capsys)[0] == 1
-    monkeypatch.setattr(file_batch, "_POOL_SECONDS", 0.0)
+    monkeypatch.setattr(batch, "_POOL_SECONDS", 0.0)
     code, out, err = run([recordings, "-o", tmp_path / "two", "--model", model, "-j", 2, "--json"], capsys)
     assert code == 1
     assert "broken.wav" in err
@@ -198,7 +205,7 @@ def test_the_command_and_the_library_have_one_strength():
     import inspect
 
     from gansynth_cli.cli.enhance import command
-    from gansynth_cli.inference.enhance.enhancers import STRENGTH_DB
+    from gansynth_cli.inference.enhance.options import STRENGTH_DB
 
     assert inspect.signature(command).parameters["strength"].default == STRENGTH_DB
 
@@ -235,7 +242,7 @@ def test_outputs_below_the_inputs_are_no_inputs(model: Path, tmp_path: Path, cap
     for _ in range(2):
         code, _, err = run([folder, "-o", folder / "clean", "--model", model], capsys)
         assert code == 0
-    assert "1 recordings in" in err
+    assert "1 files in" in err
     assert "left out" in err
     assert tree(folder) == ["a.wav", "clean/a.wav"]
 
@@ -335,7 +342,7 @@ def test_a_file_that_changes_while_it_is_read_leaves_nothing(tmp_path: Path, cha
                 file.write(b"\0" * 4)
 
     job = Job("a.wav", source, tmp_path / "out" / "a.wav", "WAV", "PCM_16")
-    outcome = enhance_file(job, enhancer_of(), Options(keep_noise=True, before_after=True), on_audio=meddle)
+    outcome = batch.do_job(task_of(keep_noise=True, before_after=True), job, meddle)
     assert outcome.status == "failed"
     assert outcome.reason == reason
     assert not tree(tmp_path / "out")
@@ -344,7 +351,7 @@ def test_a_file_that_changes_while_it_is_read_leaves_nothing(tmp_path: Path, cha
 def test_a_stop_leaves_nothing(tmp_path: Path):
     job = Job("a.wav", write_wav(tmp_path / "a.wav", voice(9), 16000), tmp_path / "out" / "a.wav", "WAV", "PCM_16")
     with pytest.raises(Stopped):
-        enhance_file(job, enhancer_of(), Options(keep_noise=True), stop=lambda: True)
+        batch.do_job(task_of(keep_noise=True), job, stop=lambda: True)
     assert not tree(tmp_path / "out")
 
 
@@ -388,7 +395,7 @@ def test_ctrl_c(model: Path, tmp_path: Path, capsys, monkeypatch):
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(enhance_batch, "enhance_jobs", interrupted)
+    monkeypatch.setattr(batch, "run_jobs", interrupted)
     code, _, err = run([tmp_path / "rec", "-o", tmp_path / "out", "--model", model], capsys)
     assert code == 130
     assert "run the same command again" in err
@@ -407,13 +414,13 @@ def test_ctrl_c(model: Path, tmp_path: Path, capsys, monkeypatch):
         (["rec", "-o", "out", "--rate", "8000"], "--rate is for --live"),
         (["rec", "-o", "-"], "is a folder"),
         (["rec/a.wav", "rec/a.wav", "-o", "-"], "one recording"),
-        (["-", "-o", "-", "--keep-noise"], "--keep-noise has no meaning"),
+        (["-", "-o", "-", "--keep-noise"], "--keep-noise cannot be combined with a pipe"),
         (["-", "-o", "rec"], "is a folder"),
         (["rec", "--live"], "takes no files"),
         (["--live", "--format", "mp3"], "--format is 'mp3'"),
         (["--live", "--channels", "0"], "--channels is 0"),
         (["--live", "--rate", "5"], "--rate is 5"),
-        (["--live", "--before-after"], "--before-after has no meaning"),
+        (["--live", "--before-after"], "--before-after cannot be combined with --live"),
     ],
 )
 def test_usage(arguments: list[str], message: str, model: Path, tmp_path: Path, capsys, monkeypatch):
@@ -433,25 +440,27 @@ def test_models_that_cannot_enhance(tmp_path: Path, capsys, monkeypatch):
     write_wav(tmp_path / "rec" / "a.wav", voice(), 16000)
     (tmp_path / "text.keras").write_text("no model")
     with pytest.raises(RunError, match="not a Keras model"):
-        find_model(tmp_path / "text.keras")
+        find_enhancer(tmp_path / "text.keras")
     model = write_denoiser(tmp_path / "generator.keras")
     content = model.read_bytes().replace(b"FrameDenoiser", b"AudioGenerato")
     (tmp_path / "other.keras").write_bytes(content)
     with pytest.raises(RunError, match=r"not a Keras model|cannot enhance"):
-        find_model(tmp_path / "other.keras")
+        find_enhancer(tmp_path / "other.keras")
     with pytest.raises(RunError, match="does not exist"):
         open_enhancer(tmp_path / "nothing.keras")
     with pytest.raises(RunError, match=r"recipe\.toml"):
         open_enhancer(tmp_path / "rec")
-    monkeypatch.setattr(enhancers, "SHIPPED", tmp_path / "missing.keras")
+    monkeypatch.setattr(model_file, "PRETRAINED", tmp_path / "missing")
     code, _, err = run([tmp_path / "rec", "-o", tmp_path / "out"], capsys)
     assert code == 1
-    assert "holds no denoiser" in err
+    assert "lacks the bundled denoiser" in err
     assert not (tmp_path / "out").exists()
 
 
 def test_the_shipped_model_is_taken_by_default(model: Path, tmp_path: Path, capsys, monkeypatch):
-    monkeypatch.setattr(enhancers, "SHIPPED", model)
+    (tmp_path / "pretrained").mkdir()
+    shutil.copy(model, tmp_path / "pretrained" / "denoiser.keras")
+    monkeypatch.setattr(model_file, "PRETRAINED", tmp_path / "pretrained")
     write_wav(tmp_path / "rec" / "a.wav", voice(), 16000)
     assert run([tmp_path / "rec", "-o", tmp_path / "default"], capsys)[0] == 0
     assert run([tmp_path / "rec", "-o", tmp_path / "named", "--model", model], capsys)[0] == 0
@@ -675,7 +684,7 @@ def test_ctrl_c_ends_live_with_all_that_was_said(model: Path, capsysbinary, monk
     code, out, err = binary(["--live", "--model", model], capsysbinary)
     assert code == 130
     assert len(out) == len(content)
-    assert "0.50 s of sound" in err
+    assert "0.50 s of audio" in err
 
 
 def test_half_a_frame_at_the_end_is_named(model: Path, capsysbinary, monkeypatch):
@@ -692,15 +701,15 @@ def deadly(job: Job) -> Outcome:
     """Stands for a recording that makes its process run out of memory."""
     if job.name == "b.wav":
         os._exit(9)
-    return file_batch._do(job)
+    return batch._do(job)
 
 
 @pytest.mark.slow
 def test_a_process_that_dies_costs_one_recording(model: Path, tmp_path: Path, capsys, monkeypatch):
     for name in "abcde":
         write_wav(tmp_path / "rec" / f"{name}.wav", voice(), 16000)
-    monkeypatch.setattr(file_batch, "_POOL_SECONDS", 0.0)
-    monkeypatch.setattr(file_batch, "_do", deadly)  # the processes import this module, where it is not replaced
+    monkeypatch.setattr(batch, "_POOL_SECONDS", 0.0)
+    monkeypatch.setattr(batch, "_do", deadly)  # the processes import this module, where it is not replaced
     code, out, err = run([tmp_path / "rec", "-o", tmp_path / "out", "--model", model, "-j", 2, "--json"], capsys)
     assert code == 1
     assert [file["status"] for file in json.loads(out)["files"]] == ["done", "failed", "done", "done", "done"]
@@ -752,4 +761,4 @@ def test_real_recordings_come_back_in_time(model: Path, data_folder: Path, tmp_p
 
 def test_options_say_what_is_out_of_range():
     with pytest.raises(UsageError, match="--mix"):
-        Options(mix=-0.1).check()
+        EnhanceOptions(mix=-0.1).check()

@@ -13,7 +13,7 @@ import soundfile
 import tensorflow as tf
 
 from gansynth_cli.cli.app import main
-from gansynth_cli.inference.enhance.enhancers import find_model, open_enhancer
+from gansynth_cli.inference.enhance.enhancers import TENSORFLOW_CLASSES, find_enhancer, open_enhancer
 from gansynth_cli.models.window_enhancer import WindowEnhancer
 
 from .conftest import write_wav
@@ -35,7 +35,7 @@ def model(tmp_path_factory) -> Path:
 
 
 def test_it_is_found_and_opened(model: Path):
-    assert find_model(model).needs_tensorflow
+    assert find_enhancer(model).class_name in TENSORFLOW_CLASSES
     enhancer = open_enhancer(model)
     assert (enhancer.sample_rate, enhancer.latency_samples, enhancer.block_samples, enhancer.masks) == (16000, WINDOW, WINDOW // 2, False)
     audio = np.random.default_rng(0).normal(0, 0.1, (2, 5000)).astype(np.float32)

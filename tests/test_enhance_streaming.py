@@ -9,9 +9,10 @@ import pytest
 import soxr
 
 from gansynth_cli.errors import RunError
-from gansynth_cli.inference.enhance.enhancers import open_enhancer
+from gansynth_cli.inference.enhance.enhancers import OPENERS, find_enhancer, open_enhancer
 from gansynth_cli.inference.enhance.gain_stream import FrameGrid, GainStream, SharedSpectrum, limit
 from gansynth_cli.inference.enhance.window_stream import WindowStream
+from gansynth_cli.models.model_file import ENHANCERS
 
 from .enhance_fakes import FormulaNetwork, constant, enhancer_of, gate, write_denoiser
 
@@ -362,7 +363,8 @@ def test_live_gives_every_window_at_once():
     assert eager.process(noise(1, 900)).shape[1] > lazy.process(noise(1, 900)).shape[1] == 0
 
 
-def test_shipped_name_is_where_the_package_is():
-    from gansynth_cli.inference.enhance.enhancers import SHIPPED
-
-    assert SHIPPED.parent == Path(__file__).parent.parent / "gansynth_cli" / "pretrained"
+def test_the_bundled_denoiser_is_found_whatever_lies_in_the_folder(tmp_path: Path, monkeypatch):
+    (tmp_path / "denoiser").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert find_enhancer().file.name == "denoiser.keras"
+    assert set(OPENERS) == set(ENHANCERS)

@@ -1,4 +1,4 @@
-"""`generate --from`: pieces that equal the whole, recordings and mel spectrograms in, Griffin-Lim beside it, what is refused."""
+"""`vocode`: pieces that equal the whole, recordings and mel spectrograms in, Griffin-Lim beside it, what is refused."""
 
 from __future__ import annotations
 
@@ -15,8 +15,12 @@ import soundfile
 from gansynth_cli.cli.app import main
 from gansynth_cli.data.audio import audio_file
 from gansynth_cli.errors import RunError, UsageError
-from gansynth_cli.inference.vocode.files import MelFile, plan_vocode, write_convention
-from gansynth_cli.inference.vocode.stream import SHIPPED, GriffinLimVocoder, NetworkVocoder, mel_blocks, open_vocoder, vocode_blocks
+from gansynth_cli.inference.files.plan import plan_files
+from gansynth_cli.inference.vocode.mel_file import MelFile, write_convention
+from gansynth_cli.inference.vocode.stream import GriffinLimVocoder, NetworkVocoder, mel_blocks, open_vocoder, vocode_blocks
+from gansynth_cli.inference.vocode.task import VocodeTask
+from gansynth_cli.inference.vocode.vocoders import find_vocoder
+from gansynth_cli.models.model_file import bundled_model
 from gansynth_cli.signal.mel_convention import MelConvention
 from gansynth_cli.signal.mel_front_end import mel_spectrogram
 
@@ -48,9 +52,7 @@ def test_a_mel_spectrogram_in_pieces_equals_the_whole(convention, samples):
     audio = speech_like(samples)[:, 0]
     whole = mel_spectrogram(audio[None], convention).numpy()[0]
     for seed in range(3):
-        counted = []
-        parts = list(mel_blocks(pieces(audio, seed), convention, counted.append))
-        assert sum(counted) == samples
+        parts = list(mel_blocks(pieces(audio, seed), convention))
         np.testing.assert_allclose(np.concatenate(parts), whole, atol=1e-4)
 
 
@@ -108,7 +110,7 @@ def recordings(folder: Path) -> Path:
 
 def test_copy_synthesis_mirrors_the_tree_and_keeps_each_length(model_file, tmp_path, capsys):
     source = recordings(tmp_path / "in")
-    command = ["generate", str(model_file), "--from", str(source), "-o", str(tmp_path / "out"), "--json"]
+    command = ["vocode", str(source), "--model", str(model_file), "-o", str(tmp_path / "out"), "--json"]
     assert main(command) == 0
     report = json.loads(capsys.readouterr().out)
     assert (report["done"], report["failed"], report["skipped"]) == (2, 0, 0)
@@ -146,7 +148,7 @@ def test_channels_are_made_one_by_one(model_file, tmp_path):
     write_wav(tmp_path / "right.wav", right)
     for name in ("both", "right"):
         target = str(tmp_path / f"{name}-again.flac")
-        assert main(["generate", str(model_file), "--from", str(tmp_path / f"{name}.wav"), "-o", target, "-q"]) == 0
+        assert main(["vocode", str(tmp_path / f"{name}.wav"), "--model", str(model_file), "-o", target, "-q"]) == 0
     (both, _), (alone, _) = (audio_file.read(tmp_path / f"{name}-again.flac") for name in ("both", "right"))
     assert both.shape == (70000, 2)
     np.testing.assert_array_equal(both[:, 1:], alone)
@@ -156,7 +158,7 @@ def test_channels_are_made_one_by_one(model_file, tmp_path):
 def test_what_is_said_of_low_rates_and_of_silence(model_file, tmp_path, capsys):
     write_wav(tmp_path / "in" / "low.wav", speech_like(2000, 4000), rate=4000)
     write_wav(tmp_path / "in" / "nothing.wav", np.zeros((100_000, 2)))
-    assert main(["generate", str(model_file), "--from", str(tmp_path / "in"), "-o", str(tmp_path / "out"), "--json"]) == 1
+    assert main(["vocode", str(tmp_path / "in"), "--model", str(model_file), "-o", str(tmp_path / "out"), "--json"]) == 1
     said = capsys.readouterr()
     files = {file["name"]: file for file in json.loads(said.out)["files"]}
     assert "nothing above 2000 Hz" in files["low.wav"]["note"]
@@ -169,7 +171,7 @@ def test_what_is_said_of_low_rates_and_of_silence(model_file, tmp_path, capsys):
 
 def test_outputs_below_the_inputs_are_not_made_again(model_file, tmp_path, capsys):
     recordings(tmp_path)
-    command = ["generate", str(model_file), "--from", str(tmp_path), "-o", str(tmp_path / "out"), "--json"]
+    command = ["vocode", str(tmp_path), "--model", str(model_file), "-o", str(tmp_path / "out"), "--json"]
     assert [main(command), json.loads(capsys.readouterr().out)["done"]] == [0, 2]
     assert main(command) == 0
     said = capsys.readouterr()
@@ -184,17 +186,19 @@ def test_mel_files_of_either_layout_and_griffin_lim(model_file, tmp_path, capsys
         (tmp_path / name).mkdir()
         np.save(tmp_path / name / "x.npy", values)
     write_convention(tmp_path / "rows", C)
-    run = lambda *more: main(["generate", str(model_file), "-o", str(tmp_path / "out"), "--json", "--overwrite", *map(str, more)])
-    assert run("--from", tmp_path / "rows", "--subtype", "float") == 0
+    run = lambda *more, model=("--model", model_file): main(
+        ["vocode", *map(str, [*more, *model]), "-o", str(tmp_path / "out"), "--json", "--overwrite"]
+    )
+    assert run(tmp_path / "rows", "--subtype", "float") == 0
     first, _ = audio_file.read(tmp_path / "out" / "x.wav")
     assert len(first) == len(mel) * 64
     np.testing.assert_allclose(first[:, 0], open_vocoder(model_file)(mel), atol=1e-5)
-    assert run("--from", tmp_path / "columns", "--mel-layout", "mels-frames", "--subtype", "float") == 0
+    assert run(tmp_path / "columns", "--mel-layout", "mels-frames", "--subtype", "float") == 0
     np.testing.assert_array_equal(audio_file.read(tmp_path / "out" / "x.wav")[0], first)
     capsys.readouterr()
-    assert run("--from", tmp_path / "columns") == 1
+    assert run(tmp_path / "columns") == 1
     assert "--mel-layout mels-frames" in capsys.readouterr().err
-    assert run("--from", tmp_path / "rows", "--model", "griffin-lim") == 0
+    assert run(tmp_path / "rows", model=("--model", "griffin-lim", "--mel-of", model_file)) == 0
     assert json.loads(capsys.readouterr().out)["vocoder"] == "griffin-lim"
     baseline, _ = audio_file.read(tmp_path / "out" / "x.wav")
     again = mel_spectrogram(baseline[None, : 64 * (len(mel) - 1), 0], C).numpy()[0]
@@ -213,7 +217,7 @@ def test_one_bad_file_does_not_stop_the_rest(model_file, tmp_path, capsys):
     np.save(source / "low.npy", np.full((30, 20), -30.0, np.float32))
     np.save(source / "other.npy", np.full((30, 20), -3.0, np.float32))
     (source / "other.mel.json").write_text(json.dumps({**C.to_dict(), "log": "log10"}))
-    assert main(["generate", str(model_file), "--from", str(source), "-o", str(tmp_path / "out"), "--json"]) == 1
+    assert main(["vocode", str(source), "--model", str(model_file), "-o", str(tmp_path / "out"), "--json"]) == 1
     captured = capsys.readouterr()
     files = {file["name"]: file for file in json.loads(captured.out)["files"]}
     assert {name for name, file in files.items() if file["status"] == "done"} == {"a.wav", "deep/b.flac"}
@@ -231,65 +235,75 @@ def test_one_bad_file_does_not_stop_the_rest(model_file, tmp_path, capsys):
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        (["--model", "griffin-lim"], "--from, which is missing"),
-        (["--from", "in", "--model", "wavenet"], "'wavenet'; expected griffin-lim"),
-        (["--from", "in", "--mel-layout", "sideways"], "'sideways'"),
-        (["--from", "nowhere"], "nowhere does not exist"),
-        (["--from", "in", "-n", "3"], "-n has no meaning with --from"),
-        (["--from", "in", "--seed", "3"], "--seed has no meaning with --from"),
-        (["--from", "in", "--format", "exe"], "'exe'; expected one of"),
-        (["--from", "in", "--format", "mp3", "--subtype", "float"], "only one encoding"),
-        (["--from", "in", "--jobs", "-1"], "--jobs is -1"),
-        (["--jobs", "2"], "--jobs is for --from"),
+        ([], "No input is given"),
+        (["in", "--mel-layout", "sideways"], "'sideways'"),
+        (["nowhere"], "nowhere does not exist"),
+        (["in", "--format", "exe"], "'exe'; expected one of"),
+        (["in", "--format", "mp3", "--subtype", "float"], "only one encoding"),
+        (["in", "--format", "flac", "--subtype", "float"], "FLAC has no encoding 'FLOAT'"),
+        (["in", "--mel-of", "vocoder"], "--mel-of is for --model griffin-lim"),
+        (["in", "--jobs", "-1"], "--jobs is -1"),
     ],
 )
 def test_options_that_do_not_go_together(arguments, message, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "in").mkdir()
-    assert main(["generate", "run", "-o", "out", *arguments]) == 2
+    assert main(["vocode", "-o", "out", *arguments]) == 2
     assert message in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 
-def test_the_shipped_vocoder_goes_by_its_name(tmp_path, monkeypatch, capsys):
+def test_the_bundled_vocoder_is_the_default(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    assert SHIPPED.stat().st_size <= 8_000_000
+    bundled = bundled_model("vocoder")
+    assert bundled.stat().st_size <= 8_000_000
     write_wav(tmp_path / "in" / "a.wav", speech_like(9000, 16000)[:, 0], rate=16000)
-    assert main(["generate", "vocoder", "--from", "in", "-o", "out", "--json"]) == 0
+    assert main(["vocode", "in", "-o", "out", "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
-    assert report["model"] == hashlib.sha256(SHIPPED.read_bytes()).hexdigest()
+    assert report["model"] == hashlib.sha256(bundled.read_bytes()).hexdigest()
     assert report["mel"]["sample_rate"] == 16000
     said, again = (audio_file.read(tmp_path / place / "a.wav")[0][:, 0] for place in ("in", "out"))
     mels = [mel_spectrogram(audio[None], MelConvention.from_dict(report["mel"])).numpy() for audio in (said, again)]
     assert np.abs(mels[0] - mels[1]).mean() < 0.2
-    (tmp_path / "vocoder").mkdir()  # what lies there comes first
-    assert main(["generate", "vocoder", "--from", "in", "-o", "other"]) != 0
-    assert main(["generate", "vocodr", "--from", "in", "-o", "other"]) != 0
-    assert "or vocoder for the one that comes with gan-audio" in " ".join(capsys.readouterr().err.split())
+    (tmp_path / "vocoder").mkdir()  # a path of that name comes before the name, but not before the default
+    assert main(["vocode", "in", "-o", "other", "--model", "vocoder"]) != 0
+    assert main(["vocode", "in", "-o", "other", "--model", "vocodr"]) != 0
+    assert "the name of a bundled model" in " ".join(capsys.readouterr().err.split())
+    assert main(["vocode", "in", "-o", "other", "--dry-run"]) == 0
+
+
+def test_a_dry_run_starts_no_tensorflow(tmp_path):
+    write_wav(tmp_path / "in" / "a.wav", speech_like(9000, 16000)[:, 0], rate=16000)
+    code = (
+        "import sys; from gansynth_cli.cli.app import main;"
+        f"code = main(['vocode', {str(tmp_path / 'in')!r}, '-o', {str(tmp_path / 'out')!r}, '--dry-run']);"
+        "print(code, [m for m in sys.modules if m.split('.')[0] in ('tensorflow', 'keras')])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "0 []"
 
 
 def test_what_is_no_vocoder_is_refused(tmp_path):
     with pytest.raises(RunError, match="does not exist"):
         open_vocoder(tmp_path / "none")
     (tmp_path / "x.keras").write_bytes(b"no archive")
-    with pytest.raises(RunError, match="cannot be read as a vocoder"):
+    with pytest.raises(RunError, match="not a Keras model file"):
         open_vocoder(tmp_path / "x.keras")
     import keras
 
     keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)]).save(tmp_path / "y.keras")
-    with pytest.raises(RunError, match="class Sequential, not a vocoder"):
+    with pytest.raises(RunError, match="cannot vocode mel spectrograms: it is a Keras model of class Sequential"):
         open_vocoder(tmp_path / "y.keras")
 
 
 def test_plans_that_would_lose_a_file(tmp_path):
     recordings(tmp_path / "in")
-    np.save(tmp_path / "in" / "a.npy", np.full((3, 20), -5.0))
+    task = VocodeTask(find_vocoder())
+    np.save(tmp_path / "in" / "a.npy", np.full((3, 80), -5.0))
     with pytest.raises(UsageError, match=r"would both be written to .*a\.wav"):
-        plan_vocode([tmp_path / "in"], tmp_path / "out", C)
+        plan_files(task, [tmp_path / "in"], tmp_path / "out")
     with pytest.raises(UsageError, match="is the input folder"):
-        plan_vocode([tmp_path / "in"], tmp_path / "in", C)
-    with pytest.raises(UsageError, match="FLAC has no encoding 'FLOAT'"):
-        plan_vocode([tmp_path / "in"], tmp_path / "out", C, suffix=".flac", subtype="FLOAT")
+        plan_files(task, [tmp_path / "in"], tmp_path / "in")
 
 
 @pytest.mark.parametrize("dtype", ["<f4", ">f8", "<f2"])
@@ -308,19 +322,21 @@ def test_a_bad_value_late_in_a_mel_file_leaves_no_half_file(model_file, tmp_path
     mel = np.full((2000, 20), -5.0, np.float32)
     mel[1900, 3] = np.nan
     np.save(tmp_path / "x.npy", mel)
-    assert main(["generate", str(model_file), "--from", str(tmp_path / "x.npy"), "-o", str(tmp_path / "out"), "-q"]) == 1
+    assert main(["vocode", str(tmp_path / "x.npy"), "--model", str(model_file), "-o", str(tmp_path / "out"), "-q"]) == 1
     assert list((tmp_path / "out").iterdir()) == []
 
 
 _PEAK = """
 import resource, sys
 from pathlib import Path
-from gansynth_cli.inference.vocode.stream import open_vocoder
-from gansynth_cli.inference.vocode.files import plan_vocode, vocode_file
-vocoder = open_vocoder(Path(sys.argv[1]))
+from gansynth_cli.inference.files.batch import do_job
+from gansynth_cli.inference.files.plan import plan_files
+from gansynth_cli.inference.vocode.task import VocodeTask
+from gansynth_cli.inference.vocode.vocoders import find_vocoder
+task = VocodeTask(find_vocoder(sys.argv[1])).opened()
 for name in sys.argv[3:]:
-    (job,) = plan_vocode([Path(name)], Path(sys.argv[2]), vocoder.convention).jobs
-    outcome = vocode_file(job, vocoder)
+    (job,) = plan_files(task, [Path(name)], Path(sys.argv[2])).jobs
+    outcome = do_job(task, job)
     assert outcome.status == "done", outcome
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 """

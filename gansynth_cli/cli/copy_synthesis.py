@@ -12,8 +12,8 @@ from ..errors import UsageError
 from . import console
 
 if TYPE_CHECKING:
-    from ..inference.files.file_batch import Outcome
-    from ..inference.vocode.stream import MelToAudio
+    from ..inference.files.job import Outcome
+    from ..inference.vocode.task import VocodeTask
 
 BASELINE = "griffin-lim"
 
@@ -40,7 +40,8 @@ def compare(runs: Sequence[Path], recordings: Path, keep: Path | None, metrics: 
     if keep is not None and keep.resolve().is_relative_to(recordings.resolve()):
         raise UsageError(f"--keep {keep} is below the recordings.", hint="choose another folder: copies would be taken for recordings")
     console.start_tensorflow()
-    from ..inference.vocode.stream import GriffinLimVocoder, open_vocoder
+    from ..inference.vocode.task import VocodeTask
+    from ..inference.vocode.vocoders import find_vocoder
     from ..metrics.pairs.report import PairOptions, evaluate_pairs
     from ..metrics.pairs.signal import SYNTHESIS, choose
 
@@ -55,16 +56,16 @@ def compare(runs: Sequence[Path], recordings: Path, keep: Path | None, metrics: 
     with folder as place:
         convention = None
         for name, run in named.items():
-            vocoder = open_vocoder(run)
+            task = VocodeTask(find_vocoder(run), subtype="FLOAT")
             if convention is None:
-                convention = vocoder.convention
-                _say_again(GriffinLimVocoder(convention), vocoder.file, recordings, Path(place) / BASELINE)
-            elif vocoder.convention.sample_rate != convention.sample_rate:
+                convention = task.convention
+                _say_again(VocodeTask(task.model, griffin_lim=True, subtype="FLOAT"), recordings, Path(place) / BASELINE)
+            elif task.convention.sample_rate != convention.sample_rate:
                 raise UsageError(
-                    f"{run} works at {vocoder.convention.sample_rate} Hz, {runs[0]} at {convention.sample_rate} Hz.",
+                    f"{run} works at {task.convention.sample_rate} Hz, {runs[0]} at {convention.sample_rate} Hz.",
                     hint="evaluate them apart",
                 )
-            _say_again(vocoder, vocoder.file, recordings, Path(place) / name)
+            _say_again(task, recordings, Path(place) / name)
         assert convention is not None
         options = PairOptions(metrics, baseline=Path(place) / BASELINE, sample_rate=convention.sample_rate, jobs=jobs)
         report = evaluate_pairs(recordings, [Path(place) / name for name in named], options, console.progress)
@@ -74,15 +75,18 @@ def compare(runs: Sequence[Path], recordings: Path, keep: Path | None, metrics: 
     return report
 
 
-def _say_again(vocoder: MelToAudio, file: Path, recordings: Path, folder: Path) -> None:
+def _say_again(task: VocodeTask, recordings: Path, folder: Path) -> None:
     from ..data.audio.audio_file import read_mark
-    from ..inference.vocode.files import plan_vocode, vocode_jobs
+    from ..inference.files.batch import run_jobs
+    from ..inference.files.plan import plan_files
 
     folder.mkdir(parents=True, exist_ok=True)
-    made = plan_vocode([recordings], folder, vocoder.convention, subtype="FLOAT")
+    made = plan_files(task, [recordings], folder)
     there = [read_mark(job.target) or {} for job in made.jobs if job.target.exists()]
-    outdated = any(mark.get("model") != vocoder.sha256 for mark in there)
-    if outdated:
+    task.opened()
+    vocoder = task.vocoder
+    task.overwrite = any(mark.get("model") != vocoder.sha256 for mark in there)
+    if task.overwrite:
         console.say(f"{folder}: copies of another state of {vocoder.name} are made anew")
 
     def tell(outcome: Outcome) -> None:
@@ -91,6 +95,6 @@ def _say_again(vocoder: MelToAudio, file: Path, recordings: Path, folder: Path) 
 
     with console.progress(vocoder.name, round(made.seconds), "s of sound") as bar:
         advance: Callable[[float], None] = bar.advance
-        vocode_jobs(made.jobs, vocoder, file, overwrite=outdated, on_audio=advance, on_outcome=tell)
+        run_jobs(task, made.jobs, on_audio=advance, on_outcome=tell)
     for outcome in made.failed:
         tell(outcome)

@@ -100,21 +100,7 @@ def command(
     if midi is not None:
         return _play_midi(model, midi, output, was_passed | ({"--from": from_} if from_ else {}), subtype, normalize, overwrite, dry_run)
     if vocoder or jobs != 1 or (from_ and not _is_generator(model)):
-        from . import vocode
-
-        vocode.check_options(from_, vocoder, mel_layout, jobs, refused=list(was_passed))
-        return vocode.run(
-            model,
-            from_,
-            output,
-            vocoder=vocoder,
-            transposed=mel_layout == "mels-frames",
-            format=format,
-            subtype=subtype,
-            overwrite=overwrite,
-            dry_run=dry_run,
-            jobs=jobs,
-        )
+        raise UsageError("Vocoding has a verb of its own.", hint=f"gan-audio vocode INPUT... -o {output} --model {vocoder or model}")
     given = Given(tuple(interpolate) if walking else (), corners, tuple(latents), tuple(from_), tuple(match), vary, starts, iterations)
     given.check(was_passed | ({"--from": from_} if from_ else {}))
 

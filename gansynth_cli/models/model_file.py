@@ -6,6 +6,7 @@ Finding and checking imports neither TensorFlow nor Keras and runs nothing that 
 from __future__ import annotations
 
 import importlib
+import io
 import json
 import pkgutil
 import zipfile
@@ -17,10 +18,12 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import RunError
 from ..files import sha256_of
-from ..run_folder import RunFolder
 
 if TYPE_CHECKING:
     import keras
+    import numpy as np
+
+    from ..run_folder import RunFolder
 
 PRETRAINED = Path(__file__).parents[1] / "pretrained"
 MAX_CONFIG_BYTES = 64 << 20  # config.json of the largest family is 0.3 MB; a larger one is damaged or hostile
@@ -70,6 +73,28 @@ class ModelFile:
         """SHA-256 of the file in hexadecimal, computed once."""
         return sha256_of(self.file)
 
+    def weights(self) -> dict[str, np.ndarray]:
+        """Read the weights without Keras: their path in the file, such as "vars/block0/time/kernel", -> array of the stored type.
+
+        Raises:
+            RunError: The file is damaged.
+        """
+        import h5py  # late: half of the import time of `enhance`, whose --help needs none of it
+        import numpy as np
+
+        found: dict[str, np.ndarray] = {}
+
+        def take(name: str, item: h5py.Group | h5py.Dataset) -> None:
+            if isinstance(item, h5py.Dataset):
+                found[name] = np.asarray(item)
+
+        try:
+            with zipfile.ZipFile(self.file) as archive, h5py.File(io.BytesIO(archive.read("model.weights.h5")), "r") as content:
+                content.visititems(take)
+        except (zipfile.BadZipFile, KeyError, ValueError, OSError) as error:
+            raise RunError(f"The weights of {self.file} cannot be read: {error}.", hint="copy the file again, or train again") from error
+        return found
+
     def load(self) -> keras.Model:
         """The Keras model, in safe mode: no code from the file is executed.
 
@@ -94,6 +119,18 @@ def bundled_models() -> dict[str, Path]:
     return {file.stem: file for file in sorted(PRETRAINED.glob("*.keras"))}
 
 
+def bundled_model(name: str) -> Path:
+    """Return the file of a bundled model, whatever else in the working directory has its name.
+
+    Raises:
+        RunError: This installation lacks it.
+    """
+    file = PRETRAINED / f"{name}.keras"
+    if not file.is_file():
+        raise RunError(f"This installation lacks the bundled {name}: {file} is missing.", hint="install gan-audio again, or give a --model")
+    return file
+
+
 def find_model(model: Path | str, kinds: Sequence[str] = (), purpose: str = "") -> ModelFile:
     """The model of a run folder, a `.keras` file, or the name of a bundled model; existing paths come before names.
 
@@ -115,7 +152,11 @@ def find_model(model: Path | str, kinds: Sequence[str] = (), purpose: str = "") 
             f"{model} does not exist; expected a run folder, a .keras file or the name of a bundled model ({', '.join(bundled)}).",
             hint="gan-audio train --recipe NAME --data DATA --run RUN",
         )
-    run = RunFolder.load(path) if path.is_dir() else None
+    run = None
+    if path.is_dir():
+        from ..run_folder import RunFolder  # late: 0.05 s that a `.keras` file need not wait for
+
+        run = RunFolder.load(path)
     file = run.model_file("generator") if run else path
     if run and not file.is_file():
         raise RunError(

@@ -204,22 +204,28 @@ def blocks(
         float32 [frames, channels]; pieces differ in length.
     """
     with opened(path) as (sound, info):
-        stream = None
-        for block in decode(sound, info, -1, block_frames):
-            if channels is not None:
-                block = to_channels(block, channels)
-            if sample_rate is None or sample_rate == info.sample_rate:
-                yield block
-                continue
-            if stream is None:
-                stream = soxr.ResampleStream(info.sample_rate, sample_rate, block.shape[1], dtype="float32")
-            resampled = stream.resample_chunk(block)
-            if len(resampled):
-                yield resampled
-        if stream is not None:
-            rest = stream.resample_chunk(np.zeros((0, channels or info.channels), np.float32), last=True)
-            if len(rest):
-                yield rest
+        decoded = decode(sound, info, -1, block_frames)
+        kept = decoded if channels is None else (to_channels(block, channels) for block in decoded)
+        yield from kept if sample_rate is None else resampled_blocks(kept, info.sample_rate, sample_rate)
+
+
+def resampled_blocks(blocks: Iterable[np.ndarray], source_rate: int, target_rate: int) -> Iterator[np.ndarray]:
+    """Resample float32 [frames, channels] that comes in blocks, as `resample` of the whole to about 1e-7."""
+    if source_rate == target_rate:
+        yield from blocks
+        return
+    stream, channels = None, 1
+    for block in blocks:
+        if stream is None:
+            channels = block.shape[1]
+            stream = soxr.ResampleStream(source_rate, target_rate, channels, dtype="float32")
+        resampled = stream.resample_chunk(block)
+        if len(resampled):
+            yield resampled
+    if stream is not None:
+        rest = stream.resample_chunk(np.zeros((0, channels), np.float32), last=True)
+        if len(rest):
+            yield rest
 
 
 def resample(audio: np.ndarray, source_rate: int, target_rate: int) -> np.ndarray:

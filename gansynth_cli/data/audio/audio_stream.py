@@ -137,6 +137,11 @@ class Writer:
         self._bitrate, self._overwrite, self._finished = bitrate, overwrite, False
         self._held = temporary_file(self.path)
 
+    @property
+    def unfinished(self) -> Path:
+        """Where the file lies until the block ends."""
+        return self._temporary
+
     def __enter__(self) -> Self:
         if self.path.exists() and not self._overwrite:
             raise AudioFileError(self.path, "exists already", hint="add --overwrite, or choose another output")

@@ -7,7 +7,7 @@ goes through `audio_file` and `audio_stream`.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -75,6 +75,33 @@ class PcmFormat:
         if self.encoding == "s32le":
             return whole.astype("<i4").tobytes()
         return np.ascontiguousarray(whole.astype("<i4").reshape(-1, 1).view(np.uint8)[:, :3]).tobytes()
+
+
+@dataclass
+class PcmSink:
+    """Writes audio as raw samples.
+
+    Args:
+        layout: Format of the samples.
+        send: Takes the bytes.
+
+    Attributes:
+        frames: Samples per channel written so far.
+        clipped: Samples beyond full scale so far, in an encoding that cannot hold them.
+    """
+
+    layout: PcmFormat
+    send: Callable[[bytes], None]
+    frames: int = 0
+    clipped: int = 0
+
+    def write(self, audio: np.ndarray) -> None:
+        """Send float [frames, channels]."""
+        if not self.layout.encoding.startswith("f"):
+            self.clipped += int(np.count_nonzero(np.abs(audio) > 1.0))
+        self.frames += len(audio)
+        if len(audio):
+            self.send(self.layout.encode(audio))
 
 
 def format_of(sample_rate: int, channels: int, subtype: str) -> PcmFormat:

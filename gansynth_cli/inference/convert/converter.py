@@ -1,140 +1,35 @@
-"""A trained converter, ready to be asked: found and opened, its domains, its spectra in pieces, the speaker of a recording."""
+"""A trained converter, opened: its domains, its spectra in pieces, the speaker of a recording, anonymous voices."""
 
 from __future__ import annotations
 
-import difflib
-import hashlib
-import json
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from ...errors import RunError, UsageError
+from ...models.model_file import ModelFile
+from .domains import Domains, domains_of, find_converter
 
-if TYPE_CHECKING:
-    from ...models.voice_converter import VoiceConverter
-
-CLASS_NAME = "VoiceConverter"
-_DETECT_SECONDS = 4.0  # of speech that `detect` is given at a time
-_LEAST_SECONDS = 0.75  # a shorter piece is mirrored until it has so many: networks that normalise over time need something to do it over
-_MIX = 3  # domains that an anonymous voice is mixed of, at most
+_DETECT_SECONDS = 4.0  # of speech that `VoiceConverter.detect` is given at a time
+_MIN_SECONDS = 0.75  # a shorter piece is mirrored: networks that normalise over time need some
+_MAX_MIXED = 3  # domains in an anonymous voice
 _SEMITONE = np.log(2.0) / 12.0
 
 
 @dataclass(frozen=True)
-class Domains:
-    """What a model's file says of its domains, read without TensorFlow.
-
-    Attributes:
-        names: In the order of their numbers.
-        f0_hz: Mean pitch of each; 0: not known.
-        seconds: Voiced seconds of each that this comes from; infinite where nobody said.
-        consent: The note that came with the recordings.
-        provenance: Recipe, step, version.
-    """
-
-    file: Path
-    names: tuple[str, ...]
-    f0_hz: tuple[float, ...]
-    seconds: tuple[float, ...]
-    consent: str
-    provenance: dict[str, Any]
-
-    def check(self, name: str, option: str) -> None:
-        """Raises UsageError, with all valid names, if no domain is meant by `name`; see `resolve`."""
-        if name in self.names or name in self._parts(0) or name in self._parts(1):
-            return
-        near = difflib.get_close_matches(name.casefold(), [known.casefold() for known in self.names], n=1, cutoff=0.5)
-        meant = [known for known in self.names if near and known.casefold() == near[0]]
-        valid = ", ".join(self.names)
-        raise UsageError(
-            f"{option} {name}: the model has no such domain; it has {valid}.",
-            hint=f"{option} {meant[0]}" if meant else "gan-audio convert --list --model RUN shows them",
-        )
-
-    def resolve(self, name: str, source: int) -> int:
-        """The number of a domain. Where domains are "speaker/emotion", an emotion alone keeps the speaker, a speaker alone the emotion.
-
-        Raises:
-            UsageError: There is no such combination.
-        """
-        if name in self.names:
-            return self.names.index(name)
-        speaker, _, emotion = self.names[source].partition("/")
-        wanted = f"{name}/{emotion}" if name in self._parts(0) else f"{speaker}/{name}"
-        if wanted not in self.names:
-            raise UsageError(f"The model has no domain {wanted!r}; it has {', '.join(self.names)}.", hint=f"--to {self.names[0]}")
-        return self.names.index(wanted)
-
-    def _parts(self, place: int) -> set[str]:
-        return {name.split("/", 1)[place] for name in self.names} if all("/" in name for name in self.names) else set()
-
-
-def model_file(path: Path) -> Path:
-    """The model of a run folder, or the file itself.
-
-    Raises:
-        RunError: There is none yet, or nothing.
-    """
-    if not path.exists():
-        raise RunError(
-            f"{path} does not exist; expected a run folder or a .keras file.", hint="gan-audio train --recipe stargan_vc --data DATA"
-        )
-    if not path.is_dir():
-        return path
-    from ...run_folder import RunFolder
-
-    file = RunFolder.load(path).model_file("generator")
-    if not file.is_file():
-        raise RunError(f"{path} has no model yet.", hint="wait for the first checkpoint, or resume training")
-    return file
-
-
-def read_domains(path: Path) -> Domains:
-    """What the model of a run folder or a `.keras` file converts between.
-
-    Raises:
-        RunError: There is none, or it is another kind of model.
-    """
-    file = model_file(path)
-    try:
-        with zipfile.ZipFile(file) as archive:
-            saved = json.loads(archive.read("config.json"))
-    except (OSError, zipfile.BadZipFile, KeyError, ValueError) as error:
-        raise RunError(f"{file} is not a Keras model file.", hint="give a run folder, or the model/generator.keras of one") from error
-    if saved.get("class_name") != CLASS_NAME:
-        raise RunError(
-            f"{file} is a Keras model of class {saved.get('class_name')}: it converts no voices.",
-            hint="train one of the families stargan_vc and cyclegan_vc",
-        )
-    config = saved["config"]
-    mean = config.get("f0_median") or config["f0_mean"]
-    seconds = config.get("f0_seconds") or [None] * len(mean)
-    return Domains(
-        file=file,
-        names=tuple(config["domains"]),
-        f0_hz=tuple(float(np.exp(m)) if s is None or s > 0 else 0.0 for m, s in zip(mean, seconds, strict=True)),
-        seconds=tuple(float("inf") if s is None else float(s) for s in seconds),
-        consent=str(config.get("consent") or ""),
-        provenance=dict(config.get("provenance") or {}),
-    )
-
-
-@dataclass(frozen=True)
-class Heard:
-    """What the beginning of a recording is like.
+class SpeakerEstimate:
+    """The speaker of a recording, estimated from its beginning.
 
     Attributes:
         peak: Largest magnitude; 0: silence.
-        probabilities: float [domains], that it is each domain's; they sum to 1.
-        median: Of ln F0 over voiced frames; 0: nothing is voiced.
-        voiced_seconds: Of speech that this comes from.
-        voiced_share: Of the frames that are not quiet.
-        level: Of the active frames of its spectra, as `VoiceConverter.level_offset` takes it.
+        probabilities: float [domains], probability of each domain; they sum to 1.
+        median: Median of ln F0 over voiced frames; 0: nothing is voiced.
+        voiced_seconds: Seconds of voiced speech behind the median.
+        voiced_share: Share of voiced frames among those that are not quiet.
+        level: Mean of the log-mel spectra over active frames and bands, as `VoiceConverter.active_level`.
     """
 
     peak: float
@@ -146,15 +41,15 @@ class Heard:
 
 
 class Converter:
-    """A model that has been opened; no state of any recording is in it.
+    """An opened converter; it keeps no state of any recording.
 
-    Attributes:
-        model: The `VoiceConverter`.
-        domains: As `read_domains` gives them.
-        sha256: Of its file, in hex.
+    Args:
+        model: The loaded `models.voice_converter.VoiceConverter`.
+        domains: From `domains_of`.
+        sha256: SHA-256 of its file, in hex.
     """
 
-    def __init__(self, model: VoiceConverter, domains: Domains, sha256: str):
+    def __init__(self, model: Any, domains: Domains, sha256: str):
         import tensorflow as tf
 
         self.model, self.domains, self.sha256 = model, domains, sha256
@@ -173,16 +68,19 @@ class Converter:
         self._detect = tf.function(model.detect, input_signature=[mel], autograph=False)
 
     def code(self, domain: int) -> np.ndarray:
-        """float32 [domains]: 1 at a domain's number."""
+        """Return float32 [domains]: 1 at the number of a domain, else 0."""
         return np.eye(len(self.domains.names), dtype=np.float32)[domain]
 
     def long_enough(self, audio: np.ndarray) -> np.ndarray:
-        """A recording [samples], mirrored at its end until there is something to work with."""
-        least = max(round(_LEAST_SECONDS * self.sample_rate), self.convention.reach + 1)
+        """Mirror a recording [samples] at its end until it is long enough for `spectra`."""
+        least = max(round(_MIN_SECONDS * self.sample_rate), self.convention.reach + 1)
         return audio if len(audio) >= least else np.pad(audio, (0, least - len(audio)), mode="symmetric")
 
     def spectra(self, audio: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """What the model takes of audio, float32 [samples] at its rate, `long_enough`: (log-mel spectra [frames, bands], ln F0 [frames]).
+        """Analyse audio, float32 [samples] at the model's rate, `long_enough`.
+
+        Returns:
+            (log-mel spectra [frames, bands] as the model takes them, ln F0 [frames], 0 where unvoiced).
 
         Raises:
             GanAudioError: No F0 tracker is installed.
@@ -202,89 +100,117 @@ class Converter:
         return mel[:frames], contour[:frames]
 
     def converted(self, mel: np.ndarray, source: np.ndarray, target: np.ndarray, strength: float = 1.0) -> np.ndarray:
-        """`VoiceConverter.convert` of spectra of any length [frames, bands]; domains are weights [domains].
+        """Apply `VoiceConverter.convert` to spectra of any length.
 
-        A model that normalises over `chunk_frames` gets windows of that many, a quarter of which overlap and are faded into each other.
+        A model that normalises over `chunk_frames` gets windows of that many frames, which overlap by a quarter and are cross-faded.
+
+        Args:
+            mel: [frames, bands].
+            source, target: [domains], weights that sum to 1.
+            strength: As for `VoiceConverter.convert`.
+
+        Returns:
+            float32 [frames, bands].
 
         Raises:
-            RunError: The model gives NaN.
+            RunError: The model computes NaN.
         """
-        import tensorflow as tf
-
         size, frames = self.model.chunk_frames, len(mel)
-        codes = [tf.constant(np.asarray(code, np.float32)[None]) for code in (source, target)]
-        run = lambda windows: self._convert(tf.constant(windows, tf.float32), *codes, tf.constant(strength, tf.float32)).numpy()
-        if not size or frames <= size:
-            made = run(mel[None])[0]
-        else:
-            fade = max(1, size // 4)
-            starts = sorted({*range(0, frames - size, size - fade), frames - size})
-            ramp = (np.arange(fade) + 0.5) / fade
-            weight = np.concatenate([ramp, np.ones(size - 2 * fade), ramp[::-1]])[:, None]
-            total, sums = np.zeros(mel.shape), np.zeros((frames, 1))
-            for start in starts:  # one by one: windows of one shape, and memory of one
-                total[start : start + size] += weight * run(mel[None, start : start + size])[0]
-                sums[start : start + size] += weight
-            made = (total / sums).astype(np.float32)
+        made = self._run(mel, source, target, strength) if not size or frames <= size else self._windowed(mel, source, target, strength)
         if not np.isfinite(made).all():
-            raise RunError("The model gives values that are not numbers.", hint="use an earlier checkpoint of the run")
+            raise RunError("The model computes NaN or infinite spectra.", hint="use an earlier checkpoint of the run")
         return made
 
-    def listen(self, audio: np.ndarray) -> Heard:
-        """Who speaks in a recording, how high and how loud: float32 [samples] at the model's rate, a minute of it at most."""
+    def _run(self, mel: np.ndarray, source: np.ndarray, target: np.ndarray, strength: float) -> np.ndarray:
         import tensorflow as tf
 
+        codes = [tf.constant(np.asarray(code, np.float32)[None]) for code in (source, target)]
+        return self._convert(tf.constant(mel[None], tf.float32), *codes, tf.constant(strength, tf.float32)).numpy()[0]
+
+    def _windowed(self, mel: np.ndarray, source: np.ndarray, target: np.ndarray, strength: float) -> np.ndarray:
+        size, frames = self.model.chunk_frames, len(mel)
+        fade = max(1, size // 4)
+        starts = sorted({*range(0, frames - size, size - fade), frames - size})
+        ramp = (np.arange(fade) + 0.5) / fade
+        weight = np.concatenate([ramp, np.ones(size - 2 * fade), ramp[::-1]])[:, None]
+        total, sums = np.zeros(mel.shape), np.zeros((frames, 1))
+        for start in starts:  # one by one: a single trace, and the memory of one window
+            total[start : start + size] += weight * self._run(mel[start : start + size], source, target, strength)
+            sums[start : start + size] += weight
+        return (total / sums).astype(np.float32)
+
+    def estimate_speaker(self, audio: np.ndarray) -> SpeakerEstimate:
+        """Estimate who speaks, how high and how loud: float32 [samples] at the model's rate, a minute at most."""
         from ...signal.mel_frames import active_frames
 
-        count, model = len(self.domains.names), self.model
-        nothing = np.full(count, 1 / count)
         peak = float(np.abs(audio).max(initial=0.0))
         if not peak:
-            return Heard(0.0, nothing)
+            return SpeakerEstimate(0.0, self._probabilities([], []))
         mel, contour = self.spectra(self.long_enough(audio))
         active, voiced = active_frames(mel, self.convention), contour > 0
         level = float(mel[active].mean())
-        window = round(_DETECT_SECONDS * self.sample_rate / self.convention.hop)
-        found, weights = [], []
-        aligned = mel + (float(model.active_level.mean()) - level)
-        for start in range(0, len(mel), window):
-            spoken = int((voiced & active)[start : start + window].sum())
-            if spoken or len(mel) <= window:
-                found.append(self._detect(tf.constant(aligned[None, start : start + window], tf.float32)).numpy()[0])
-                weights.append(max(spoken, 1))
-        probabilities = nothing
-        if found:
-            mean = np.average(np.asarray(found, np.float64), axis=0, weights=weights)
-            probabilities = np.exp(mean - mean.max()) / np.exp(mean - mean.max()).sum()
-        return Heard(
+        return SpeakerEstimate(
             peak,
-            probabilities,
+            self._detected(mel + (float(self.model.active_level.mean()) - level), voiced & active),
             float(np.median(contour[voiced])) if voiced.any() else 0.0,
             float(voiced.sum()) * self.convention.hop / self.sample_rate,
             float((voiced & active).sum() / max(active.sum(), 1)),
             level,
         )
 
+    def _detected(self, mel: np.ndarray, spoken: np.ndarray) -> np.ndarray:
+        """Return the probability of each domain over windows of spectra at the level of the training data, weighted by spoken frames."""
+        import tensorflow as tf
+
+        window = round(_DETECT_SECONDS * self.sample_rate / self.convention.hop)
+        found, weights = [], []
+        for start in range(0, len(mel), window):
+            frames = int(spoken[start : start + window].sum())
+            if frames or len(mel) <= window:
+                found.append(self._detect(tf.constant(mel[None, start : start + window], tf.float32)).numpy()[0])
+                weights.append(max(frames, 1))
+        return self._probabilities(found, weights)
+
+    def _probabilities(self, found: Sequence[np.ndarray], weights: Sequence[int]) -> np.ndarray:
+        """Return the weighted geometric mean of log-probabilities, normalised; equal shares where there are none."""
+        if not found:
+            return np.full(len(self.domains.names), 1 / len(self.domains.names))
+        mean = np.average(np.asarray(found, np.float64), axis=0, weights=weights)
+        return np.exp(mean - mean.max()) / np.exp(mean - mean.max()).sum()
+
     def distances(self, source: np.ndarray) -> np.ndarray:
-        """How far each domain's average voice lies from that of a mix of domains: spectral difference in its deviations, and octaves of
-        pitch in thirds. float64 [domains]."""
+        """Return the distance of each domain's average voice from that of a mix of domains, float64 [domains].
+
+        The root of the mean squared spectral difference, in standard deviations of the mix and without its mean over bands (level is
+        not voice), plus the squared difference of pitch in thirds of an octave.
+
+        Args:
+            source: [domains], weights that sum to 1.
+        """
         model = self.model
         colour = (model.mel_mean - source @ model.mel_mean) / (source @ model.mel_deviation)
-        colour = colour - colour.mean(axis=1, keepdims=True)  # level is no matter of voice
+        colour = colour - colour.mean(axis=1, keepdims=True)
         known = (model.f0_seconds > 0).astype(np.float64)
         pitch = known * (model.f0_median - source @ model.f0_median) / (4 * _SEMITONE)
         return np.sqrt(np.square(colour).mean(axis=1) + np.square(pitch))
 
-    def far_mix(self, heard: Sequence[float] | np.ndarray, seed: int) -> np.ndarray:
-        """An anonymous voice: float32 [domains], weights of up to three domains in the farther half of all, drawn with `seed`.
+    def far_mix(self, probabilities: Sequence[float] | np.ndarray, seed: int) -> np.ndarray:
+        """Draw an anonymous voice: up to three domains in the farther half of all, mixed by random weights.
 
-        The likeliest domain of the source takes no part. One source and seed give one voice, so that a speaker keeps a pseudonym in all
-        recordings; another seed gives another.
+        The likeliest domain of the source takes no part. The same source and seed give the same voice, so a speaker keeps a pseudonym
+        in all recordings; another seed gives another.
+
+        Args:
+            probabilities: [domains], probability that the source is each domain.
+            seed: Seed of the draw.
+
+        Returns:
+            float32 [domains], weights that sum to 1.
 
         Raises:
             UsageError: The model has one domain.
         """
-        probabilities = np.asarray(heard, np.float64)
+        probabilities = np.asarray(probabilities, np.float64)
         count = len(probabilities)
         if count < 2:
             raise UsageError("--anonymize needs a model of at least two domains.", hint="train one on several speakers")
@@ -292,35 +218,17 @@ class Converter:
         far = np.argsort(-self.distances(self.code(speaker)), kind="stable")
         far = far[far != speaker][: max(1, min(count - 1, max(2, count // 2)))]
         draw = np.random.default_rng([seed, speaker])
-        chosen = draw.permutation(far)[:_MIX]
+        chosen = draw.permutation(far)[:_MAX_MIXED]
         weights = np.zeros(count, np.float32)
         weights[chosen] = draw.dirichlet(np.full(len(chosen), 2.0))
         return weights / weights.sum()
 
 
-def open_converter(path: Path) -> Converter:
-    """The converter of a run folder or of a `.keras` file.
+def open_converter(model: ModelFile | Path | str) -> Converter:
+    """Load a converter; `model` as for `find_converter`, or what that returned.
 
     Raises:
-        RunError: There is none, it is another kind of model, or it cannot be loaded.
+        RunError: As for `find_converter`, or it cannot be loaded.
     """
-    import keras
-
-    from ...families.registry import family_class
-    from ...models import voice_converter as converter  # registers the class
-    from ...recipe_schema import FAMILIES
-
-    assert converter.VoiceConverter.__name__ == CLASS_NAME
-    domains = read_domains(path)
-    if domains.provenance.get("family") in FAMILIES:
-        family_class(domains.provenance["family"])  # registers its layers
-    try:
-        model = keras.saving.load_model(domains.file, compile=False)
-    except Exception as error:  # Keras raises whatever its parts raise
-        reason = str(error).strip().splitlines() or [type(error).__name__]
-        raise RunError(
-            f"{domains.file} cannot be loaded: {reason[0]}", hint="the file is damaged, or was written by another version of gan-audio"
-        ) from error
-    with domains.file.open("rb") as content:
-        digest = hashlib.file_digest(content, "sha256").hexdigest()
-    return Converter(model, domains, digest)
+    found = model if isinstance(model, ModelFile) else find_converter(model)
+    return Converter(found.load(), domains_of(found), found.sha256)

@@ -1,273 +1,179 @@
-"""Sound of one voice to sound of another: spectra through a converter, pitch by its statistics, a waveform by one of three ways.
+"""Audio of one voice to audio of another, in a stream: the one path of files and arrays.
 
-"world" resynthesises, "filter" changes the recording's own spectrum and leaves its pitch, "mel" asks a vocoder; `inference.world` tells
-more. On the mel path the network has to bring the target's pitch along in the spectra that it makes; where that is off by more than a
-semitone, or a pitch is asked for, WORLD puts it right afterwards.
+On the mel path the network has to bring the target's pitch along in the spectra that it makes; where that is more than a semitone off,
+or a pitch is asked for, WORLD corrects it afterwards.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Iterable, Iterator
 
 import numpy as np
-import soxr
 
-from ...errors import RunError, UsageError
+from ...data.audio.audio_file import resample
+from ...signal.mel_filter import filtered, nepers_between
+from ..arrays import blocks_of, joined
+from ..files.task import check_rate
 from . import levels, world
-from .converter import Converter, Heard
+from .converter import Converter
+from .options import ConvertOptions
+from .quiet_cuts import QuietPieces
+from .synthesis import Synthesis, choose_synthesis
+from .voice import Voice, choose_voice, estimate_speaker
 
-if TYPE_CHECKING:
-    from ..vocode.stream import MelToAudio
-    from .job import ConvertOptions
-
-Way = Literal["world", "filter", "mel"]
-WAYS = ("auto", "world", "filter", "mel", "griffin-lim")
-SHIPPED_VOCODER = Path(__file__).parents[2] / "pretrained" / "vocoder.keras"
-LISTEN_SECONDS = 40.0  # of a recording, silence left out, that show who speaks and how
-_SILENT_PEAK = 1e-4  # of a block that is not listened to: -80 dB
-_CENTRE_SECONDS, _CENTRE_SEMITONES = 10.0, 1.5  # a voice whose median lies farther from its domain's, on so much speech, is another's
+_PEAK_HEADROOM = 0.99
 _PITCH_OFF_SEMITONES, _PITCH_SECONDS = 1.0, 0.6
-_FEW_VOICED = 0.15
 _SEMITONE = np.log(2.0) / 12.0
 
 
-@dataclass(frozen=True)
-class Sound:
-    """How a waveform is made.
-
-    Attributes:
-        way: See above.
-        vocoder: Of the way "mel".
-        note: Why it is another way than the model's own.
-    """
-
-    way: Way
-    vocoder: MelToAudio | None = None
-    note: str = ""
-
-    @property
-    def name(self) -> str:
-        """For marks."""
-        return self.way if self.vocoder is None else self.vocoder.name
-
-
-@dataclass(frozen=True)
-class Voice:
-    """What is done to one recording.
-
-    Attributes:
-        source, target: float32 [domains], weights that sum to 1.
-        source_name, target_name: For marks and messages.
-        offset: Added to its spectra before the network, taken off after it: its level against that of the training data.
-        centre: Added to ln F0 before the conversion: its pitch against that of its domain.
-        note: What the user should know.
-    """
-
-    source: np.ndarray
-    target: np.ndarray
-    source_name: str
-    target_name: str
-    offset: float = 0.0
-    centre: float = 0.0
-    note: str = ""
-
-
-def choose_sound(converter: Converter, options: ConvertOptions) -> Sound:
-    """How waveforms will be made with a model: as `--vocoder` says, or as the model does.
-
-    Raises:
-        MissingExtraError: WORLD is wanted and not installed.
-        UsageError, RunError: A vocoder that does not fit the model, or is none.
-    """
-    model, wanted = converter.model, options.vocoder
-    if wanted == "auto":
-        if model.vocoder == "mel" and model.features == "mel":
-            if SHIPPED_VOCODER.is_file():
-                sound = _with_vocoder(converter, SHIPPED_VOCODER, strict=False)
-                if sound is not None:
-                    return sound
-            if world.is_installed():
-                why = "this installation holds no vocoder for the model's mel spectra; --vocoder RUN names one"
-                return Sound("filter" if options.keep_f0 else "world", note=f"{why}; WORLD is used")
-            return _griffin_lim(converter, "neither a vocoder for the model's mel spectra nor WORLD is installed; Griffin-Lim is used")
-        wanted = "filter" if options.keep_f0 else "world"
-    if wanted == "world":
-        world.world()
-        return Sound("world")
-    if wanted == "filter":
-        if not options.keep_f0:
-            raise UsageError("--vocoder filter leaves the pitch as it is.", hint="say so with --keep-f0, or use --vocoder world")
-        return Sound("filter")
-    if model.features != "mel":
-        raise UsageError(
-            f"--vocoder {wanted}: this model converts WORLD's spectral envelopes, which hold no harmonics; a vocoder would whisper.",
-            hint="--vocoder world, or train with features = 'mel'",
-        )
-    if wanted == "griffin-lim":
-        return _griffin_lim(converter)
-    found = _with_vocoder(converter, SHIPPED_VOCODER if wanted == "mel" else Path(wanted), strict=True)
-    assert found is not None
-    return found
-
-
-def _griffin_lim(converter: Converter, note: str = "") -> Sound:
-    from ..vocode.stream import GriffinLimVocoder
-
-    return Sound("mel", GriffinLimVocoder(converter.convention), note)
-
-
-def _with_vocoder(converter: Converter, path: Path, *, strict: bool) -> Sound | None:
-    """A trained vocoder; None, unless `strict`, where it wants other spectra than the converter makes."""
-    from ..vocode.stream import open_vocoder
-
-    if path == SHIPPED_VOCODER and not path.is_file():
-        raise RunError("This installation holds no vocoder.", hint="name a trained one with --vocoder RUN, or use --vocoder world")
-    vocoder = open_vocoder(path)
-    if wrong := converter.convention.differences(vocoder.convention):
-        if not strict:
-            return None
-        raise UsageError(
-            f"The vocoder {path} takes another mel spectrogram than the converter makes: {'; '.join(wrong)}.",
-            hint=f"train a vocoder on {converter.convention.describe()}",
-        )
-    return Sound("mel", vocoder)
-
-
-def listen(blocks: Iterable[np.ndarray], sample_rate: int, converter: Converter) -> Heard:
-    """Who speaks in a recording: its first 40 s that are not silent. `blocks` are float [frames, channels]."""
-    parts, seconds = [], 0.0
-    for block in blocks:
-        if np.abs(block).max(initial=0.0) < _SILENT_PEAK:
-            continue
-        parts.append(levels.to_mono(np.ascontiguousarray(block.T, np.float32))[0])
-        seconds += len(block) / sample_rate
-        if seconds >= LISTEN_SECONDS:
-            break
-    if not parts:
-        return converter.listen(np.zeros(0, np.float32))
-    return converter.listen(_resampled(np.concatenate(parts), sample_rate, converter.sample_rate))
-
-
-def choose_voice(heard: Heard, converter: Converter, options: ConvertOptions) -> Voice:
-    """From whom to whom a recording goes.
-
-    Raises:
-        UsageError: A domain that the model does not have.
-    """
-    model, domains, notes = converter.model, converter.domains, []
-    automatic = options.source == "auto"
-    number = int(heard.probabilities.argmax()) if automatic else domains.resolve(options.source, 0)
-    source = converter.code(number)
-    if automatic:
-        notes.append(f"from {domains.names[number]}, {heard.probabilities[number]:.0%} sure")
-    if options.anonymize:
-        target, target_name = converter.far_mix(heard.probabilities if automatic else source, options.seed), "mix"
-        notes = []  # who it was is what is to be forgotten
-    else:
-        goal = domains.resolve(options.to, number)
-        target, target_name = converter.code(goal), domains.names[goal]
-    if 0 < heard.voiced_share < _FEW_VOICED or not heard.voiced_seconds:
-        notes.append("hardly any voice in it: music or noise is not converted into speech")
-    centre = 0.0
-    if automatic and model.f0_seconds[number] > 0 and heard.voiced_seconds >= _CENTRE_SECONDS:
-        off = float(model.f0_median[number]) - heard.median
-        centre = off if abs(off) > _CENTRE_SEMITONES * _SEMITONE else 0.0
-    offset = float(model.active_level[number]) - heard.level
-    return Voice(source, target, domains.names[number], target_name, offset, centre, ", ".join(notes))
-
-
 class VoiceStream:
-    """Converts one recording piece by piece; `piece` is what `QuietPieces` calls.
+    """Converts one recording.
 
     Args:
-        converter, sound, voice: The model, the way to a waveform, and from whom to whom.
+        converter: The model.
+        synthesis: How waveforms are made.
+        voice: Domains, level and pitch of this recording.
         options: `strength`, `semitones`, `keep_f0` and `per_channel` count.
-        sample_rate: Hz of the recording.
+        sample_rate: Rate of the recording, Hz.
+
+    Attributes:
+        sample_rate: As given.
+        note: Remark for the user, known when the recording has passed.
     """
 
-    def __init__(self, converter: Converter, sound: Sound, voice: Voice, options: ConvertOptions, sample_rate: int):
-        self._converter, self._sound, self._voice, self._options = converter, sound, voice, options
-        self._rate = sample_rate
+    def __init__(self, converter: Converter, synthesis: Synthesis, voice: Voice, options: ConvertOptions, sample_rate: int):
+        self._converter, self._synthesis, self._voice, self._options = converter, synthesis, voice, options
+        self.sample_rate = sample_rate
         self._loudest = 0.0
-        self._pitch_is_right: bool | None = None  # of what the mel path makes; found out once a recording
+        self._pitch_is_right: bool | None = None  # of what the vocoder makes; measured once a recording
         self.note = ""
 
     def piece(self, audio: np.ndarray) -> np.ndarray:
-        """float32 [channels, n] -> the same shape. What is silent comes back as it was."""
-        quiet, self._loudest = levels.quiet_weights(audio, self._rate, self._loudest)
+        """Convert a piece, as `QuietPieces` asks: float32 [channels, n] -> the same shape. Silence comes back unchanged."""
+        quiet, self._loudest = levels.quiet_weights(audio, self.sample_rate, self._loudest)
         if quiet.all():
             return audio
         if self._options.per_channel:
             made = np.concatenate([self._mono(channel)[None] for channel in audio])
         else:
             mixed, signs = levels.to_mono(audio)
-            made = levels.place(self._mono(mixed), audio, mixed, signs, self._rate)
-        made = levels.limited(made, 0.99 * max(1.0, float(np.abs(audio).max())), self._rate)  # a voice of the same loudness may peak higher
+            made = levels.place(self._mono(mixed), audio, mixed, signs, self.sample_rate)
+        # A voice of the same loudness may have higher peaks.
+        made = levels.limited(made, _PEAK_HEADROOM * max(1.0, float(np.abs(audio).max())), self.sample_rate)
         return made * (1 - quiet) + audio * quiet
 
     def _mono(self, audio: np.ndarray) -> np.ndarray:
         if not np.abs(audio).max(initial=0.0):
             return audio
         rate = self._converter.sample_rate
-        low = _resampled(audio, self._rate, rate)
+        low = resample(audio, self.sample_rate, rate)
         made = self._make(self._converter.long_enough(low))[: len(low)]
-        made = _resampled(levels.match_loudness(made, low, rate), rate, self._rate)[: len(audio)]
-        return np.pad(made, (0, len(audio) - len(made)))  # there and back may be a sample short
+        made = resample(levels.match_loudness(made, low, rate), rate, self.sample_rate)[: len(audio)]
+        return np.pad(made, (0, len(audio) - len(made)))  # resampling there and back may lose a sample
 
     def _make(self, audio: np.ndarray) -> np.ndarray:
-        """The other voice, at the model's rate."""
-        converter, voice, options, c = self._converter, self._voice, self._options, self._converter.convention
+        """Return the other voice, float32 [samples] at the model's rate."""
+        converter, voice, c = self._converter, self._voice, self._converter.convention
         mel, contour = converter.spectra(audio)
-        made = converter.converted(mel + voice.offset, voice.source, voice.target, options.strength) - voice.offset
+        made = converter.converted(mel + voice.offset, voice.source, voice.target, self._options.strength) - voice.offset
         wanted = self._pitch(contour)
-        if self._sound.way == "mel":
+        if self._synthesis.method == "mel":
             return self._vocode(made, wanted, len(audio))
-        nepers = world.nepers_between(mel, made, c, smooth=converter.model.features == "mel")
-        if self._sound.way == "filter":
-            return world.filtered(audio, c, nepers)
+        nepers = nepers_between(mel, made, c, smooth=converter.model.features == "mel")
+        if self._synthesis.method == "filter":
+            return filtered(audio, c, nepers)
         voiced = contour > 0
         frames = np.arange(len(contour))
         shift = np.interp(frames, frames[voiced], (wanted - contour)[voiced]) if voiced.any() else None
         return world.resynthesise(audio, c, shift, nepers)
 
     def _pitch(self, contour: np.ndarray) -> np.ndarray:
-        """ln F0 as the options want it."""
+        """Return ln F0 as the options want it."""
         voice, options, model = self._voice, self._options, self._converter.model
-        if options.keep_f0 or options.semitones is not None:
+        if self._pitch_is_given:
             return model.convert_f0(contour, voice.source, voice.target, options.semitones, keep=options.keep_f0)
         centred = np.where(contour > 0, contour + np.float32(voice.centre), 0.0).astype(np.float32)
         wanted = model.convert_f0(centred, voice.source, voice.target)
         return np.where(contour > 0, contour + np.float32(min(options.strength, 1.0)) * (wanted - contour), 0.0).astype(np.float32)
 
+    @property
+    def _pitch_is_given(self) -> bool:
+        return self._options.keep_f0 or self._options.semitones is not None
+
     def _vocode(self, mel: np.ndarray, wanted: np.ndarray, samples: int) -> np.ndarray:
         from ...signal.mel_front_end import highest_of
-        from ...signal.pitch import ln_f0_contour
 
-        c, vocoder, options = self._converter.convention, self._sound.vocoder, self._options
+        c, vocoder = self._converter.convention, self._synthesis.vocoder
         assert vocoder is not None
         audio = vocoder(np.clip(mel, c.lowest, highest_of(c)).astype(np.float32))[:samples]
         audio = np.pad(audio, (0, samples - len(audio)))
-        asked = options.keep_f0 or options.semitones is not None
-        if self._pitch_is_right is None and not asked:
-            have = ln_f0_contour(audio, c)[: len(wanted)]
-            both = (have > 0) & (wanted > 0)
-            if both.sum() * c.hop >= _PITCH_SECONDS * c.sample_rate:
-                off = float(np.median(have[both]) - np.median(wanted[both])) / _SEMITONE
-                self._pitch_is_right = abs(off) <= _PITCH_OFF_SEMITONES
-                if not self._pitch_is_right:
-                    corrected = world.is_installed()
-                    done = "put right with WORLD" if corrected else "WORLD could put it right: pip install 'gan-audio[world]'"
-                    self.note = f"the vocoder's pitch is {off:+.1f} semitones off; {done}"
-                    self._pitch_is_right = not corrected
-        if asked or self._pitch_is_right is False:
+        if self._pitch_is_right is None and not self._pitch_is_given:
+            self._check_pitch(audio, wanted)
+        if self._pitch_is_given or self._pitch_is_right is False:
             return world.repitched(audio, c, wanted)
         return audio
 
+    def _check_pitch(self, audio: np.ndarray, wanted: np.ndarray) -> None:
+        """Measure the pitch of what the vocoder made, where there is enough voiced speech to do so."""
+        from ...signal.pitch import ln_f0_contour
 
-def _resampled(audio: np.ndarray, source_rate: int, target_rate: int) -> np.ndarray:
-    if source_rate == target_rate:
-        return np.asarray(audio, np.float32)
-    return soxr.resample(np.asarray(audio, np.float32), source_rate, target_rate)
+        c = self._converter.convention
+        have = ln_f0_contour(audio, c)[: len(wanted)]
+        both = (have > 0) & (wanted > 0)
+        if both.sum() * c.hop < _PITCH_SECONDS * c.sample_rate:
+            return
+        off = float(np.median(have[both]) - np.median(wanted[both])) / _SEMITONE
+        self._pitch_is_right = abs(off) <= _PITCH_OFF_SEMITONES
+        if not self._pitch_is_right:
+            corrected = world.is_installed()
+            done = "corrected with WORLD" if corrected else "WORLD could correct it: pip install 'gan-audio[world]'"
+            self.note = f"the vocoder's pitch is {off:+.1f} semitones off; {done}"
+            self._pitch_is_right = not corrected
+
+
+def convert_blocks(blocks: Iterable[np.ndarray], channels: int, stream: VoiceStream) -> Iterator[np.ndarray]:
+    """Run audio through a stream, cut into pieces where it is quiet.
+
+    Args:
+        blocks: float [frames, channels], of any lengths.
+        channels: Number of channels.
+        stream: For this recording.
+
+    Yields:
+        float32 [channels, n], in all as many samples as went in, in their places.
+    """
+    pieces = QuietPieces(stream.piece, channels, stream.sample_rate)
+    for block in blocks:
+        yield pieces.process(np.ascontiguousarray(block.T))
+    yield pieces.finish()
+
+
+def convert_array(
+    converter: Converter, audio: np.ndarray, sample_rate: int, options: ConvertOptions, synthesis: Synthesis | None = None
+) -> np.ndarray:
+    """Convert a recording in memory, sample for sample as `gan-audio convert` would in a file.
+
+    Args:
+        converter: From `converter.open_converter`.
+        audio: Floating point, [samples] or [samples, channels], full scale is [-1, 1].
+        sample_rate: Rate of the audio, Hz.
+        options: Target, strength, pitch and so on; those about files are ignored.
+        synthesis: From `choose_synthesis`, to open a vocoder once for many recordings; None: as the options say.
+
+    Returns:
+        The same shape, rate and type. Mark what you write as synthetic: `task.provenance_of`.
+
+    Raises:
+        UsageError: Audio of another type or shape, or that is not finite; options out of range; a domain that the model does not have.
+        GanAudioError: A sample rate outside `files.task.SAMPLE_RATES`.
+        MissingExtraError: WORLD is needed and not installed.
+    """
+    options.check()
+    check_rate(sample_rate)
+    audio = np.asarray(audio)
+    speaker = estimate_speaker(blocks_of(audio, sample_rate, sample_rate), sample_rate, converter)
+    voice = choose_voice(speaker, converter, options)
+    stream = VoiceStream(converter, synthesis or choose_synthesis(converter, options), voice, options, sample_rate)
+    channels = audio.shape[1] if audio.ndim == 2 else 1
+    made = convert_blocks(blocks_of(audio, sample_rate), channels, stream)
+    return joined([part.T for part in made], audio)

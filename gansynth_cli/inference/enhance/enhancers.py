@@ -1,74 +1,75 @@
-"""A trained enhancer, ready to be asked, whatever its kind: found, checked and opened. Denoisers need no TensorFlow, SEGAN does."""
+"""Trained enhancers behind one interface: `open_enhancer` opens a model of any class in `OPENERS`.
+
+To add a class of models: subclass `Enhancer`, add its opener to `OPENERS` (and to `TENSORFLOW_CLASSES` if running it takes TensorFlow),
+and its name to `ENHANCERS` and `USES` in `models.model_file`. Files, pipes, live audio and the Python API then take it.
+"""
 
 from __future__ import annotations
 
-import hashlib
-import importlib
-import json
-import zipfile
-from dataclasses import dataclass
+from abc import ABC, abstractmethod
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
-from ...errors import RunError
+from ...models.model_file import ENHANCERS, ModelFile, bundled_model, find_model
 from .gain_stream import AveragedStream, GainStream, Network
+from .options import PASSES, STRENGTH_DB
 from .window_stream import Call, WindowStream
 
-SHIPPED = Path(__file__).parents[2] / "pretrained" / "denoiser.keras"
-STRENGTH_DB = 24.0  # on validation mixtures PESQ .05 above 20
-PASSES = 2
 _WINDOW_BATCH = 8
-_FRAME_MODEL, _WINDOW_MODEL = "FrameDenoiser", "WindowEnhancer"
 
 
-@dataclass(frozen=True)
-class Found:
-    """A model file that can enhance: its path, and whether TensorFlow has to be started to run it."""
+class RemovedStream(Protocol):
+    """A stream that yields the part of the audio to be removed, aligned to the input.
 
-    file: Path
-    needs_tensorflow: bool
+    Attributes:
+        channels: Rows.
+        latency: Maximum number of samples that must follow a sample before its output is known.
+    """
 
-
-class _Core(Protocol):
     channels: int
     latency: int
 
-    def process(self, audio: np.ndarray) -> np.ndarray: ...
+    def process(self, audio: np.ndarray) -> np.ndarray:
+        """float [channels, n] -> float32 [channels, m], for the samples after those returned so far; m may be 0."""
+        ...
 
-    def finish(self) -> np.ndarray: ...
+    def finish(self) -> np.ndarray:
+        """Return the rest, so that as many samples come out as went in."""
+        ...
 
 
 class EnhancerStream:
-    """Sound in, enhanced sound out, piece by piece, aligned: the n-th sample out belongs to the n-th in, and as many come out.
+    """A stream of enhanced audio, aligned: sample n of the output belongs to sample n of the input, and as many come out as go in.
 
     Attributes:
-        latency: Samples, at the rate of the sound, that must follow a sample at the most before its output comes.
+        latency: Maximum number of samples, at the rate of the audio, that must follow a sample before its output is known.
     """
 
-    def __init__(self, core: _Core, mix: float = 1.0):
+    def __init__(self, core: RemovedStream, mix: float = 1.0):
         self._core, self._mix = core, np.float32(mix)
         self.latency = core.latency
         self._dry: np.ndarray | None = None
 
     def process(self, audio: np.ndarray) -> np.ndarray:
-        """float [rows, n] -> float [rows, m], the next enhanced samples; m may be 0. The type of the input is kept."""
+        """float [rows, n] -> float [rows, m], the next enhanced samples in the input's type; m may be 0."""
         dry, removed = self.split(audio)
         return dry - removed
 
     def finish(self) -> np.ndarray:
-        """The rest. The stream is used up."""
+        """Return the rest. The stream is used up."""
         dry, removed = self.finish_split()
         return dry - removed
 
     def split(self, audio: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """As `process`, but gives the next samples as they were and what is to be taken away from them."""
+        """As `process`, but return the next samples unprocessed, and what is to be subtracted from them."""
         self._dry = audio if self._dry is None or not self._dry.shape[1] else np.concatenate([self._dry, audio], axis=1)
         return self._pair(self._core.process(audio))
 
     def finish_split(self) -> tuple[np.ndarray, np.ndarray]:
-        """As `finish`."""
+        """As `finish`, in the form of `split`."""
         if self._dry is None:
             empty = np.zeros((self._core.channels, 0), np.float32)
             return empty, empty
@@ -80,30 +81,24 @@ class EnhancerStream:
         return dry, removed * self._mix
 
 
-@dataclass(frozen=True)
-class Enhancer:
-    """A model that cleans recordings.
+class Enhancer(ABC):
+    """An opened model that enhances recordings.
 
     Attributes:
-        file: Where it was read from.
+        file: Path of the model.
         sha256: SHA-256 of that file, in hex.
-        sample_rate: Hz at which it works; `stream` takes any rate.
-        latency_samples: At that rate, samples that must follow a sample at the most before its output is known, when whole hops
-            are handed over one by one; in one pass.
-        block_samples: Its hop at that rate: the natural block of a live stream.
-        provenance: Where it comes from: recipe, step, version.
-        masks: Whether it gives a gain for every cell of time and frequency, so that channels can share one.
+        sample_rate: Rate of the model, Hz; `stream` takes audio of any rate.
+        latency_samples: Algorithmic latency of one pass, in samples at that rate, when whole blocks arrive one by one.
+        block_samples: Natural block of a live stream at that rate: the model's hop.
+        provenance: Recipe, step, version.
+        masks: The model computes a gain for every cell of time and frequency, so channels can share one mask and passes can be averaged.
     """
 
-    file: Path
-    sha256: str
-    sample_rate: int
-    latency_samples: int
-    block_samples: int
-    provenance: dict[str, Any]
-    masks: bool
-    _network: Network | None = None
-    _windows: tuple[Call, int, int, float] | None = None  # call, window, hop, pre-emphasis
+    masks: bool = True
+
+    def __init__(self, file: Path, sha256: str, sample_rate: int, latency_samples: int, block_samples: int, provenance: dict[str, Any]):
+        self.file, self.sha256, self.provenance = file, sha256, provenance
+        self.sample_rate, self.latency_samples, self.block_samples = sample_rate, latency_samples, block_samples
 
     def stream(
         self,
@@ -116,173 +111,114 @@ class Enhancer:
         passes: int = PASSES,
         live: bool = False,
     ) -> EnhancerStream:
-        """A new stream.
+        """Begin a stream.
 
         Args:
-            rows: Channels, or independent recordings of one length.
-            sample_rate: Hz of the sound; None is the model's.
-            shared: The rows are channels of one recording and get one mask. Models that give no mask treat them one by one.
-            strength_db: Nothing is turned down by more than this.
-            mix: From 0, the sound as it was, to 1.
-            passes: Of models that give masks: grids of frames, evenly between each other, whose results are averaged.
-            live: Give each sample as early as can be, at the price of speed.
+            rows: Channels, or independent recordings of equal length.
+            sample_rate: Rate of the audio, Hz; None: the model's.
+            shared: The rows are channels of one recording and share one mask. Models without masks treat them one by one.
+            strength_db: Maximum attenuation, dB.
+            mix: From 0, the unprocessed audio, to 1.
+            passes: Number of frame grids, evenly offset, whose results are averaged; models without masks ignore it.
+            live: Return each sample as early as possible, at the price of speed.
         """
-        rate = sample_rate or self.sample_rate
         floor = 10.0 ** (-strength_db / 20)
-        if self._network is not None:
-            if passes == 1:
-                return EnhancerStream(GainStream(self._network, rows, rate, floor=floor, shared=shared), mix)
-            return EnhancerStream(AveragedStream(passes, self._network, rows, rate, floor=floor, shared=shared), mix)
-        assert self._windows is not None
-        call, window, hop, pre_emphasis = self._windows
-        batch = 1 if live else _WINDOW_BATCH
-        return EnhancerStream(WindowStream(call, window, hop, batch, rows, self.sample_rate, rate, pre_emphasis, floor), mix)
+        return EnhancerStream(self._removed(rows, sample_rate or self.sample_rate, floor, shared=shared, passes=passes, live=live), mix)
+
+    @abstractmethod
+    def _removed(self, rows: int, sample_rate: int, floor: float, *, shared: bool, passes: int, live: bool) -> RemovedStream:
+        """Begin a stream of what the model removes, under which no gain falls below the amplitude `floor`."""
 
     def latency(self, passes: int = PASSES) -> int:
-        """`latency_samples` in so many passes."""
-        return self.latency_samples + (round((passes - 1) * self.block_samples / passes) if self.masks else 0)
+        """Return `latency_samples` for a number of passes."""
+        return self.latency_samples
 
     def apply(self, audio: np.ndarray, sample_rate: int | None = None, **options: Any) -> np.ndarray:
-        """A whole recording at once: float [rows, n] -> the same shape. `options` as for `stream`."""
+        """Enhance a whole recording in one block: float [rows, n] -> the same shape. `options` as for `stream`."""
         stream = self.stream(len(audio), sample_rate=sample_rate, **options)
         return np.concatenate([stream.process(audio), stream.finish()], axis=1)
 
 
-def find_model(path: Path | None) -> Found:
-    """The model of a run folder, a `.keras` file, or (None) the one that comes with gan-audio. Imports nothing heavy.
+class MaskEnhancer(Enhancer):
+    """An enhancer around a causal network of gains, such as `numpy_network.FrameNetwork`."""
 
-    Raises:
-        RunError: Nothing there, no model yet, or a model of another kind. The message says which.
+    def __init__(self, network: Network, file: Path, sha256: str, provenance: dict[str, Any]):
+        super().__init__(file, sha256, network.sample_rate, network.fft, network.hop, provenance)
+        self._network = network
+
+    def _removed(self, rows: int, sample_rate: int, floor: float, *, shared: bool, passes: int, live: bool) -> RemovedStream:
+        if passes == 1:
+            return GainStream(self._network, rows, sample_rate, floor=floor, shared=shared)
+        return AveragedStream(passes, self._network, rows, sample_rate, floor=floor, shared=shared)
+
+    def latency(self, passes: int = PASSES) -> int:
+        """As `Enhancer.latency`: further passes add the offset between the first frame grid and the last."""
+        return self.latency_samples + round((passes - 1) * self.block_samples / passes)
+
+
+class WindowedEnhancer(Enhancer):
+    """An enhancer around a network from noisy to clean windows of samples, such as SEGAN's.
+
+    Args:
+        call: The network on a batch of windows.
+        model: The file.
+        sample_rate, window, hop, pre_emphasis: As for `models.window_enhancer.WindowEnhancer`.
     """
-    if path is None:
-        if not SHIPPED.is_file():
-            raise RunError(
-                f"This installation holds no denoiser: {SHIPPED.name} is missing.",
-                hint="give a trained one with --model RUN, or install gan-audio again",
-            )
-        path = SHIPPED
-    file = _model_file(path)
-    kind = _model_class(file)
-    if kind not in (_FRAME_MODEL, _WINDOW_MODEL):
-        other = "a generator of new clips" if kind == "AudioGenerator" else f"a Keras model of class {kind}"
-        hint = f"gan-audio generate {path} -o clips/" if kind == "AudioGenerator" else "give the run folder of a denoiser or SEGAN"
-        raise RunError(f"{file} cannot enhance recordings: it is {other}.", hint=hint)
-    return Found(file, needs_tensorflow=kind == _WINDOW_MODEL)
+
+    masks = False
+
+    def __init__(self, call: Call, model: ModelFile, sample_rate: int, window: int, hop: int, pre_emphasis: float):
+        super().__init__(model.file, model.sha256, sample_rate, window, hop, model.provenance)
+        self._call, self._window, self._hop, self._pre_emphasis = call, window, hop, pre_emphasis
+
+    def _removed(self, rows: int, sample_rate: int, floor: float, *, shared: bool, passes: int, live: bool) -> RemovedStream:
+        batch = 1 if live else _WINDOW_BATCH
+        return WindowStream(self._call, self._window, self._hop, batch, rows, self.sample_rate, sample_rate, self._pre_emphasis, floor)
 
 
-def open_enhancer(model: Path | Found | None = None) -> Enhancer:
-    """Opens a model; `model` as for `find_model`, or what that found.
-
-    Raises:
-        RunError: As for `find_model`, or the file cannot be loaded.
-    """
-    found = model if isinstance(model, Found) else find_model(model)
-    return _open_windows(found.file) if found.needs_tensorflow else _open_frames(found.file)
-
-
-def _open_frames(file: Path) -> Enhancer:
+def _open_frame_denoiser(model: ModelFile) -> Enhancer:
     from .numpy_network import FrameNetwork
 
-    return of_network(FrameNetwork.load(file), file)
+    return MaskEnhancer(FrameNetwork.load(model), model.file, model.sha256, model.provenance)
 
 
-def of_network(network: Any, file: Path) -> Enhancer:
-    """The enhancer around a network of frames."""
-    return Enhancer(
-        file=file,
-        sha256=network.sha256,
-        sample_rate=network.sample_rate,
-        latency_samples=network.fft,
-        block_samples=network.hop,
-        provenance=dict(network.provenance or {}),
-        masks=True,
-        _network=network,
-    )
-
-
-def _open_windows(file: Path) -> Enhancer:
-    import keras
+def _open_window_enhancer(model: ModelFile) -> Enhancer:
     import tensorflow as tf
 
-    _register(file)
-    try:
-        model = keras.saving.load_model(file, compile=False)
-    except Exception as error:  # Keras raises whatever its parts raise
-        reason = str(error).strip().splitlines() or [type(error).__name__]
-        raise RunError(
-            f"{file} cannot be loaded: {reason[0]}", hint="the file is damaged, or was written by another version of gan-audio"
-        ) from error
-    window, hop = int(model.window), int(model.hop)
+    loaded: Any = model.load()
+    window = int(loaded.window)
 
     @tf.function(input_signature=[tf.TensorSpec([None, window, 1], tf.float32)])
     def graph(noisy):
-        return model(noisy, training=False)
+        return loaded(noisy, training=False)
 
     def call(windows: np.ndarray) -> np.ndarray:
         return graph(tf.constant(windows[..., None])).numpy()[..., 0]
 
-    return Enhancer(
-        file=file,
-        sha256=_sha256(file),
-        sample_rate=int(model.sample_rate),
-        latency_samples=window,
-        block_samples=hop,
-        provenance=dict(model.provenance or {}),
-        masks=False,
-        _windows=(call, window, hop, float(model.preemphasis)),
-    )
+    return WindowedEnhancer(call, model, int(loaded.sample_rate), window, int(loaded.hop), float(loaded.preemphasis))
 
 
-def _model_file(path: Path) -> Path:
-    if not path.exists():
-        raise RunError(
-            f"{path} does not exist; expected a run folder or a .keras file.", hint="gan-audio enhance INPUT -o OUTPUT --model RUN"
-        )
-    if not path.is_dir():
-        return path
-    from ...run_folder import RunFolder
-
-    run = RunFolder.load(path)
-    file = run.model_file("generator")
-    if not file.is_file():
-        raise RunError(
-            f"{path} has no model yet: {file.relative_to(path)} is written with the first checkpoint, "
-            f"after {run.recipe.training.checkpoint_every} steps or when training is interrupted.",
-            hint="wait for the first checkpoint, or resume training with the command that started it",
-        )
-    return file
+OPENERS: dict[str, Callable[[ModelFile], Enhancer]] = {
+    "FrameDenoiser": _open_frame_denoiser,
+    "WindowEnhancer": _open_window_enhancer,
+}
+TENSORFLOW_CLASSES = frozenset({"WindowEnhancer"})  # the others run in numpy: TensorFlow takes seconds to start
 
 
-def _read_config(file: Path) -> dict[str, Any]:
-    """The architecture in a `.keras` file, read without building anything: a file of unknown origin runs no code here."""
-    try:
-        with zipfile.ZipFile(file) as archive:
-            config = json.loads(archive.read("config.json"))
-    except OSError as error:
-        raise RunError(f"{file} cannot be read: {error.strerror or error}.") from error
-    except (zipfile.BadZipFile, KeyError, ValueError) as error:
-        what = "no ZIP archive" if isinstance(error, zipfile.BadZipFile) else "no config.json in it"
-        raise RunError(
-            f"{file} is not a Keras model file ({what}).", hint="give a run folder, or the model/generator.keras of one"
-        ) from error
-    return config if isinstance(config, dict) else {}
+def find_enhancer(model: Path | str | None = None) -> ModelFile:
+    """Return the model of a run folder, a `.keras` file or a bundled model's name; None: the bundled denoiser. Loads nothing.
+
+    Raises:
+        RunError: There is none, or it is a model of another kind.
+    """
+    return find_model(bundled_model("denoiser") if model is None else model, ENHANCERS, "enhance recordings")
 
 
-def _model_class(file: Path) -> str:
-    return str(_read_config(file).get("class_name"))
+def open_enhancer(model: ModelFile | Path | str | None = None) -> Enhancer:
+    """Open an enhancer; `model` as for `find_enhancer`, or what that returned.
 
-
-def _register(file: Path) -> None:
-    """Imports the family whose layers the file holds: Keras finds a layer only after the module that registers it is loaded."""
-    from ...families.registry import family_class
-    from ...recipe_schema import FAMILIES
-
-    importlib.import_module("gansynth_cli.models.window_enhancer")
-    family = _read_config(file).get("config", {}).get("provenance", {}).get("family")
-    if family in FAMILIES:
-        family_class(family)
-
-
-def _sha256(file: Path) -> str:
-    with file.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()
+    Raises:
+        RunError: As for `find_enhancer`, or the file cannot be loaded.
+    """
+    found = model if isinstance(model, ModelFile) else find_enhancer(model)
+    return OPENERS[found.class_name](found)

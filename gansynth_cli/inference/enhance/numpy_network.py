@@ -5,20 +5,15 @@ Importing this costs a tenth of a second; TensorFlow costs five.
 
 from __future__ import annotations
 
-import hashlib
-import io
-import json
-import zipfile
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ...errors import RunError
 from ...models.mask_networks import MaskNetwork, make_network
+from ...models.model_file import ModelFile
 
-CLASS_NAME = "gan_audio>FrameDenoiser"  # the registered name in a model file
 _BLOCK = 64  # frames that go through the network at once: what they make fits the processor's cache, and memory stays bounded
 _FEW_ROWS = 4
 
@@ -34,68 +29,40 @@ class FrameNetwork:
         fft, hop: Samples.
         bins: fft / 2 + 1.
         level: Factor on every gain; see `FrameDenoiser`.
-        sha256: Of the file.
-        provenance: What the file says of its training.
         network: The network.
 
     Example:
-        >>> network = FrameNetwork.load(Path("runs/mine/model/generator.keras"))
+        >>> network = FrameNetwork.load(find_model("runs/mine"))
         >>> state = network.initial_state(rows=1)
         >>> gain, state = network.run(spectrum, state)  # spectrum complex64 [1, frames, bins]
     """
 
-    def __init__(self, config: Mapping[str, Any], weights: Mapping[str, np.ndarray], sha256: str = ""):
+    def __init__(self, config: Mapping[str, Any], weights: Mapping[str, np.ndarray]):
         self.sample_rate, self.fft, self.hop = int(config["sample_rate"]), int(config["fft"]), int(config["hop"])
-        self.bins, self.sha256, self.level = self.fft // 2 + 1, sha256, np.float32(config.get("level", 1.0))
-        self.provenance: dict[str, Any] = dict(config.get("provenance") or {})
+        self.bins, self.level = self.fft // 2 + 1, np.float32(config.get("level", 1.0))
         self.network: MaskNetwork = make_network(config)
         self._operations = _ArrayOperations(weights)
 
     @classmethod
-    def load(cls, path: Path) -> FrameNetwork:
-        """Reads `model/generator.keras` of a denoiser's run, or any file that `FrameDenoiser.save` wrote.
+    def load(cls, model: ModelFile) -> FrameNetwork:
+        """Read the network of a saved `FrameDenoiser`.
 
         Raises:
-            RunError: It is missing, not a Keras file, of another kind of model, or lacks weights.
+            RunError: The file is damaged, lacks weights, or holds weights of another shape.
         """
-        import h5py  # late: half of the import time, and `enhance --help` needs none of it
-
-        path = Path(path)
+        stored = model.weights()
         try:
-            data = path.read_bytes()
-        except OSError as error:
+            network = make_network(model.config)
+            weights = {name: np.asarray(stored[f"vars/{name}"], np.float32) for name in [*network.weights, *network.fixed]}
+            found = cls(model.config, weights)
+        except (KeyError, TypeError, ValueError) as error:
             raise RunError(
-                f"The model {path} cannot be read: {error.strerror or error}.", hint="--model takes a run folder or a .keras file"
-            ) from error
-        try:
-            with zipfile.ZipFile(io.BytesIO(data)) as archive:
-                saved = json.loads(archive.read("config.json"))
-                stored = archive.read("model.weights.h5")
-        except (zipfile.BadZipFile, KeyError, ValueError) as error:
-            raise RunError(
-                f"{path} is not a saved Keras model: {error}.", hint="a run keeps its model in RUN/model/generator.keras"
-            ) from error
-        if saved.get("registered_name") != CLASS_NAME:
-            raise RunError(
-                f"{path} holds a {saved.get('class_name', 'model without a name')}; expected a FrameDenoiser.",
-                hint="train one with `gan-audio train --recipe denoiser/small`",
-            )
-        try:
-            config = saved["config"]
-            network = make_network(config)
-            with h5py.File(io.BytesIO(stored), "r") as file:
-                missing = [name for name in [*network.weights, *network.fixed] if f"vars/{name}" not in file]
-                if missing:
-                    raise KeyError(f"no weight {missing[0]}")
-                weights = {name: np.asarray(file[f"vars/{name}"], np.float32) for name in [*network.weights, *network.fixed]}
-        except (KeyError, TypeError, OSError) as error:
-            raise RunError(
-                f"{path} is damaged or was written by another version: {error}.", hint="copy the file again, or train the model again"
+                f"{model.file} is damaged or was written by another version: {error}.", hint="copy the file again, or train again"
             ) from error
         for name, shape in network.weights.items():
             if weights[name].shape != shape:
-                raise RunError(f"{path} is damaged: its weight {name} has the shape {weights[name].shape}; expected {shape}.")
-        return cls(config, weights, hashlib.sha256(data).hexdigest())
+                raise RunError(f"{model.file} is damaged: its weight {name} has the shape {weights[name].shape}; expected {shape}.")
+        return found
 
     def initial_state(self, rows: int) -> list[np.ndarray]:
         """What it remembers before `rows` independent streams begin."""

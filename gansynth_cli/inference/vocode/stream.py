@@ -1,45 +1,42 @@
-"""Mel spectrograms to sound: a trained vocoder or Griffin-Lim, fed piece by piece, in memory that does not grow with the length.
+"""Mel spectrograms to audio: a trained vocoder or Griffin-Lim, fed in pieces, in memory that does not grow with the length.
 
 The audio of a frame depends on a known number of frames around it (`Vocoder.receptive_frames`). Pieces overlap by that many on either
-side, and what only the overlap could know is thrown away: the joined pieces equal the whole, to the rounding of float32.
+side and the audio of the overlap is discarded: the joined pieces equal the whole, to the rounding of float32.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-import zipfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
+from itertools import chain, tee
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
-import keras
 import numpy as np
 import tensorflow as tf
 
-from ...errors import RunError
-from ...families.vocos import family as vocos  # noqa: F401  (registers what a saved vocoder is made of)
-from ...models.vocoder import Vocoder
-from ...run_folder import RunFolder
+from ...data.audio.audio_file import resampled_blocks
+from ...models.model_file import ModelFile
 from ...signal.mel_convention import MelConvention
-from ...signal.mel_front_end import linear_mel, mel_spectrogram, mel_to_magnitude
+from ...signal.mel_front_end import check_mel, linear_mel, mel_spectrogram, mel_to_magnitude
 from ...signal.stft import griffin_lim
+from ..arrays import as_recording, blocks_of, joined
+from .mel_file import CHUNK_FRAMES
+from .vocoders import find_vocoder
 
-CHUNK_FRAMES = 512  # of mel that one call of the network turns into sound, beside the overlap
+BLOCK = 1 << 16  # samples of a recording read at a time
 GRIFFIN_LIM = "griffin-lim"
-SHIPPED = Path(__file__).parents[2] / "pretrained" / "vocoder.keras"
 _ITERATIONS, _MOMENTUM = 60, 0.99
-_FEWEST_FRAMES = 16
+_MIN_FRAMES = 16
 
 
 class MelToAudio(Protocol):
-    """What makes sound of mel spectrograms.
+    """A vocoder.
 
     Attributes:
-        convention: What it wants.
+        convention: Mel convention of its input, resolved.
         overlap: Frames on either side that a piece needs to come out as in the whole (Griffin-Lim: nearly).
-        name: For marks and messages.
-        sha256: Of its file; empty without one.
+        name: Name for provenance tags and messages.
+        sha256: SHA-256 of its file, in hex; empty without a file.
     """
 
     convention: MelConvention
@@ -53,9 +50,15 @@ class MelToAudio(Protocol):
 
 
 class NetworkVocoder:
-    """A trained vocoder."""
+    """A trained vocoder.
 
-    def __init__(self, model: Vocoder, file: Path, sha256: str):
+    Args:
+        model: A `models.vocoder.Vocoder`.
+        file: Where it was read from.
+        sha256: SHA-256 of that file, in hex.
+    """
+
+    def __init__(self, model: Any, file: Path, sha256: str):
         self.model, self.file, self.sha256 = model, file, sha256
         self.convention, self.overlap = model.convention, model.receptive_frames
         self.name = str(model.provenance.get("recipe") or model.provenance.get("family") or file.name)
@@ -65,8 +68,8 @@ class NetworkVocoder:
 
     def __call__(self, mel: np.ndarray) -> np.ndarray:
         frames = len(mel)
-        if frames < _FEWEST_FRAMES:  # layers that mirror their ends need something to mirror
-            mel = np.pad(mel, [(0, _FEWEST_FRAMES - frames), (0, 0)], constant_values=self.convention.lowest)
+        if frames < _MIN_FRAMES:  # layers that mirror their ends need something to mirror
+            mel = np.pad(mel, [(0, _MIN_FRAMES - frames), (0, 0)], constant_values=self.convention.lowest)
         return self._call(tf.constant(mel[None], tf.float32)).numpy()[: frames * self.convention.hop]
 
 
@@ -74,8 +77,13 @@ class GriffinLimVocoder:
     """Fast Griffin-Lim on the magnitudes nearest to the mel spectrum: the baseline that a vocoder has to beat.
 
     Magnitudes are the non-negative least-squares solution that multiplicative updates reach in 50 rounds from the pseudo-inverse.
-    Phase is a matter of the whole signal, so pieces agree with the whole in their magnitudes, not sample by sample; where they
-    meet they are faded into each other.
+    Phase depends on the whole signal, so pieces agree with the whole in their magnitudes, not sample by sample; they are cross-faded
+    where they meet.
+
+    Args:
+        convention: Mel convention of its input, resolved.
+        iterations: Rounds of the algorithm.
+        momentum: Acceleration of Perraudin et al. 2013; 0 is plain Griffin-Lim.
     """
 
     overlap = 32
@@ -100,52 +108,25 @@ class GriffinLimVocoder:
         return audio[0]
 
 
-def open_vocoder(path: Path) -> NetworkVocoder:
-    """The vocoder of a run folder or of a `.keras` file; `vocoder`, where nothing has that path, is the one that comes with gan-audio.
+def open_vocoder(model: ModelFile | Path | str | None = None) -> NetworkVocoder:
+    """Load a vocoder; `model` as for `find_vocoder`, or what that returned.
 
     Raises:
-        RunError: There is none, or it is another kind of model.
+        RunError: As for `find_vocoder`, or it cannot be loaded.
     """
-    if not path.exists() and str(path) == SHIPPED.stem:
-        path = SHIPPED
-    if not path.exists():
-        raise RunError(
-            f"{path} does not exist; expected a run folder, a .keras file, or {SHIPPED.stem} for the one that comes with gan-audio.",
-            hint="gan-audio train --recipe vocos --data DATA",
-        )
-    file = RunFolder.load(path).model_file("generator") if path.is_dir() else path
-    if not file.is_file():
-        raise RunError(f"{path} has no model yet.", hint="wait for the first checkpoint, or resume training")
-    try:
-        with zipfile.ZipFile(file) as archive:
-            kind = json.loads(archive.read("config.json")).get("class_name")
-        if kind != "Vocoder":
-            also = "; without --from this one generates" if kind == "AudioGenerator" else ""
-            raise RunError(
-                f"{file} is a Keras model of class {kind}, not a vocoder: it makes no sound of mel spectrograms.",
-                hint=f"train one of the families melgan, hifigan, vocos{also}",
-            )
-        model = keras.models.load_model(file, compile=False)
-    except (zipfile.BadZipFile, OSError, KeyError, ValueError, TypeError) as error:
-        about = (str(error).splitlines() or [type(error).__name__])[0]
-        raise RunError(f"{file} cannot be read as a vocoder: {about}.") from error
-    with file.open("rb") as content:
-        digest = hashlib.file_digest(content, "sha256").hexdigest()
-    return NetworkVocoder(model, file, digest)
+    found = model if isinstance(model, ModelFile) else find_vocoder(model)
+    return NetworkVocoder(found.load(), found.file, found.sha256)
 
 
-def mel_blocks(
-    audio: Iterable[np.ndarray], convention: MelConvention, count: Callable[[int], None] = lambda samples: None
-) -> Iterator[np.ndarray]:
-    """The mel spectrogram of a recording that comes in pieces, in pieces: as `mel_spectrogram` of the whole.
+def mel_blocks(audio: Iterable[np.ndarray], convention: MelConvention) -> Iterator[np.ndarray]:
+    """Compute the mel spectrogram of a recording that comes in pieces, equal to `mel_spectrogram` of the whole.
 
     Args:
         audio: float32 [n] or [n, 1] at the convention's rate, of any lengths.
-        convention: Resolved.
-        count: Called with the length of each piece.
+        convention: Mel convention, resolved.
 
     Yields:
-        float32 [frames, bands]. A recording shorter than the mirrored ends is taken with zeros after it.
+        float32 [frames, bands]. A recording shorter than its mirrored ends is padded with zeros.
     """
     c = convention
     reach, started = c.reach, False
@@ -157,7 +138,6 @@ def mel_blocks(
 
     for piece in audio:
         piece = np.asarray(piece, np.float32).reshape(-1)
-        count(len(piece))
         buffer = np.concatenate([buffer, piece])
         tail = np.concatenate([tail, piece])[-(reach + 1) :]
         if not started and len(buffer) > reach:
@@ -179,21 +159,21 @@ def mel_blocks(
 
 
 def vocode_blocks(mels: Iterable[np.ndarray], vocoder: MelToAudio, chunk_frames: int = CHUNK_FRAMES) -> Iterator[np.ndarray]:
-    """Sound of a mel spectrogram that comes in pieces.
+    """Vocode a mel spectrogram that comes in pieces.
 
     Args:
         mels: float32 [frames, bands], of any lengths.
-        vocoder: The model.
-        chunk_frames: Frames made at a time; another number gives the same sound.
+        vocoder: The vocoder.
+        chunk_frames: Frames in one call of the vocoder, the overlap aside; does not change the audio.
 
     Yields:
-        float32 [n]; all together frames * hop samples.
+        float32 [n], in all frames * hop samples.
     """
     hop, overlap = vocoder.convention.hop, vocoder.overlap
     fade = isinstance(vocoder, GriffinLimVocoder)
     buffer = np.zeros((0, vocoder.convention.bands), np.float32)
-    before = 0  # frames of the buffer whose sound has been given
-    held = np.zeros(0, np.float32)  # Griffin-Lim: the last piece's sound of the frames after it
+    before = 0  # frames of the buffer whose audio has been yielded
+    held = np.zeros(0, np.float32)  # Griffin-Lim: audio that the last call made of the frames after its piece
 
     def make(frames: int, last: bool) -> np.ndarray:
         nonlocal held
@@ -213,7 +193,81 @@ def vocode_blocks(mels: Iterable[np.ndarray], vocoder: MelToAudio, chunk_frames:
         while len(buffer) - before >= chunk_frames + overlap:
             yield make(chunk_frames, last=False)
             passed = before + chunk_frames
-            keep = min(passed, max(overlap, _FEWEST_FRAMES))  # so that no last piece is too short to have an end of its own
+            keep = min(passed, max(overlap, _MIN_FRAMES))  # so that the last piece is not too short to have ends of its own
             buffer, before = buffer[passed - keep :], keep
     if len(buffer) > before:
         yield make(len(buffer) - before, last=True)
+
+
+def resynthesise(blocks: Iterable[np.ndarray], vocoder: MelToAudio) -> Iterator[np.ndarray]:
+    """Compute the mel spectrogram of a recording that comes in blocks and vocode it, each channel by itself.
+
+    Args:
+        blocks: float32 [frames, channels] at the vocoder's rate, of any lengths.
+        vocoder: The vocoder.
+
+    Yields:
+        float32 [n, channels], in all as many samples as came in. A recording whose every sample is 0 stays so.
+    """
+    c, blocks = vocoder.convention, iter(blocks)
+    silence: list[np.ndarray] = []  # what came before the first block that is not silent, as views of one zero
+    for block in blocks:
+        if block.any():
+            break
+        silence.append(np.broadcast_to(np.float32(0.0), block.shape))
+    else:
+        yield from silence
+        return
+    arrived = 0
+
+    def counted() -> Iterator[np.ndarray]:
+        nonlocal arrived
+        for part in chain(silence, [block], blocks):
+            arrived += len(part)
+            yield part
+
+    def channel(stream: Iterator[np.ndarray], index: int) -> Iterator[np.ndarray]:
+        return vocode_blocks(mel_blocks((part[:, index] for part in stream), c), vocoder)
+
+    # The channels advance in step, so a tee never holds more than a block.
+    channels = [channel(stream, index) for index, stream in enumerate(tee(counted(), block.shape[1]))]
+    waiting, given = np.zeros((0, len(channels)), np.float32), 0
+    for parts in zip(*channels, strict=True):
+        # The audio of the last frame may reach beyond the recording, whose length is known once its last block has arrived.
+        waiting = np.concatenate([waiting, np.stack(parts, axis=1)])
+        ready = max(0, min(len(waiting), arrived - given) - c.fft)
+        yield waiting[:ready]
+        waiting, given = waiting[ready:], given + ready
+    left = arrived - given
+    yield np.pad(waiting[:left], [(0, max(0, left - len(waiting))), (0, 0)])
+
+
+def vocode_array(vocoder: MelToAudio, audio: np.ndarray, sample_rate: int) -> np.ndarray:
+    """Resynthesise a recording in memory, sample for sample as `gan-audio vocode` would in a file.
+
+    Args:
+        vocoder: From `open_vocoder`, or `GriffinLimVocoder`.
+        audio: Floating point, [samples] or [samples, channels], full scale is [-1, 1].
+        sample_rate: Rate of the audio, Hz.
+
+    Returns:
+        float32 [samples] or [samples, channels] at `vocoder.convention.sample_rate`; may exceed full scale. What is written of it is to be
+        tagged as synthetic.
+
+    Raises:
+        UsageError: Audio of another type or shape, or that is not finite.
+    """
+    recording = as_recording(audio).astype(np.float32, copy=False)
+    blocks = resampled_blocks(blocks_of(recording, sample_rate, BLOCK), sample_rate, vocoder.convention.sample_rate)
+    whole = joined([recording[:0], *resynthesise(blocks, vocoder)], recording)
+    return whole[:, 0] if np.ndim(audio) == 1 else whole
+
+
+def vocode_mel(vocoder: MelToAudio, mel: np.ndarray) -> np.ndarray:
+    """Vocode a mel spectrogram in memory: float [frames, bands] in `vocoder.convention` -> float32 [frames * hop].
+
+    Raises:
+        AudioFileError: Another number of bands, or values that no audio has under this convention.
+    """
+    check_mel(np.asarray(mel, np.float32), vocoder.convention)
+    return np.concatenate(list(vocode_blocks([np.asarray(mel, np.float32)], vocoder)))

@@ -1,0 +1,106 @@
+"""The command line of a verb over files: the options that all of them share, and `run_files`, which runs a `FileTask` from end to end."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ..errors import UsageError
+from . import console
+from .file_report import Progress, report_interrupt, report_outcomes, show_plan
+
+if TYPE_CHECKING:
+    from ..inference.files.task import FileTask
+
+_OUTPUT = "What is written"
+
+Inputs = Annotated[list[Path] | None, typer.Argument(metavar="INPUT...", help="Folders (any depth) and files.")]
+Output = Annotated[
+    Path | None,
+    typer.Option("-o", "--output", help="Output folder, in which the inputs' tree is mirrored; for a single input also a file."),
+]
+Overwrite = Annotated[
+    bool, typer.Option("--overwrite", help="Replace existing outputs; by default they are skipped.", rich_help_panel=_OUTPUT)
+]
+Jobs = Annotated[int, typer.Option("-j", "--jobs", help="Number of processes; 0: one for each core.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be written, and stop.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the outcome as JSON on stdout.")]
+Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Print only warnings and errors.")]
+
+
+def run_files(
+    task: FileTask,
+    inputs: Sequence[Path] | None,
+    output: Path | None,
+    *,
+    jobs: int = 1,
+    dry_run: bool = False,
+) -> int:
+    """Plan, open, process and report; return the exit code.
+
+    Args:
+        task: The verb.
+        inputs, output: As given on the command line.
+        jobs: Number of processes; 0: one for each core.
+        dry_run: Show the plan only.
+
+    Returns:
+        0; 1 if a file failed or is silent; 130 after Ctrl-C.
+
+    Raises:
+        UsageError: Nothing to do, or `plan_files` refuses.
+        GanAudioError: The model cannot be opened.
+    """
+    from ..inference.files.batch import run_jobs
+    from ..inference.files.plan import plan_files
+
+    check_jobs(jobs)
+    words = task.words
+    if not inputs:
+        raise UsageError("No input is given; expected folders or files.", hint=f"gan-audio {words.verb} recordings/ -o {words.folder}/")
+    if output is None:
+        raise UsageError("No output is given.", hint=f"gan-audio {words.verb} {inputs[0]} -o {words.folder}/")
+    plan = plan_files(task, inputs, output)
+    if plan.left_out:
+        console.say(f"{plan.left_out} files in {output} are left out: that is the output folder")
+    if not plan.jobs and not plan.failed:
+        raise UsageError(f"All recordings are in the output folder {output}.", hint="give the folder of the original recordings as input")
+    if dry_run:
+        return show_plan(task, plan, output)
+    open_task(task)
+    for outcome in plan.failed:
+        console.warn(f"{outcome.name}: {outcome.reason}")
+    progress, started = Progress(len(plan.jobs)), time.monotonic()
+    try:
+        with console.progress(words.doing, round(plan.seconds), "s of audio") as bar:
+            progress.bar = bar
+            outcomes = run_jobs(task, plan.jobs, workers=jobs or cores(), on_audio=bar.advance, on_outcome=progress)
+    except KeyboardInterrupt:
+        return report_interrupt(progress, output)
+    return report_outcomes(task, plan.failed + outcomes, output, time.monotonic() - started)
+
+
+def open_task(task: FileTask) -> None:
+    """Load a task's model and say what it is."""
+    started = time.perf_counter()
+    if task.needs_tensorflow:
+        console.start_tensorflow()
+    task.opened()
+    if about := task.describe():
+        console.say(f"{about}, opened in {time.perf_counter() - started:.2f} s")
+
+
+def check_jobs(jobs: int) -> None:
+    """Raise UsageError for a negative number of processes."""
+    if jobs < 0:
+        raise UsageError(f"--jobs is {jobs}; expected at least 1, or 0 for one for each core.", hint="-j 2")
+
+
+def cores() -> int:
+    """Return the number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

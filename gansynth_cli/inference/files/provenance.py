@@ -1,0 +1,43 @@
+"""Provenance tags: what was done to a recording, as JSON in its comment field and, on request, in a file beside it (a sidecar)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ... import __version__, files
+
+SOFTWARE = f"gan-audio {__version__}"
+
+
+def with_provenance(tags: Mapping[str, str], facts: Mapping[str, Any], sentence: str = "") -> dict[str, str]:
+    """Return tags whose comment also states what was done.
+
+    Args:
+        tags: Those of the input. A comment that is a JSON object, such as an earlier provenance tag, keeps its keys.
+        facts: Keys to add.
+        sentence: The facts in words, appended to a comment that is plain text; without it such a comment becomes the key "comment"
+            of a JSON object, so that programs still find the facts.
+    """
+    comment = tags.get("comment", "")
+    try:
+        known = json.loads(comment) if comment else {}
+    except ValueError:
+        known = None
+    if not isinstance(known, dict):
+        if sentence:
+            return {**tags, "comment": f"{comment}; {sentence}"}
+        known = {"comment": comment}
+    return {**tags, "comment": json.dumps({**known, **facts}, sort_keys=True)}  # ASCII: players read it in several encodings
+
+
+def sidecar_path(target: Path) -> Path:
+    """Return the path of an output's provenance tag as a file."""
+    return target.with_name(f"{target.name}.json")
+
+
+def write_sidecar(target: Path, facts: Mapping[str, Any]) -> None:
+    """Write the provenance tag of an output beside it."""
+    files.write_text(sidecar_path(target), json.dumps(facts, indent=1, ensure_ascii=False) + "\n")
