@@ -74,6 +74,7 @@ def test_every_family_and_every_class_of_0_1_0_is_here():
         *("wavegan", "specgan", "gansynth", "vae", "melgan", "hifigan", "vocos", "denoiser", "segan", "stargan_vc", "cyclegan_vc")
     }
     assert families <= set(FAMILIES)
+    assert {len(find_model(FOLDER / f"{name}.keras").config["labels"]) for name in ("wavegan", "wavegan-unconditional")} == {0, 3}
     assert all(file.stat().st_size < 60_000 for file in FOLDER.iterdir())
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,6 +12,8 @@ import tensorflow as tf
 
 from ..layers.recurrent import gru_sequence
 from .mask_networks import MaskNetwork, make_network
+
+MAX_WEIGHTS = 1 << 27  # the largest recipe has 1.6 million; a file that claims more is damaged
 
 
 @keras.saving.register_keras_serializable(package="gan_audio")
@@ -53,6 +56,8 @@ class FrameDenoiser(keras.Model):
         self.sample_rate, self.fft, self.hop, self.level = int(sample_rate), int(fft), int(hop), float(level)
         self.provenance: dict[str, Any] = dict(provenance or {})
         self.mask: MaskNetwork = make_network({**self._own_config(), "options": self.options})
+        if (count := sum(math.prod(shape) for shape in self.mask.weights.values())) > MAX_WEIGHTS:
+            raise ValueError(f"its network has {count:,} weights; expected at most {MAX_WEIGHTS:,}")
         rng = np.random.default_rng([self.seed, 0xDE401])
         self.table: dict[str, keras.Variable] = {}
         for name, shape in self.mask.weights.items():

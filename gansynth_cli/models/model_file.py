@@ -1,4 +1,4 @@
-"""The one place that finds, checks, hashes and loads a model: of a run folder, a `.keras` file, or the name of a bundled model.
+"""Find, check, hash and load models, in one place: of a run folder, a `.keras` file, or the name of a bundled model.
 
 Finding and checking imports neither TensorFlow nor Keras and runs nothing that the file holds; `ModelFile.load` imports them.
 """
@@ -10,6 +10,7 @@ import io
 import json
 import pkgutil
 import zipfile
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -51,16 +52,23 @@ class ModelFile:
         file: The `.keras` file.
         run: The run folder that it belongs to; None for a file by itself.
         class_name: The saved class, one of `USES`.
-        config: The arguments of that class, as the file states them.
-        keras_version, saved: Versions and date from the file's metadata; empty where it states none.
+        serialized: The whole content of `config.json`.
+        weight_bytes: Size of the stored weights.
+        keras_version, saved: Version and date from the file's metadata; empty where it states none.
     """
 
     file: Path
     run: RunFolder | None
     class_name: str
-    config: dict[str, Any]
+    serialized: dict[str, Any]
+    weight_bytes: int
     keras_version: str = ""
     saved: str = ""
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The arguments of the saved class, as the file states them."""
+        return self.serialized["config"]
 
     @property
     def provenance(self) -> dict[str, Any]:
@@ -96,16 +104,22 @@ class ModelFile:
         return found
 
     def load(self) -> keras.Model:
-        """The Keras model, in safe mode: no code from the file is executed.
+        """Build the Keras model, in safe mode: no code from the file is executed, and its configuration is checked first.
 
         Raises:
-            RunError: The file is damaged, or was written by a version that knows other layers.
+            RunError: The file is damaged or hostile, or was written by a version with other layers.
         """
         import keras
 
+        from .config_checks import check_config, check_sizes, weights_within
+
         register_layers()
         try:
-            return keras.saving.load_model(self.file, compile=False, safe_mode=True)
+            check_config(self.serialized, keras.saving.get_custom_objects())
+            with weights_within(self.weight_bytes):
+                model = keras.saving.load_model(self.file, compile=False, safe_mode=True)
+            check_sizes(model)
+            return model
         except Exception as error:  # Keras raises whatever its parts raise: a damaged HDF5, an unknown layer, a changed argument
             reason = str(error).strip().splitlines() or [type(error).__name__]
             raise RunError(
@@ -115,7 +129,7 @@ class ModelFile:
 
 
 def bundled_models() -> dict[str, Path]:
-    """Name -> file of the models that come with the package."""
+    """Return name -> file of the models that come with the package."""
     return {file.stem: file for file in sorted(PRETRAINED.glob("*.keras"))}
 
 
@@ -132,11 +146,11 @@ def bundled_model(name: str) -> Path:
 
 
 def find_model(model: Path | str, kinds: Sequence[str] = (), purpose: str = "") -> ModelFile:
-    """The model of a run folder, a `.keras` file, or the name of a bundled model; existing paths come before names.
+    """Find the model of a run folder, a `.keras` file, or the name of a bundled model; existing paths come before names.
 
     Args:
         model: Path or name.
-        kinds: The classes that are wanted, such as `ENHANCERS`; empty: any of `USES`.
+        kinds: The classes allowed, such as `ENHANCERS`; empty: any of `USES`.
         purpose: Completes "FILE cannot ..." for a model of another class, such as "enhance recordings".
 
     Raises:
@@ -172,7 +186,7 @@ def find_model(model: Path | str, kinds: Sequence[str] = (), purpose: str = "") 
 
 
 def register_layers() -> None:
-    """Imports every module of `layers` and `models`, so that Keras knows all registered classes whatever a file holds."""
+    """Import every module of `layers` and `models`, so that Keras knows all registered classes whatever a file holds."""
     for name in ("layers", "models"):
         package = importlib.import_module(f"gansynth_cli.{name}")
         for module in pkgutil.iter_modules(package.__path__):
@@ -180,16 +194,17 @@ def register_layers() -> None:
 
 
 def _read(file: Path, run: RunFolder | None) -> ModelFile:
-    """The architecture and metadata in a `.keras` file, read without building anything."""
+    """Read the architecture and metadata in a `.keras` file without building anything."""
     try:
         with zipfile.ZipFile(file) as archive:
             if archive.getinfo("config.json").file_size > MAX_CONFIG_BYTES:
                 raise RunError(f"{file} is not a model of gan-audio: its config.json claims more than {MAX_CONFIG_BYTES >> 20} MiB.")
             saved = json.loads(archive.read("config.json"))
-            metadata = json.loads(archive.read("metadata.json")) if "metadata.json" in archive.namelist() else {}
+            parts = {part.filename: part.file_size for part in archive.infolist()}
+            metadata = json.loads(archive.read("metadata.json")) if 0 < parts.get("metadata.json", 0) < MAX_CONFIG_BYTES else {}
     except OSError as error:
         raise RunError(f"{file} cannot be read: {error.strerror or error}.") from error
-    except (zipfile.BadZipFile, zipfile.LargeZipFile, KeyError, ValueError, NotImplementedError) as error:
+    except (zipfile.BadZipFile, zipfile.LargeZipFile, KeyError, ValueError, NotImplementedError, RecursionError, zlib.error) as error:
         what = "no ZIP archive" if isinstance(error, zipfile.BadZipFile) else "no config.json in it"
         raise RunError(
             f"{file} is not a Keras model file ({what}).", hint="give a run folder, or the model/generator.keras of one"
@@ -199,4 +214,4 @@ def _read(file: Path, run: RunFolder | None) -> ModelFile:
     metadata = metadata if isinstance(metadata, dict) else {}
     version, date = (str(metadata.get(key, "")) for key in ("keras_version", "date_saved"))
     name = str(saved.get("class_name"))
-    return ModelFile(file, run, RENAMED.get(name, name), saved["config"], version, date)
+    return ModelFile(file, run, RENAMED.get(name, name), saved, parts.get("model.weights.h5", 0), version, date)

@@ -91,6 +91,13 @@ class GeneratorSession:
         def call(inputs):
             return self.generator(inputs, training=False)
 
+        try:
+            call.get_concrete_function()
+        except Exception as error:  # TensorFlow raises whatever the layers raise
+            reason = str(error).strip().splitlines() or [type(error).__name__]
+            raise RunError(
+                f"{self.file} cannot be run: {reason[-1]}", hint="the file is damaged; use another checkpoint of the run"
+            ) from error
         return call
 
     @cached_property
@@ -159,7 +166,7 @@ def open_session(path: Path | str) -> GeneratorSession:
     found = find_model(path, GENERATORS, "generate clips")
     latent = found.config.get("latent")
     stated = latent if isinstance(latent, dict) else {}
-    if not isinstance(stated.get("dim"), int) or stated.get("distribution") not in DISTRIBUTIONS:
+    if not isinstance(stated.get("dim"), int) or stated["dim"] < 1 or stated.get("distribution") not in DISTRIBUTIONS:
         raise RunError(
             f"{found.file} does not state how its latents are drawn: its latent is {latent!r}, expected a dim and a distribution "
             f"({' or '.join(DISTRIBUTIONS)})."
