@@ -1,10 +1,8 @@
-"""`gan-audio info`: says what a run, a data set, a model or an audio file is, without TensorFlow."""
+"""`gan-audio info`: facts about runs, data sets, models and audio files, without TensorFlow."""
 
 from __future__ import annotations
 
-import hashlib
 import json
-import zipfile
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,39 +10,116 @@ import typer
 
 from ..data.audio.audio_file import is_audio_name, probe, read_mark
 from ..data.dataset_info import read_dataset_info
-from ..errors import GanAudioError, RunError, UsageError
+from ..errors import GanAudioError, UsageError
+from ..models.model_file import bundled_models, find_model
 from ..run_folder import RunFolder
 from . import console
 
+RUNS = Path("runs")  # where `train` puts runs that have no other name
+_MAX_DEPTH = 3  # folders below a folder of runs that are searched
+_CONFIG_KEYS = ("sample_rate", "labels", "pitches", "instruments", "velocities", "domains", "features", "vocoder", "consent", "latent")
+_SHOWN = {"mark": "provenance tag"}  # JSON key -> its name in the table, where they differ
+
 
 def command(
-    path: Annotated[Path, typer.Argument(metavar="PATH", help="A run folder, a data set, a .keras model or an audio file.")],
+    path: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="PATH|NAME",
+            help="A run folder, a data set, a .keras model, an audio file, a folder of runs, or the name of a bundled model.",
+            show_default="the runs below runs/",
+        ),
+    ] = None,
     json_output: Annotated[bool, typer.Option("--json", help="Print the facts as JSON.")] = False,
 ) -> None:
-    """Say what a run, a data set, a model or an audio file is; for audio, whether it is marked as synthetic."""
+    """Show information about a run, data set, model or audio file.
+
+    For audio it says whether the file is tagged as synthetic, for a bundled model it prints the model card. Without PATH it lists the
+    runs below runs/ with recipe, seed, step and best figure.
+    """
     console.configure(json_output=json_output)
-    if not path.exists():
-        raise UsageError(f"{path} does not exist; expected a run folder, a data set, a .keras model or an audio file.")
+    if path is None:
+        _list(RUNS, json_output)
+        return
+    if path.is_dir() and not _is_run(path) and not (path / "dataset_info.json").is_file() and _runs_below(path):
+        _list(path, json_output)
+        return
     facts = _facts(path)
     if json_output:
         console.result(facts)
         return
-    rows = [[key.replace("_", " "), _text(value)] for key, value in facts.items() if value not in (None, "", [], {})]
-    console.table("", ["what", str(path)], rows, to_stdout=True)
+    card = facts.pop("card", "")
+    rows = [[_SHOWN.get(key, key.replace("_", " ")), _text(value)] for key, value in facts.items() if value not in (None, "", [], {})]
+    console.table("", ["property", str(path)], rows, to_stdout=True)
+    if card:
+        console.data(f"\n{card.rstrip()}")
+
+
+def _is_run(path: Path) -> bool:
+    return (path / "recipe.toml").is_file()
+
+
+def _runs_below(folder: Path) -> list[Path]:
+    """The run folders below a folder, to a depth of three, by name."""
+    found: list[Path] = []
+    pending = [(folder, 0)]
+    while pending:
+        place, depth = pending.pop()
+        if _is_run(place):
+            found.append(place)
+        elif depth < _MAX_DEPTH and place.is_dir():
+            pending += [(child, depth + 1) for child in place.iterdir() if child.is_dir() and not child.name.startswith(".")]
+    return sorted(found)
+
+
+def _list(folder: Path, json_output: bool) -> None:
+    runs = [_line(path) for path in _runs_below(folder)]
+    if json_output:
+        console.result({"runs": runs})
+        return
+    if not runs:
+        console.say(f"There are no runs below {folder}/. To make one: gan-audio train --recipe NAME --data DATA")
+        return
+    keys = ("recipe", "seed", "step", "state", "best")
+    rows = [[run["run"], *("-" if run.get(key) is None else run[key] for key in keys)] for run in runs]
+    console.table("", ["run", "recipe", "seed", "step", "state", "best figure"], rows, to_stdout=True)
+
+
+def _line(path: Path) -> dict[str, Any]:
+    """One run in a list; a damaged one has only its reason."""
+    try:
+        run = RunFolder.load(path)
+    except GanAudioError as error:
+        return {"run": str(path), "state": "damaged", "error": error.message}
+    manifest, recipe = run.manifest, run.recipe
+    facts = {"run": str(path), "recipe": recipe.name or recipe.family, "seed": recipe.seed}
+    return facts | {"step": manifest.get("step", 0), "state": manifest.get("state"), "best": _best(run)}
+
+
+def _best(run: RunFolder) -> str | None:
+    best = run.manifest.get("best")
+    if not isinstance(best, (list, tuple)) or len(best) != 2:
+        return None
+    return f"{run.recipe.training.best_metric or 'best'} {best[1]:.4g} at step {best[0]}"
 
 
 def _facts(path: Path) -> dict[str, Any]:
     if path.is_dir():
-        if (path / "recipe.toml").is_file():
+        if _is_run(path):
             return _run(path)
         if (path / "dataset_info.json").is_file():
             return _data_set(path)
         raise UsageError(
-            f"{path} is neither a run folder (no recipe.toml) nor a data set (no dataset_info.json).",
+            f"{path} is neither a run folder (no recipe.toml) nor a data set (no dataset_info.json), and holds no runs.",
             hint=f"gan-audio prepare {path} -o DATA makes a data set of a folder of recordings",
         )
-    if path.suffix == ".keras":
+    if path.suffix == ".keras" or str(path) in bundled_models():
         return _model(path)
+    if not path.exists():
+        raise UsageError(
+            f"{path} does not exist; expected a run folder, a data set, a .keras model, an audio file, or the name of a bundled model: "
+            f"{', '.join(bundled_models())}."
+        )
     if is_audio_name(path):
         return _audio(path)
     raise UsageError(f"{path} is no file that gan-audio knows; expected a .keras model or an audio file.")
@@ -57,12 +132,12 @@ def _run(path: Path) -> dict[str, Any]:
     for line in run.read_metrics():
         metrics |= line
     metrics.pop("step", None)
-    best = manifest.get("best")
     return {
         "kind": "run",
         "recipe": recipe.name,
         "family": recipe.family,
         "state": manifest.get("state"),
+        "seed": recipe.seed,
         "steps": f"{manifest.get('step', 0)} of {recipe.training.steps or 'no limit'}",
         "training_seconds": manifest.get("seconds"),
         "started": manifest.get("started"),
@@ -73,7 +148,7 @@ def _run(path: Path) -> dict[str, Any]:
         "consent": info.consent,
         "parameters": manifest.get("parameters"),
         "models": sorted(p.name for p in run.model_dir.glob("*.keras")),
-        "best": f"{best[1]:.4g} at step {best[0]}" if best else None,
+        "best": _best(run),
         "last_figures": metrics,
         "made_with": manifest.get("versions"),
     }
@@ -97,34 +172,20 @@ def _data_set(path: Path) -> dict[str, Any]:
 
 
 def _model(path: Path) -> dict[str, Any]:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            config = json.loads(archive.read("config.json"))
-            metadata = json.loads(archive.read("metadata.json"))
-    except (zipfile.BadZipFile, KeyError, ValueError, OSError) as error:
-        raise RunError(f"{path} is not a Keras model file: {error}.", hint="gan-audio info RUN/model/generator.keras") from error
-    inner = config.get("config", {})
-    with path.open("rb") as content:
-        digest = hashlib.file_digest(content, "sha256").hexdigest()
+    found = find_model(path)
+    card = found.file.with_suffix(".md")
     return {
         "kind": "model",
-        "class": config.get("class_name"),
-        "sample_rate": inner.get("sample_rate"),
-        "labels": inner.get("labels"),
-        "pitches": inner.get("pitches"),
-        "instruments": inner.get("instruments"),
-        "velocities": inner.get("velocities"),
-        "encoder": True if inner.get("encoder") else None,
-        "domains": inner.get("domains"),
-        "features": inner.get("features"),
-        "vocoder": inner.get("vocoder"),
-        "consent": inner.get("consent"),
-        "latent": inner.get("latent"),
-        "provenance": inner.get("provenance"),
-        "keras": metadata.get("keras_version"),
-        "saved": metadata.get("date_saved"),
-        "bytes": path.stat().st_size,
-        "sha256": digest,
+        "class": found.class_name,
+        **{key: found.config.get(key) for key in _CONFIG_KEYS},
+        "encoder": True if found.config.get("encoder") else None,
+        "provenance": found.provenance,
+        "keras": found.keras_version,
+        "saved": found.saved,
+        "file": found.file,
+        "bytes": found.file.stat().st_size,
+        "sha256": found.sha256,
+        **({"card": card.read_text(encoding="utf-8")} if found.file in bundled_models().values() and card.is_file() else {}),
     }
 
 
@@ -149,7 +210,7 @@ def _audio(path: Path) -> dict[str, Any]:
 
 
 def _sidecar(path: Path) -> dict[str, Any] | None:
-    """The mark that lies beside a file whose container has no room for one."""
+    """The provenance tag beside a file whose container has no field for it."""
     try:
         mark = json.loads(path.with_name(f"{path.name}.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
