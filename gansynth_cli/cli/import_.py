@@ -88,6 +88,8 @@ def show(report: ImportReport) -> None:
         console.say(
             f"  proof: {p.runner} and the run differ by {p.difference:.2g} at most (peak {p.scale:.2g}) on {' and '.join(p.inputs)}"
         )
+        for note in p.notes:
+            console.say(f"  proof: {note}")
     else:
         console.say(f"  no proof: {plan.no_proof}")
     counts = ", ".join(f"{name} {count / 1e6:.2f} M" for name, count in report.parameters.items())

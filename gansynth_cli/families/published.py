@@ -123,6 +123,7 @@ class Proof:
         difference: Largest absolute difference of the outputs over all inputs.
         scale: Largest absolute value of the source's outputs.
         limit: The largest `difference / scale` that rounding explains.
+        notes: What else is to be said of the comparison, one phrase each.
     """
 
     runner: str
@@ -130,6 +131,7 @@ class Proof:
     difference: float
     scale: float
     limit: float = 1e-3
+    notes: tuple[str, ...] = ()
 
     @property
     def holds(self) -> bool:
@@ -195,7 +197,8 @@ class Plan:
         read, assumed, left: What is told to the user and kept in the manifest, one line each: what the source said, what it did not say
             and was taken as usual, what of it was not taken over and why.
         learning_rates: Network -> the rate of the last step, where the source says it.
-        proof: Runs the source's own graph beside the model that `inference_model` gave; None where it brings none.
+        proof: Runs the source's own graph beside the model that `inference_model` gave, or says why that cannot be; None where it
+            brings none.
         no_proof: Why there is none.
     """
 
@@ -209,7 +212,7 @@ class Plan:
     assumed: Sequence[str] = ()
     left: Sequence[str] = ()
     learning_rates: Mapping[str, float] = field(default_factory=dict)
-    proof: Callable[[keras.Model], Proof] | None = None
+    proof: Callable[[keras.Model], Proof | str] | None = None
     no_proof: str = "the source is a file of weights without a graph that could be run"
 
 

@@ -114,6 +114,13 @@ def _unknown(path: Path, layouts: Sequence[Layout], problems: Sequence[ForeignFi
     )
 
 
+def _of_tensorflow(path: Path) -> bool:
+    """Whether names say that it is a checkpoint or graph of TensorFlow, or a folder of such."""
+    if path.is_dir():
+        return any(any(path.glob(pattern)) for pattern in ("*.index", "*.meta", "checkpoint", "stage_*"))
+    return path.suffix in (".index", ".meta") or ".data-" in path.name or path.with_name(f"{path.name}.index").is_file()
+
+
 # Importing.
 
 
@@ -152,6 +159,8 @@ def import_run(
         UsageError: Something has to be asked of the user.
     """
     check_target(run, overwrite)
+    if _of_tensorflow(Path(path)):
+        before_building()  # the messages that its checkpoints are made of come with TensorFlow
     source, layout = recognise(Path(path), published_layouts(family), config)
     plan = layout.plan(source, answers or Answers())
     recipe = recipe_of(plan, settings)
@@ -164,7 +173,7 @@ def import_run(
     placement = plan.assign(learner.family.networks, learner.averaged)
     _fill(learner, placement, plan)
     model = learner.family.inference_model({**learner.family.networks, **learner.averaged})
-    proof = plan.proof(model) if plan.proof else None
+    plan, proof = _proved(plan, model)
     if proof and not proof.holds:
         raise RunError(
             f"{source.path}: the imported model differs from what the source's own graph gives by {proof.difference:.3g} "
@@ -183,6 +192,12 @@ def import_run(
         made.write_card(imported_card(made, run.name, parameters))
         made.recipe_file.write_text(recipe_to_toml(recipe), encoding="utf-8")
     return report
+
+
+def _proved(plan: Plan, model: Any) -> tuple[Plan, Proof | None]:
+    """Run the proof; the plan says why there is none where its graph cannot be run."""
+    proof = plan.proof(model) if plan.proof else None
+    return (replace(plan, no_proof=proof), None) if isinstance(proof, str) else (plan, proof)
 
 
 def recipe_of(plan: Plan, settings: Sequence[str] = ()) -> Recipe:
@@ -346,4 +361,5 @@ def imported_facts(report: ImportReport) -> dict[str, Any]:
 
 
 def _proof_facts(proof: Proof) -> Mapping[str, Any]:
-    return {"run": True, "runner": proof.runner, "inputs": list(proof.inputs), "difference": proof.difference, "scale": proof.scale}
+    facts = {"run": True, "runner": proof.runner, "inputs": list(proof.inputs), "difference": proof.difference, "scale": proof.scale}
+    return {**facts, "notes": list(proof.notes)} if proof.notes else facts
