@@ -1,4 +1,4 @@
-"""`evaluate --conversion`: every figure on sounds whose answer is known, and the whole on a small data set."""
+"""`evaluate voices`: every figure on signals whose answer is known, and the command on a small data set."""
 
 from __future__ import annotations
 
@@ -12,9 +12,8 @@ from gansynth_cli.cli.app import main
 from gansynth_cli.data.audio import audio_file
 from gansynth_cli.errors import UsageError
 from gansynth_cli.metrics.clips import classifier
-from gansynth_cli.metrics.pairs.waveform import MetricError
-from gansynth_cli.metrics.voices import conversion
-from gansynth_cli.metrics.voices import judges as voice_judges
+from gansynth_cli.metrics.figure import MetricError
+from gansynth_cli.metrics.voices import conversion, domain_classifier, figures, scorers
 from gansynth_cli.metrics.voices import report as conversion_report
 
 from .conftest import write_wav
@@ -122,10 +121,10 @@ def test_spread_and_correlation():
 
 def test_windows_leave_silence_out():
     audio = np.concatenate([voice(1.0), np.zeros(16_000, np.float32), voice(1.0, seed=1)])
-    windows = voice_judges.windows_of(audio, 4000)
+    windows = domain_classifier.windows_of(audio, 4000)
     assert 3 <= len(windows) <= 8
     assert (np.square(windows).mean(axis=1) > 1e-6).all()
-    assert voice_judges.windows_of(np.ones(10, np.float32), 4000).shape == (1, 4000)
+    assert domain_classifier.windows_of(np.ones(10, np.float32), 4000).shape == (1, 4000)
 
 
 # The whole.
@@ -167,60 +166,60 @@ def converted(tmp_path_factory) -> tuple[Path, Path]:
 
 
 def test_the_report(data: Path, converted: tuple[Path, Path], tmp_path: Path, capsys, monkeypatch):
-    monkeypatch.setattr(voice_judges, "speaker_encoder_installed", lambda: False)
-    monkeypatch.setattr(classifier, "_LEAST_STEPS", 100)  # the two are easy to tell apart
+    monkeypatch.setattr(scorers, "speaker_encoder_installed", lambda: False)
+    monkeypatch.setattr(classifier, "_MIN_STEPS", 100)  # the two are easy to tell apart
     made, source = converted
-    asked = ["evaluate", made, "--conversion", data, "--source", source, "--cache", tmp_path / "cache", "-o", tmp_path / "report.json"]
+    asked = ["evaluate", "voices", made, "--data", data, "--source", source, "--cache", tmp_path / "cache", "-o", tmp_path / "report.json"]
     code = main([str(part) for part in asked])
     out, err = capsys.readouterr()
     assert code == 1  # one file is silent
     assert "103.wav: not measured: silent" in err
     assert "resemblyzer is not installed" in err
     report = json.loads((tmp_path / "report.json").read_text())
-    judge = report["judge"]
-    assert judge["learnt_from"] == "validation"
-    assert judge["accuracy_on_real"] > 0.9
-    assert judge["shuffled_labels"] < 0.9
-    assert judge["chance"] == 0.5
-    figures = report["systems"][0]["figures"]
-    assert figures["to_target"]["mean"] == pytest.approx(0.5)  # two of four: what is silent is not converted
-    assert figures["to_target"]["failed"] == 1
-    assert figures["still_source"]["mean"] == pytest.approx(1 / 3)
-    assert figures["f0_shift"]["mean"] > 3
-    way = report["systems"][0]["by_target"][0]
-    assert way["files"] == 4
-    assert abs(way["f0_mean_off"]) <= way["f0_off"] + 1e-9
-    mine = [entry for entry in report["files"] if (entry["source"], entry["target"]) == (way["source"], way["target"])]
+    facts = report["classifier"]
+    assert facts["learnt_from"] == "validation"
+    assert facts["accuracy_on_real"] > 0.9
+    assert facts["shuffled_labels"] < 0.9
+    assert facts["chance"] == 0.5
+    found = report["systems"][0]["figures"]
+    assert found["to_target"]["value"] == pytest.approx(0.5)  # two of four: what is silent is not converted
+    assert found["to_target"]["failed"] == 1
+    assert found["still_source"]["value"] == pytest.approx(1 / 3)
+    assert found["f0_shift"]["value"] > 3
+    (group,) = report["systems"][0]["groups"].values()
+    assert (group["source"], group["target"], group["files"]) == ("low", "high", 4)
+    assert group["figures"]["to_target"]["value"] == pytest.approx(0.5)
+    off, difference = (group["figures"][key]["value"] for key in ("f0_off_target", "f0_difference"))
+    assert abs(difference) <= off + 1e-9
+    mine = [entry for entry in report["files"] if (entry["source"], entry["target"]) == (group["source"], group["target"])]
     signed = [entry["values"]["f0_difference"] for entry in mine if not entry["unusable"]]
-    assert way["f0_mean_off"] == pytest.approx(np.mean(signed))
-    assert way["f0_off"] == pytest.approx(np.mean(np.abs(signed)))
+    assert difference == pytest.approx(np.mean(signed))
+    assert off == pytest.approx(np.mean(np.abs(signed)))
     assert "taken for target" in out
-    assert {entry["taken_for"] for entry in report["files"]} == {"high", "low", ""}
-    # Cached: the same judge again, and with the targets' own recordings.
+    assert {entry["predicted"] for entry in report["files"]} == {"high", "low", ""}
+    # Cached: the same classifier again, and with the targets' own recordings.
     again = [*asked[:-2], "--target", made, "--json"]
     assert main([str(part) for part in again]) == 1
     second = json.loads(capsys.readouterr().out)
-    assert second["judge"] == judge
-    assert second["systems"][0]["figures"]["mcd_target"]["mean"] == pytest.approx(0.0, abs=1e-6)
+    assert second["classifier"] == facts
+    assert second["systems"][0]["figures"]["mcd_target"]["value"] == pytest.approx(0.0, abs=1e-6)
 
 
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        (["clips", "--conversion", "DATA", "--data", "DATA"], "not --data and --conversion"),
-        (["clips", "--conversion", "DATA", "--jobs", "2"], "-j has no meaning with --conversion"),
-        (["clips", "--data", "DATA", "--words"], "--words has no meaning with --data"),
-        (["--conversion", "DATA"], "No folder of converted recordings"),
-        (["nowhere", "--conversion", "DATA"], "is no folder"),
-        (["SOURCE", "--conversion", "DATA"], "says whom it was converted to"),
-        (["MADE", "--conversion", "DATA", "--model", "MADE/100.wav"], "is no run folder"),
-        (["MADE", "--conversion", "DATA", "--text", "MADE/100.wav"], "cannot be read"),
+        (["clips", "--data", "DATA", "--jobs", "2"], "No such option: --jobs"),
+        (["--data", "DATA"], "No folder of converted recordings"),
+        (["nowhere", "--data", "DATA"], "is not a folder"),
+        (["SOURCE", "--data", "DATA"], "no recording with a known target"),
+        (["MADE", "--data", "DATA", "--model", "MADE/100.wav"], "is not a run folder"),
+        (["MADE", "--data", "DATA", "--text", "MADE/100.wav"], "cannot be read"),
     ],
 )
 def test_usage(arguments, message, data: Path, converted: tuple[Path, Path], capsys):
     names = {"DATA": data, "MADE": converted[0], "SOURCE": converted[1]}
     given = [str(Path(str(names[part.split("/")[0]]), *part.split("/")[1:])) if part.split("/")[0] in names else part for part in arguments]
-    assert main(["evaluate", *given]) in (1, 2)
+    assert main(["evaluate", "voices", *given]) in (1, 2)
     err = capsys.readouterr().err
     assert message in err
 
@@ -228,10 +227,10 @@ def test_usage(arguments, message, data: Path, converted: tuple[Path, Path], cap
 def test_a_file_finds_its_partner(tmp_path: Path):
     for name in ("anna/yes.wav", "bruno/yes.wav", "bruno/no.wav"):
         write_wav(tmp_path / name, np.ones(10))
-    files = conversion_report._by_stem(tmp_path)
+    files = conversion_report.files_by_name(tmp_path)
 
     def found(name: str, domain: str) -> str:
-        path = conversion_report._partner_of(files, conversion_report.Converted(name, domain, "carla"), domain)
+        path = figures.partner_of(files, figures.ConvertedFile(name, domain, "carla"), domain)
         return path.relative_to(tmp_path).as_posix() if path else ""
 
     assert found("carla/bruno/yes.flac", "bruno") == "bruno/yes.wav"  # the outputs' tree is below the target's folder
@@ -260,7 +259,7 @@ def test_the_recogniser_hears_english(data_folder: Path):
     for path in sorted(folder.rglob("*.flac"))[:2]:
         audio, rate = audio_file.read(path)
         said = next((text for name, text in texts.items() if path.stem.endswith(name) or name.endswith(path.stem)), "")
-        errors, words = conversion.word_errors(said, voice_judges.recognise(audio[:, 0], rate))
+        errors, words = conversion.word_errors(said, scorers.recognise(audio[:, 0], rate))
         wrong, total = wrong + errors, total + words
     assert total > 10
     assert wrong / total < 0.5

@@ -1,4 +1,4 @@
-"""Notes that are judged: is the pitch the one asked for, and the instrument? With the tracker's and the judge's own errors beside it."""
+"""`gan-audio evaluate notes`: pitch and instrument against the intended ones, with the errors of tracker and classifier beside them."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import pytest
 
 from gansynth_cli.cli.app import main
 from gansynth_cli.data.corpora.note_names import frequency_hz
-from gansynth_cli.errors import EXIT_OK
+from gansynth_cli.errors import EXIT_FAILED, EXIT_OK
 from gansynth_cli.metrics.clips import notes as note_metrics
 from gansynth_cli.metrics.clips.clip_set import Clip, ClipSet
-from gansynth_cli.metrics.clips.notes import Asked, HeardNotes, asked_of, hear, note_details, note_figures
+from gansynth_cli.metrics.clips.notes import Intended, MeasuredNotes, intended_of, measure_notes, note_details, note_figures
 from gansynth_cli.signal.note_pitch import NOTHING, HeardPitch, note_pitch
 
 from .conftest import write_wav
@@ -61,52 +61,61 @@ def test_a_glide_has_entropy_and_noise_has_no_pitch():
 # The figures, by hand
 
 
-def by_hand() -> HeardNotes:
-    """Right, 49 cents sharp, 51 cents flat, an octave up, nothing heard, failed, and one that nobody asked a pitch of."""
-    asked = [Asked(60, "flute"), Asked(60, "flute"), Asked(60, "reed"), Asked(60, "reed"), Asked(60, "reed"), Asked(60, "reed"), Asked()]
+def by_hand() -> MeasuredNotes:
+    """Right, 49 cents sharp, 51 cents flat, an octave up, no pitch found, failed, and one without an intended pitch."""
+    intended = [
+        Intended(60, "flute"),
+        Intended(60, "flute"),
+        Intended(60, "reed"),
+        Intended(60, "reed"),
+        Intended(60, "reed"),
+        Intended(60, "reed"),
+        Intended(),
+    ]
     midi = [60.0, 60.49, 59.49, 72.0, np.nan, np.nan, 50.0]
     failures = ["", "", "", "", "", "silent", ""]
-    return HeardNotes([f"{i}.wav" for i in range(7)], asked, [heard(m, 0.1) for m in midi], failures, [0, 1, 1, 1, 0, 1, 1])
+    pitches = [heard(m, 0.1) for m in midi]
+    return MeasuredNotes([f"{i}.wav" for i in range(7)], intended, pitches, failures, [0, 1, 1, 1, 0, 1, 1], ["flute", "reed"])
 
 
 def test_the_figures_by_hand():
-    found = note_figures(by_hand(), ["flute", "reed"])
+    found = note_figures(by_hand())
     assert found["pitch_accuracy"]["value"] == pytest.approx(2 / 6)
-    assert found["pitch_accuracy"]["clips"] == 6
+    assert found["pitch_accuracy"]["n"] == 6
     assert found["pitch_accuracy"]["standard_error"] == pytest.approx(np.sqrt(2 / 6 * 4 / 6 / 6))
     assert found["chroma_accuracy"]["value"] == pytest.approx(3 / 6)
     assert found["pitch_cents"]["value"] == pytest.approx((49 + 51) / 2)  # the median of 0, 49, 51 and 1200
     assert found["pitch_entropy"]["value"] == pytest.approx(0.1)
     assert found["unpitched"]["value"] == pytest.approx(2 / 7)
-    # 0: flute as flute; 1: flute as reed; 2, 3: reed as reed; 4: reed as flute; 5: failed, whatever the judge says
+    # 0: flute as flute; 1: flute as reed; 2, 3: reed as reed; 4: reed as flute; 5: failed, whatever the classifier says
     assert found["instrument_accuracy"]["value"] == pytest.approx(3 / 6)
-    details = note_details(by_hand(), ["flute", "reed"])
+    details = note_details(by_hand())
     assert details["pitch_accuracy_by_octave"] == {"60-71": {"value": pytest.approx(1 / 3), "clips": 6}}
     assert details["pitch_accuracy_by_instrument"]["flute"] == {"value": None, "clips": 2}  # too few to say
     assert details["instrument_confusion"] == {"flute": {"flute": 1, "reed": 1}, "reed": {"(failed)": 1, "flute": 1, "reed": 2}}
     assert details["clips"][3] == {
-        "clip": "3.wav", "heard": 72.0, "pitch": 60, "cents": 1200.0, "sounds_like": "reed", "instrument": "reed"
+        "clip": "3.wav", "measured": 72.0, "pitch": 60, "cents": 1200.0, "predicted_instrument": "reed", "instrument": "reed"
     }  # fmt: skip
     assert details["clips"][5]["failed"] == "silent"
     json.dumps(details, allow_nan=False)
 
 
-def test_what_is_not_known_has_a_reason():
-    nothing_asked = HeardNotes(["a"], [Asked()], [heard(60)], [""], [0])
-    found = note_figures(nothing_asked, ["flute"])
-    assert found["pitch_accuracy"] == {"because": "no pitches were asked for"}
-    assert found["instrument_accuracy"] == {"because": "no instruments were asked for"}
-    deaf = HeardNotes(["a"], [Asked(60)], None, [""], None)
-    found = note_figures(deaf, [])
+def test_a_figure_without_value_has_a_reason():
+    nothing_intended = MeasuredNotes(["a"], [Intended()], [heard(60)], [""], [0], ["flute"])
+    found = note_figures(nothing_intended)
+    assert found["pitch_accuracy"] == {"because": "no pitches are intended"}
+    assert found["instrument_accuracy"] == {"because": "no instruments are intended"}
+    deaf = MeasuredNotes(["a"], [Intended(60)], None, [""], None)
+    found = note_figures(deaf)
     assert "swift-f0 is not installed" in found["pitch_accuracy"]["because"]
     assert found["instrument_accuracy"] == {"because": "no instruments, so no classifier"}
-    silent = note_figures(HeardNotes(["a"], [Asked(60)], [NOTHING], ["silent"], None), [])
+    silent = note_figures(MeasuredNotes(["a"], [Intended(60)], [NOTHING], ["silent"], None))
     assert silent["pitch_accuracy"]["value"] == 0
-    assert silent["pitch_cents"] == {"because": "no pitch was heard"}
+    assert silent["pitch_cents"] == {"because": "no pitch was measured"}
     assert set(found) == {figure.key for figure in note_metrics.FIGURES}
 
 
-# What was asked for
+# The intended notes
 
 
 def folder(root: Path, names: list[str], manifest: str = "") -> ClipSet:
@@ -114,39 +123,39 @@ def folder(root: Path, names: list[str], manifest: str = "") -> ClipSet:
         write_wav(root / name, np.zeros(10))
     if manifest:
         (root / "manifest.csv").write_text(manifest)
-    return ClipSet("set", "generated", root, tuple((root / name, -1) for name in names))
+    return ClipSet("set", root, tuple((root / name, -1) for name in names))
 
 
-def test_the_manifest_says_what_was_asked_for(tmp_path):
+def test_the_manifest_gives_pitch_and_instrument(tmp_path):
     clips = folder(tmp_path, ["a.wav", "b.wav"], "file,index,label,pitch,instrument\na.wav,0,,60,flute\nb.wav,1,,61,oboe\n")
-    found, source, notes = asked_of(clips, ["flute", "reed"])
-    assert (found, source) == ({"a.wav": Asked(60, "flute"), "b.wav": Asked(61, "oboe")}, "manifest")
+    found, source, notes = intended_of(clips, ["flute", "reed"])
+    assert (found, source) == ({"a.wav": Intended(60, "flute"), "b.wav": Intended(61, "oboe")}, "manifest")
     assert "no instrument oboe" in notes[0]
 
 
-def test_names_say_it_where_there_is_no_manifest(tmp_path):
+def test_file_names_give_them_without_a_manifest(tmp_path):
     clips = folder(tmp_path, ["flute/C4.wav", "reed_055.wav", "other.wav"])
-    found, source, notes = asked_of(clips, ["flute", "reed"])
-    assert (found, source) == ({"flute/C4.wav": Asked(60, "flute"), "reed_055.wav": Asked(55, "reed")}, "names")
-    assert "1 of 3 clips do not say their pitch" in notes[0]
-    _, source, notes = asked_of(folder(tmp_path / "x", ["one.wav"]), [])
+    found, source, notes = intended_of(clips, ["flute", "reed"])
+    assert (found, source) == ({"flute/C4.wav": Intended(60, "flute"), "reed_055.wav": Intended(55, "reed")}, "names")
+    assert "1 of 3 clips have no pitch in their names" in notes[0]
+    _, source, notes = intended_of(folder(tmp_path / "x", ["one.wav"]), [])
     assert source == "none"
-    assert "only heard, not judged" in notes[0]
+    assert "no accuracies" in notes[0]
 
 
-def test_every_clip_is_judged_once_in_order():
-    class Judge:
-        def judge(self, audio):
+def test_every_clip_is_classified_once_in_order():
+    class BySign:
+        def classify(self, audio):
             sizes.append(len(audio))
             return None, np.eye(2)[(audio[:, 0] > 0).astype(int)]
 
     sizes: list[int] = []
     clips = [Clip(f"{i}", np.full(8, i % 3 - 1, np.float32)) for i in range(150)]
-    found = hear(clips, {"1": Asked(60)}, RATE, tracker=False, classifier=Judge())
+    found = measure_notes(clips, {"1": Intended(60)}, RATE, tracker=False, classifier=BySign())
     assert sizes == [64, 64, 22]
     assert found.instruments == [int(i % 3 == 2) for i in range(150)]
     assert found.pitches is None
-    assert [asked.pitch for asked in found.asked[:3]] == [None, 60, None]
+    assert [intended.pitch for intended in found.intended[:3]] == [None, 60, None]
 
 
 # The command
@@ -168,13 +177,13 @@ def note_data(tmp_path_factory) -> Path:
 
 
 class ByPartials:
-    """A judge of instruments that needs no training: how much of the sound lies above 650 Hz."""
+    """A classifier of instruments that needs no training: how much of the power lies above 650 Hz."""
 
     def __init__(self, labels):
         self.labels = tuple(labels)
         self.facts = {"version": 0, "hash": "0" * 64, "seed": 0, "accuracy": 1.0, "accuracy_on": "test", "stopped_on": "validation"}
 
-    def judge(self, audio):
+    def classify(self, audio):
         audio = np.asarray(audio, np.float32)
         spectrum = np.abs(np.fft.rfft(audio / max(np.abs(audio).max(), 1e-9))) ** 2
         high = np.arange(spectrum.shape[1]) * RATE / audio.shape[1] > 650
@@ -184,14 +193,14 @@ class ByPartials:
 
 
 @pytest.fixture
-def judge_at_hand(monkeypatch):
+def classifier_at_hand(monkeypatch):
     trained = []
 
-    def fake(judge, info, data, samples, splits, seed, speed, progress, attribute):
-        trained.append((attribute, tuple(info.labels), speed))
-        return ByPartials(info.labels)
+    def fake(data, seed, speed, progress):
+        trained.append((data.attribute, tuple(data.info.labels), speed))
+        return ByPartials(data.info.labels)
 
-    monkeypatch.setattr("gansynth_cli.metrics.clips.report._train", fake)
+    monkeypatch.setattr("gansynth_cli.metrics.clips.label_classifier._train", fake)
     monkeypatch.setattr("gansynth_cli.metrics.clips.classifier.store", lambda *_: Path())
     return trained
 
@@ -206,14 +215,15 @@ def generated(root: Path, pitch_off: float = 0.0, swap: bool = False) -> Path:
     return root
 
 
-def test_the_verb_hears_wrong_notes_and_wrong_instruments(note_data, tmp_path, capsys, judge_at_hand):
+def test_wrong_notes_and_wrong_instruments_are_found(note_data, tmp_path, capsys, classifier_at_hand):
     pytest.importorskip("swift_f0")
     right, sharp, swapped = generated(tmp_path / "right"), generated(tmp_path / "sharp", 1.0), generated(tmp_path / "swapped", swap=True)
     (right / "7.wav").unlink()  # a clip that is gone counts as wrong
-    command = ["evaluate", str(right), str(sharp), str(swapped), "--data", str(note_data), "--bins", "2"]
+    command = ["evaluate", "notes", str(right), str(sharp), str(swapped), "--data", str(note_data)]
     assert main([*command, "-o", str(tmp_path / "report.json")]) == EXIT_OK
     report = json.loads((tmp_path / "report.json").read_text())
-    figures = {entry["name"]: entry["notes"]["figures"] for entry in report["sets"] if "notes" in entry}
+    assert report["kind"] == "notes"
+    figures = {entry["name"]: entry["figures"] for entry in report["systems"]}
     assert set(figures) == {"right", "sharp", "swapped", "real, train", "real, validation", "real, test"}
     value = {name: {key: figure.get("value") for key, figure in found.items()} for name, found in figures.items()}
     assert value["right"]["pitch_accuracy"] == pytest.approx(7 / 8)
@@ -224,14 +234,27 @@ def test_the_verb_hears_wrong_notes_and_wrong_instruments(note_data, tmp_path, c
     assert value["right"]["instrument_accuracy"] == pytest.approx(7 / 8)
     assert value["swapped"]["instrument_accuracy"] == 0
     assert value["real, train"]["instrument_accuracy"] == 1
-    assert judge_at_hand == [("", ("48", "52", "55", "60"), 0.0), ("instrument", ("flute", "reed"), 0.17)]
-    assert report["instrument_classifier"]["hash"]
-    said = capsys.readouterr().out
-    assert "pitch ±50 cents" in said
-    assert "instrument" in said
+    assert classifier_at_hand == [("instrument", ("flute", "reed"), 0.17)]
+    assert report["classifier"]["hash"]
+    assert [entry["failed"] for entry in report["systems"][:3]] == [1, 0, 0]
+    assert report["systems"][0]["failures"] == [{"file": "7.wav", "figure": "all", "reason": "does not exist"}]
+    assert report["systems"][0]["intended_from"] == "manifest"
+    said = capsys.readouterr()
+    assert "pitch ±50 cents" in said.out
+    assert "instrument" in said.out
+    assert "right: 7.wav: not measured: does not exist" in said.err
 
 
-def test_labels_that_are_instruments_need_one_judge(note_data, tmp_path, judge_at_hand, capsys):
+def test_the_clips_of_a_data_set_of_notes_refer_to_the_notes(note_data, tmp_path, capsys, classifier_at_hand):
+    """`evaluate clips` has the figures of clips only, with a classifier of the labels, which are pitches: no changes of speed."""
+    assert main(["evaluate", "clips", str(generated(tmp_path / "clips")), "--data", str(note_data), "--bins", "2", "--json"]) == EXIT_OK
+    report = json.loads(capsys.readouterr().out)
+    assert "pitch_accuracy" not in report["figures"]
+    assert any("`evaluate notes` measures them" in note for note in report["notes"])
+    assert classifier_at_hand == [("", ("48", "52", "55", "60"), 0.0)]
+
+
+def test_labels_that_are_instruments_need_one_classifier(note_data, tmp_path, classifier_at_hand, capsys):
     """The folder as label: the same classes as the attribute, and the manifest's column stands in for the label."""
     command = ["prepare", str(note_data.parent / "own"), "-o", str(tmp_path / "data"), "--labels", "folder", "-q"]
     table = ["file,pitch,instrument"]
@@ -240,22 +263,28 @@ def test_labels_that_are_instruments_need_one_judge(note_data, tmp_path, judge_a
     (tmp_path / "t.csv").write_text("\n".join(table))
     command += ["--attributes", str(tmp_path / "t.csv"), "--sample-rate", str(RATE), "--clip-samples", str(SAMPLES)]
     assert main(command) == EXIT_OK
-    clips = generated(tmp_path / "clips")
-    assert main(["evaluate", str(clips), "--data", str(tmp_path / "data"), "--bins", "2", "--json"]) == EXIT_OK
-    report = json.loads(capsys.readouterr().out)
-    assert [attribute for attribute, _, _ in judge_at_hand] == [""]
-    entry = next(entry for entry in report["sets"] if entry["name"] == "clips")
-    assert entry["figures"]["class_accuracy"]["value"] == entry["notes"]["figures"]["instrument_accuracy"]["value"] == 1
+    clips, found = generated(tmp_path / "clips"), {}
+    for kind, figure in (("clips", "class_accuracy"), ("notes", "instrument_accuracy")):
+        capsys.readouterr()
+        assert main(["evaluate", kind, str(clips), "--data", str(tmp_path / "data"), "--json"]) == EXIT_OK
+        report = json.loads(capsys.readouterr().out)
+        found[kind] = next(entry for entry in report["systems"] if entry["name"] == "clips")["figures"][figure]["value"]
+    assert [attribute for attribute, _, _ in classifier_at_hand] == ["", ""]  # the same one: the second is the first's cached one
+    assert found["clips"] == found["notes"] == 1
 
 
-def test_without_the_tracker_it_says_so(note_data, tmp_path, judge_at_hand, monkeypatch, capsys):
-    import importlib.util
+def test_without_the_tracker_there_is_a_note(note_data, tmp_path, classifier_at_hand, monkeypatch, capsys):
+    from gansynth_cli.metrics import figure
 
-    real = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == "swift_f0" else real(name, *rest))
-    assert main(["evaluate", str(generated(tmp_path / "clips")), "--data", str(note_data), "--bins", "2", "--json"]) == EXIT_OK
+    monkeypatch.setattr(figure, "find_spec", lambda name: None if name == "swift_f0" else object())
+    assert main(["evaluate", "notes", str(generated(tmp_path / "clips")), "--data", str(note_data), "--json"]) == EXIT_OK
     report = json.loads(capsys.readouterr().out)
     assert any("gan-audio[metrics]" in note for note in report["notes"])
-    entry = next(entry for entry in report["sets"] if entry["name"] == "clips")
-    assert "because" in entry["notes"]["figures"]["pitch_accuracy"]
-    assert "value" in entry["notes"]["figures"]["instrument_accuracy"]
+    entry = next(entry for entry in report["systems"] if entry["name"] == "clips")
+    assert "because" in entry["figures"]["pitch_accuracy"]
+    assert "value" in entry["figures"]["instrument_accuracy"]
+
+
+def test_a_data_set_without_notes_is_refused(tiny_dataset, tmp_path, capsys):
+    assert main(["evaluate", "notes", str(generated(tmp_path / "clips")), "--data", str(tiny_dataset)]) == EXIT_FAILED
+    assert "neither pitch nor instrument" in capsys.readouterr().err

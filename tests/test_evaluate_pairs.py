@@ -1,8 +1,9 @@
-"""`gan-audio evaluate --reference`: matching, failures, SNR, delays, and what it says of bad input."""
+"""`gan-audio evaluate pairs`: matching, failures, SNR, delays, and its answers to bad input."""
 
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +15,7 @@ import soxr
 
 from gansynth_cli.cli.app import main
 from gansynth_cli.errors import EXIT_FAILED, EXIT_OK, EXIT_USAGE
-from gansynth_cli.metrics.pairs import pairs, waveform
+from gansynth_cli.metrics.pairs import matching, waveform
 
 from .conftest import write_wav
 
@@ -50,7 +51,7 @@ def corpus(tmp_path: Path) -> Path:
 
 
 def run(capsys, *arguments: object) -> tuple[int, dict, str]:
-    code = main(["evaluate", *map(str, arguments), "--json"])
+    code = main(["evaluate", "pairs", *map(str, arguments), "--json"])
     said = capsys.readouterr()
     return code, json.loads(said.out) if said.out else {}, said.err
 
@@ -62,19 +63,19 @@ def by_name(report: dict) -> dict[str, dict]:
 def test_enhancement_by_snr_beside_the_noisy_input(corpus, capsys):
     code, report, _ = run(capsys, "--reference", corpus / "clean", "--noisy", corpus / "noisy", corpus / "better", "--metrics", CORE)
     assert code == EXIT_OK
-    assert report["mode"] == "enhancement"
+    assert report["kind"] == "pairs"
     noisy, better = report["systems"]
     assert (noisy["name"], noisy["role"], better["name"]) == ("noisy input", "noisy", "better")
-    assert list(noisy["by_snr"]) == ["0 dB", "10 dB"]
-    assert [part["files"] for part in noisy["by_snr"].values()] == [2, 2]
+    assert list(noisy["groups"]) == ["0 dB", "10 dB"]
+    assert [part["files"] for part in noisy["groups"].values()] == [2, 2]
     for key, direction in (("si_sdr", 1), ("segmental_snr", 1), ("correlation", 1), ("psnr", 1), ("ssim", 1), ("lsd", -1), ("mel_l1", -1)):
-        assert direction * (better["figures"][key]["mean"] - noisy["figures"][key]["mean"]) > 0, key
-        assert report["metrics"][key]["better"] == ("higher" if direction > 0 else "lower")
-    gain = better["less_noisy_input"]["si_sdr"]
-    assert gain["mean"] == pytest.approx(20 * np.log10(4), abs=0.3)
+        assert direction * (better["figures"][key]["value"] - noisy["figures"][key]["value"]) > 0, key
+        assert report["figures"][key]["better"] == ("higher" if direction > 0 else "lower")
+    gain = better["difference"]["figures"]["si_sdr"]
+    assert gain["value"] == pytest.approx(20 * np.log10(4), abs=0.3)
     assert gain["n"] == 4
     for label in ("0 dB", "10 dB"):
-        gap = better["by_snr"][label]["figures"]["snr"]["mean"] - noisy["by_snr"][label]["figures"]["snr"]["mean"]
+        gap = better["groups"][label]["figures"]["snr"]["value"] - noisy["groups"][label]["figures"]["snr"]["value"]
         assert gap == pytest.approx(20 * np.log10(4), abs=0.3)
     assert better["failures"] == []
     assert len(report["files"]) == 8
@@ -96,13 +97,14 @@ def rounded(value):
 
 def test_the_table_and_the_written_report(corpus, capsys, tmp_path):
     output = tmp_path / "reports" / "report.json"
-    arguments = ["evaluate", "--reference", str(corpus / "clean"), "--noisy", str(corpus / "noisy"), str(corpus / "better")]
+    arguments = ["evaluate", "pairs", "--reference", str(corpus / "clean"), "--noisy", str(corpus / "noisy"), str(corpus / "better")]
     assert main([*arguments, "--metrics", "si_sdr,lsd", "-o", str(output), "-j", "2"]) == EXIT_OK
     said = capsys.readouterr()
-    for word in ("4 files", "0 dB, 2 files", "10 dB, 2 files", "noisy input", "better", "SI-SDR ↑", "LSD ↓"):
+    for word in ("0 dB, 2 files", "10 dB, 2 files", "noisy input", "better", "SI-SDR, dB ↑", "LSD ↓"):
         assert word in said.out
+    assert re.search(r"better +4 +0 ", said.out)  # files, failed
     written = json.loads(output.read_text())
-    one_process = run(capsys, *arguments[1:], "--metrics", "si_sdr,lsd")[1]
+    one_process = run(capsys, *arguments[2:], "--metrics", "si_sdr,lsd")[1]
     assert rounded(written["systems"]) == rounded(one_process["systems"])  # the last digits depend on the number of threads
     assert main([*arguments, "-o", str(output)]) == EXIT_USAGE
     assert "--overwrite" in capsys.readouterr().err
@@ -111,9 +113,9 @@ def test_the_table_and_the_written_report(corpus, capsys, tmp_path):
 def test_snr_from_the_name_and_from_given_bins(corpus, capsys):
     common = ["--reference", corpus / "clean", "--noisy", corpus / "noisy", "--metrics", "si_sdr"]
     _, report, _ = run(capsys, *common, "--snr-bins", "-3,7")
-    assert list(report["systems"][0]["by_snr"]) == ["-3 dB", "7 dB"]
+    assert list(report["systems"][0]["groups"]) == ["-3 dB", "7 dB"]
     _, report, _ = run(capsys, *common, "--snr-pattern", r"take(?P<snr>\d)")
-    assert list(report["systems"][0]["by_snr"]) == ["0 dB", "1 dB", "2 dB", "3 dB"]
+    assert list(report["systems"][0]["groups"]) == ["0 dB", "1 dB", "2 dB", "3 dB"]
     assert run(capsys, *common, "--snr-pattern", "take")[0] == EXIT_USAGE
     assert run(capsys, *common, "--snr-pattern", "(")[0] == EXIT_USAGE
     assert run(capsys, *common, "--snr-bins", "low")[0] == EXIT_USAGE
@@ -129,11 +131,11 @@ def test_nothing_is_dropped(corpus, capsys):
     code, report, said = run(capsys, *arguments)
     assert code == EXIT_FAILED
     better = by_name(report)["better"]
-    assert (better["files"], better["unusable"]) == (4, 2)
+    assert (better["files"], better["failed"]) == (4, 2)
     figures = better["figures"]
     assert (figures["si_sdr"]["n"], figures["si_sdr"]["failed"]) == (1, 3)
     assert (figures["mel_l1"]["n"], figures["mel_l1"]["failed"]) == (2, 2)
-    assert {(f["file"], f["metric"]) for f in better["failures"]} == {
+    assert {(f["file"], f["figure"]) for f in better["failures"]} == {
         ("speaker0/take0", "all"),
         ("speaker1/take1", "all"),
         ("speaker0/take2", "si_sdr"),
@@ -152,8 +154,8 @@ def test_a_silent_reference_and_a_noisy_input_without_noise(tmp_path, capsys):
     code, report, _ = run(capsys, "--reference", tmp_path / "clean", "--noisy", tmp_path / "noisy", "--metrics", "si_sdr")
     assert code == EXIT_OK  # both files were read and compared; one has no SI-SDR
     entry = report["systems"][0]
-    assert entry["failures"] == [{"file": "a", "metric": "si_sdr", "reason": "the reference is silent"}]
-    assert entry["by_snr"]["clean"]["files"] == 1
+    assert entry["failures"] == [{"file": "a", "figure": "si_sdr", "reason": "the reference is silent"}]
+    assert entry["groups"]["clean"]["files"] == 1
     assert entry["figures"]["si_sdr"]["n"] == 1
 
 
@@ -169,7 +171,7 @@ def test_delay_length_and_rate_are_said(corpus, capsys, tmp_path):
     late = report["systems"][0]
     assert code == EXIT_OK
     assert late["lag_samples_median"] == 160
-    assert late["figures"]["si_sdr"]["mean"] < 10
+    assert late["figures"]["si_sdr"]["value"] < 10
     assert any("160 samples late" in note and "--align" in note for note in report["notes"])
     assert any("differ in length, by up to 40 samples" in note for note in report["notes"])
     shifted = lambda audio, index: np.roll(audio, (index - 2) * 150)
@@ -179,7 +181,7 @@ def test_delay_length_and_rate_are_said(corpus, capsys, tmp_path):
     _, report, _ = run(capsys, *common[:2], tmp_path / "any", "--metrics", "si_sdr")
     assert not any("late" in note for note in report["notes"])  # no delay of the system: each file has another
     _, report, _ = run(capsys, *common, "--align")
-    assert report["systems"][0]["figures"]["si_sdr"]["mean"] > 60
+    assert report["systems"][0]["figures"]["si_sdr"]["value"] > 60
     _, report, _ = run(capsys, "--reference", corpus / "clean", tmp_path / "slow", "--metrics", "si_sdr")
     assert any("resampled" in note and "8000 Hz" in note for note in report["notes"])
     code, report, _ = run(capsys, "--reference", corpus / "clean", tmp_path / "long", "--metrics", "si_sdr")
@@ -200,7 +202,7 @@ def test_channels_are_measured_apart(tmp_path, capsys):
     found = by_name(report)
     both, _ = soundfile.read(tmp_path / "both/a.wav")
     expected = np.mean([waveform.si_sdr(clean[:, c], both[:, c]) for c in range(2)])
-    assert found["both"]["figures"]["si_sdr"]["mean"] == pytest.approx(expected, abs=1e-3)
+    assert found["both"]["figures"]["si_sdr"]["value"] == pytest.approx(expected, abs=1e-3)
     assert found["broken"]["failures"][0]["reason"] == "channel 2: the estimate is silent"
     assert found["mono"]["failures"][0]["reason"] == "1 channels; the reference has 2"
 
@@ -210,8 +212,8 @@ def test_one_file_against_one_file(tmp_path, capsys):
     write_wav(tmp_path / "copy.wav", 0.5 * speech(0), RATE)
     code, report, _ = run(capsys, "--reference", tmp_path / "original.wav", tmp_path / "copy.wav", "--metrics", "si_sdr,correlation")
     assert code == EXIT_OK
-    assert report["mode"] == "pairs"
-    assert report["systems"][0]["figures"]["correlation"]["mean"] == pytest.approx(1.0, abs=1e-4)
+    assert report["kind"] == "pairs"
+    assert report["systems"][0]["figures"]["correlation"]["value"] == pytest.approx(1.0, abs=1e-4)
     write_wav(tmp_path / "copies/original.wav", 0.25 * speech(0), RATE)
     code, report, _ = run(capsys, "--reference", tmp_path / "original.wav", tmp_path / "copies", "--metrics", "correlation")
     assert (code, report["systems"][0]["figures"]["correlation"]["n"]) == (EXIT_OK, 1)
@@ -227,12 +229,22 @@ def test_what_is_won_over_a_baseline(corpus, capsys):
         write_wav(corpus / "half" / name, 0.5 * loud, RATE, "FLOAT")
         write_wav(corpus / "quarter" / name, 0.25 * loud, RATE, "FLOAT")
     (corpus / "half/speaker0/take0.wav").unlink()
-    arguments = ["evaluate", "--reference", corpus / "loud", "--baseline", corpus / "quarter", corpus / "half", "--metrics", "mel_l1,mcd"]
-    code, report, _ = run(capsys, *arguments[1:])
+    arguments = [
+        "evaluate",
+        "pairs",
+        "--reference",
+        corpus / "loud",
+        "--baseline",
+        corpus / "quarter",
+        corpus / "half",
+        "--metrics",
+        "mel_l1,mcd",
+    ]
+    code, report, _ = run(capsys, *arguments[2:])
     assert code == EXIT_FAILED  # one file is missing
     assert [(entry["name"], entry["role"]) for entry in report["systems"]] == [("quarter", "baseline"), ("half", "system")]
-    won = report["systems"][1]["less_baseline"]["mel_l1"]
-    assert won["mean"] == pytest.approx(-np.log(2), abs=1e-3)
+    won = report["systems"][1]["difference"]["figures"]["mel_l1"]
+    assert won["value"] == pytest.approx(-np.log(2), abs=1e-3)
     assert (won["n"], won["better"]) == (3, 3)
     assert won["standard_error"] < 1e-3
     assert main([*map(str, arguments)]) == EXIT_FAILED
@@ -246,7 +258,7 @@ def test_pairs_are_compared_at_a_rate_of_choice(tmp_path, capsys):
     write_wav(tmp_path / "whole/a.wav", audio, RATE, "FLOAT")
     write_wav(tmp_path / "low/a.wav", low, RATE // 2, "FLOAT")
     common = ["--reference", tmp_path / "whole", tmp_path / "low", "--metrics", "si_sdr"]
-    figure = lambda report: report["systems"][0]["figures"]["si_sdr"]["mean"]
+    figure = lambda report: report["systems"][0]["figures"]["si_sdr"]["value"]
     _, report, _ = run(capsys, *common, "--sample-rate", 8000)
     assert figure(report) > 60
     assert report["systems"][0]["resampled"] == 0
@@ -258,16 +270,14 @@ def test_pairs_are_compared_at_a_rate_of_choice(tmp_path, capsys):
 @pytest.mark.parametrize(
     "arguments, words",
     [
-        ((), "one of --data, --reference, --copy-synthesis"),
-        (("--reference", "clean", "--data", "clean"), "not --data and --reference"),
+        (("better",), "Missing option '--reference'"),
         (("--reference", "clean"), "Nothing to compare"),
-        (("--reference", "clean", "better", "--bins", "9"), "--bins has no meaning with --reference"),
-        (("--data", "clean", "--align"), "--align has no meaning with --data"),
+        (("--reference", "clean", "better", "--bins", "9"), "No such option: --bins"),
         (("--reference", "clean", "better", "--metrics", "pesk"), "no measure 'pesk'"),
         (("--reference", "clean", "clean/speaker0/take0.wav"), "one of the inputs is a file"),
         (("--reference", "nowhere", "better"), "does not exist"),
         (("--reference", "clean", "--noisy", "noisy", "--baseline", "better"), "were both given"),
-        (("--reference", "clean", "better", "--keep", "out"), "--keep is for --copy-synthesis"),
+        (("--reference", "clean", "better", "--keep", "out"), "No such option: --keep"),
         (("--reference", "clean", "better", "better"), "given twice"),
     ],
 )
@@ -292,18 +302,18 @@ def test_names_that_do_not_fit(corpus, capsys):
 def test_a_flat_folder_is_matched_by_unique_names(corpus):
     for path in (corpus / "better").rglob("*.flac"):
         path.rename(corpus / "better" / path.name)
-    tasks, notes = pairs.match_files(corpus / "clean", {"better": corpus / "better"})
+    tasks, notes = matching.match_files(corpus / "clean", {"better": corpus / "better"})
     assert not notes
     assert [(task.name, task.estimates[0][1].stem) for task in tasks] == [(task.name, Path(task.name).name) for task in tasks]
 
 
 def test_the_measures_of_a_missing_package(corpus, capsys, monkeypatch):
-    from gansynth_cli.metrics.pairs import signal
+    from gansynth_cli.metrics import figure
 
-    monkeypatch.setattr(signal, "find_spec", lambda name: None)
+    monkeypatch.setattr(figure, "find_spec", lambda name: None)
     code, report, _ = run(capsys, "--reference", corpus / "clean", corpus / "better")
     assert code == EXIT_OK
-    assert set(report["metrics"]) == {"mr_stft", "mel_l1", "mcd", "lsd", "ssim", "correlation"}
+    assert set(report["figures"]) == {"mr_stft", "mel_l1", "mcd", "lsd", "ssim", "correlation"}
     assert any("PESQ-WB" in note and "gan-audio[metrics]" in note for note in report["notes"])
     code, _, said = run(capsys, "--reference", corpus / "clean", corpus / "better", "--metrics", "pesq")
     assert code == EXIT_FAILED

@@ -9,7 +9,8 @@ import pytest
 from scipy.linalg import solve_toeplitz, toeplitz
 
 from gansynth_cli.errors import GanAudioError, MissingExtraError, UsageError
-from gansynth_cli.metrics.pairs import composite, perceptual, pitch, signal, spectral, waveform
+from gansynth_cli.metrics import figure
+from gansynth_cli.metrics.pairs import composite, figures, perceptual, pitch, spectral, waveform
 from gansynth_cli.metrics.pairs.waveform import MetricError
 from gansynth_cli.signal.mel import mel_filter_bank
 from gansynth_cli.signal.pitch import swift_tracker
@@ -17,8 +18,8 @@ from gansynth_cli.signal.pitch import swift_tracker
 from .test_evaluate_pairs import noise, speech
 
 RATE = 16000
-EXTRAS = {name: signal.installed(key) for name, key in (("pesq", "pesq"), ("pystoi", "stoi"), ("speechmos", "dnsmos_sig"))} | {
-    "swift_f0": signal.installed("log_f0_rmse")
+EXTRAS = {name: figures.FIGURES[key].installed for name, key in (("pesq", "pesq"), ("pystoi", "stoi"), ("speechmos", "dnsmos_sig"))} | {
+    "swift_f0": figures.FIGURES["log_f0_rmse"].installed
 }
 
 
@@ -309,7 +310,7 @@ def test_psnr_of_a_level_change_and_of_equal_pictures():
     reference = 0.05 * noise(0, RATE)
     # 8 dB of 80 is a tenth of the picture's range: 20 dB, but for the few points at the bottom.
     assert spectral.spectrogram_psnr(reference, reference * 10 ** (-8 / 20), RATE) == pytest.approx(20.0, abs=0.05)
-    assert spectral.spectrogram_psnr(reference, reference, RATE) == spectral.LARGEST_PSNR
+    assert spectral.spectrogram_psnr(reference, reference, RATE) == spectral.MAX_PSNR
 
 
 def test_ssim_against_scikit_image():
@@ -328,7 +329,7 @@ def test_spectral_measures_order_noise():
     clean = speech(0)
     noisy = [at_snr(clean, snr) for snr in (0, 15, 30)]
     for key, sign in (("psnr", 1), ("ssim", 1), ("lsd", -1), ("mr_stft", -1), ("mel_l1", -1), ("mcd", -1)):
-        values = [sign * signal.MEASURES[key].compute(clean, other, RATE) for other in noisy]
+        values = [sign * figures.FIGURES[key].compute(figures.Pair(clean, other, RATE)) for other in noisy]
         assert values == sorted(values), key
 
 
@@ -357,9 +358,9 @@ def test_pitch_errors_of_a_semitone_and_of_silence():
 # All together
 
 
-@pytest.mark.parametrize("key", list(signal.MEASURES))
+@pytest.mark.parametrize("key", list(figures.FIGURES))
 def test_every_measure_refuses_what_it_cannot_measure(key):
-    if not signal.installed(key):
+    if not figures.FIGURES[key].installed:
         pytest.skip("a package of the extra metrics is not installed")
     clean = speech(0)
     broken = clean.copy()
@@ -373,12 +374,12 @@ def test_every_measure_refuses_what_it_cannot_measure(key):
     for words, (reference, estimate) in cases.items():
         if key.startswith("dnsmos") and words in ("silent", "different lengths"):  # it looks at the estimate alone
             continue
-        found = signal.measure_pair(reference, estimate, RATE, [key])[key]
+        found = figures.measure_pair(reference, estimate, RATE, [key])[key]
         assert isinstance(found, str), words
         assert words in found or words == "NaN"
 
 
-@pytest.mark.parametrize("key", list(signal.MEASURES))
+@pytest.mark.parametrize("key", list(figures.FIGURES))
 def test_every_measure_is_documented(key):
     text = (Path(__file__).parent.parent / "docs" / "evaluate.md").read_text(encoding="utf-8")
     assert f"`{key}`" in text
@@ -392,25 +393,25 @@ def test_other_rates_are_resampled_for_pesq_and_one_failure_is_all_of_the_compos
     noisy = at_snr(clean, 20)
     up = [soxr.resample(audio, RATE, 48000) for audio in (clean, noisy)]
     keys = ("pesq", "csig", "si_sdr")
-    here, there = signal.measure_pair(clean, noisy, RATE, keys), signal.measure_pair(*up, 48000, keys)
+    here, there = figures.measure_pair(clean, noisy, RATE, keys), figures.measure_pair(*up, 48000, keys)
     assert there["pesq"] == pytest.approx(here["pesq"], abs=0.1)
     assert there["csig"] == pytest.approx(here["csig"], abs=0.1)
     click = short_burst()
-    failed = signal.measure_pair(click, click, RATE, ("pesq", "csig", "covl", "si_sdr"))
+    failed = figures.measure_pair(click, click, RATE, ("pesq", "csig", "covl", "si_sdr"))
     assert failed["pesq"] == failed["csig"] == failed["covl"]
     assert "no utterance" in failed["pesq"]
     assert failed["si_sdr"] > 100
 
 
 def test_the_choice_of_measures(monkeypatch):
-    assert signal.choose("si_sdr, lsd,si_sdr", ()) == (("si_sdr", "lsd"), ())
+    assert figures.choose("si_sdr, lsd,si_sdr", ()) == (("si_sdr", "lsd"), ())
     with pytest.raises(UsageError, match="pesk"):
-        signal.choose("pesk", ())
-    monkeypatch.setattr(signal, "find_spec", lambda name: None if name in ("pesq", "speechmos") else object())
-    there, left_out = signal.choose("", signal.ENHANCEMENT)
+        figures.choose("pesk", ())
+    monkeypatch.setattr(figure, "find_spec", lambda name: None if name in ("pesq", "speechmos") else object())
+    there, left_out = figures.choose("", figures.ENHANCEMENT)
     assert set(left_out) == {"pesq", "csig", "cbak", "covl", "dnsmos_sig", "dnsmos_bak", "dnsmos_ovrl"}
-    assert set(there) | set(left_out) == set(signal.ENHANCEMENT)
-    assert signal.choose("enhancement", ()) == (there, left_out)
-    assert set(signal.choose("synthesis", ())[0]) == set(signal.SYNTHESIS) - {"pesq"}
+    assert set(there) | set(left_out) == set(figures.ENHANCEMENT)
+    assert figures.choose("enhancement", ()) == (there, left_out)
+    assert set(figures.choose("synthesis", ())[0]) == set(figures.SYNTHESIS) - {"pesq"}
     with pytest.raises(GanAudioError, match="not installed"):
-        signal.choose("composite", ())
+        figures.choose("composite", ())

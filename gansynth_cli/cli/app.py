@@ -30,7 +30,7 @@ VERBS = {
     "vocode": "Resynthesise recordings or vocode mel spectrograms.",
     "convert": "Convert recordings to another speaker's voice.",
     "import": "Make a run of a published checkpoint of another program.",
-    "evaluate": "Measure generated clips against a data set, or recordings against what they should be.",
+    "evaluate": "Measure generated clips and notes, enhanced recordings, vocoders or converted voices.",
     "recipes": "List, show, compare, check and copy recipes.",
     "info": "Say what a run, a data set, a model or an audio file is.",
 }

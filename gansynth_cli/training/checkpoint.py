@@ -8,16 +8,17 @@ import os
 import re
 import shutil
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..errors import RunError
+from ..families.registry import family_class
 from ..files import remove_unfinished
 from ..run_folder import RunFolder, replacing
-from .learner import Learner
+from .learner import Learner, numbered
 
 _NAME = re.compile(r"step-(\d{8,})\.npz")
 _FACTS = "facts.json"
@@ -148,6 +149,35 @@ def restore(learner: Learner, arrays: Mapping[str, np.ndarray], warn: Callable[[
             warn(f"the checkpoint has no fitting state for {group}; it starts anew")
     if averages_missing:
         learner.copy_to_averaged()
+
+
+def restored_family(path: Path, names: Sequence[str], warn: Callable[[str], None]) -> Any:
+    """Build the family of a run, with the newest checkpoint's weights in some of its networks.
+
+    Args:
+        path: A run folder.
+        names: Networks to restore, such as a discriminator, which no model file holds.
+        warn: Called for each damaged checkpoint that was passed over.
+
+    Raises:
+        RunError: Not a run, no such network, or no readable checkpoint that fits.
+    """
+    run = RunFolder.load(path)
+    family = family_class(run.recipe.family)(run.recipe, run.info)
+    if missing := [name for name in names if name not in family.networks]:
+        raise RunError(f"{path} has no network {missing[0]!r}; its family {run.recipe.family} has {', '.join(family.networks)}.")
+    loaded = Checkpoints(run.checkpoints_dir).load_latest(warn)
+    if loaded is None:
+        raise RunError(
+            f"{path} has no checkpoint, which holds the weights of its discriminators.", hint="train it first, or choose another run"
+        )
+    for name in names:
+        for key, variable in numbered(f"network/{name}", family.networks[name].variables).items():
+            array = loaded[0].get(key)
+            if array is None or array.shape != tuple(variable.shape):
+                raise RunError(f"The checkpoint of {path} does not fit its network {name}: {key} is missing or has another shape.")
+            variable.assign(array)
+    return family
 
 
 def initialize_from(learner: Learner, path: Path, warn: Callable[[str], None]) -> str:

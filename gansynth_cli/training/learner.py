@@ -29,6 +29,11 @@ class StepResult:
     compiled: bool  # whether this step's function was built by this call
 
 
+def numbered(group: str, variables: Sequence[keras.Variable]) -> dict[str, keras.Variable]:
+    """Name the variables of a network as checkpoints do: "network/critic/0003 kernel"."""
+    return {f"{group}/{i:04d} {v.name}": v for i, v in enumerate(variables)}
+
+
 class Learner:
     """The networks of a family with their optimisers and moving averages.
 
@@ -157,7 +162,9 @@ class Learner:
         for name, network in self.averaged.items():
             if network is not self.family.networks[name]:
                 groups[f"averaged/{name}"] = network.variables
-        named = {f"{group}/{i:04d} {v.name}": v for group, variables in groups.items() for i, v in enumerate(variables)}
+        named: dict[str, keras.Variable | tf.Variable] = {}
+        for group, variables in groups.items():
+            named |= numbered(group, variables)
         for key, optimizer in self.optimizers.items():
             named |= {f"optimizer/{key}/{i:04d}": v for i, v in enumerate(optimizer.variables)}
         for key, scale in self.loss_scales.items():

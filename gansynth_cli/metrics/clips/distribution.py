@@ -1,7 +1,6 @@
 """Distances and scores between sets of clips, on plain arrays: no TensorFlow, no files.
 
 Posteriors are [clips, classes], rows summing to 1; features are [clips, dimensions]. Every function computes in float64.
-docs/evaluate.md says what each figure means and what it hides.
 """
 
 from __future__ import annotations
@@ -13,8 +12,8 @@ import numpy as np
 from scipy import linalg, stats
 from scipy.cluster.vq import kmeans2
 
-_FLOOR = 1e-7  # least probability inside a logarithm: about one float32 step of a softmax near 1
-_BLOCK = 1024  # rows compared at once; a block against 20,000 others is 160 MB
+_FLOOR = 1e-7  # smallest probability inside a logarithm: about one float32 step of a softmax near 1
+_BLOCK = 1024  # rows compared at once; a block against 20,000 others takes 160 MB
 
 
 @dataclass(frozen=True)
@@ -27,7 +26,7 @@ class Score:
 
 @dataclass(frozen=True)
 class BinDifference:
-    """What `ndb` found.
+    """The result of `ndb`.
 
     Attributes:
         different: Number of bins whose share differs significantly.
@@ -45,20 +44,20 @@ class BinDifference:
 
     @property
     def ratio(self) -> float:
-        """NDB / K, 0 to 1."""
+        """Return NDB / K, 0 to 1."""
         return self.different / self.bins
 
 
 @dataclass(frozen=True)
 class Bins:
-    """Voronoi cells of a reference set. `centres` [bins, dimensions], `counts` clips of the reference in each."""
+    """Voronoi cells of a reference set: `centres` [bins, dimensions], and `counts`, the reference's clips in each."""
 
     centres: np.ndarray
     counts: np.ndarray
 
 
 def inception_score(posteriors: np.ndarray, splits: int = 1, seed: int = 0) -> Score:
-    """Inception Score: exp of the mean KL divergence of p(y|x) from the marginal p(y) (Salimans et al. 2016, section 4).
+    """Compute the Inception Score: exp of the mean KL divergence of p(y|x) from the marginal p(y) (Salimans et al. 2016, section 4).
 
     The marginal is the mean over the SAMPLES of the split. (Averaging over the classes, as a much-copied script does, gives
     the uniform distribution whatever the samples are, so that a generator stuck in one class scores as high as a perfect one.)
@@ -68,18 +67,18 @@ def inception_score(posteriors: np.ndarray, splits: int = 1, seed: int = 0) -> S
         posteriors: [clips, classes].
         splits: 1 scores all clips together. More score that many random parts and average, as the papers do with 10 parts
             of 5,000 clips.
-        seed: Of the shuffle before splitting (clips often lie in the order of their labels).
+        seed: Seed of the shuffle before splitting (clips are often ordered by label).
 
     Returns:
         The score. With one split its standard error is that of the delta method: the divergence's influence function is
         KL_i - mean(KL), as the marginal's own error cancels to first order. With more, it is that of the mean over splits.
 
     Raises:
-        ValueError: Not [clips, classes] probabilities, or fewer clips than two a split.
+        ValueError: Not [clips, classes] probabilities, or fewer than two clips per split.
     """
     p = _probabilities(posteriors)
     if splits < 1 or len(p) < 2 * splits:
-        raise ValueError(f"{len(p)} clips cannot be scored in {splits} splits; expected at least 2 clips a split.")
+        raise ValueError(f"{len(p)} clips cannot be scored in {splits} splits; expected at least 2 clips per split.")
     if splits == 1:
         divergence = _divergence_from_marginal(p)
         score = float(np.exp(divergence.mean()))
@@ -90,7 +89,7 @@ def inception_score(posteriors: np.ndarray, splits: int = 1, seed: int = 0) -> S
 
 
 def modified_inception_score(posteriors: np.ndarray) -> float:
-    """mIS: exp of the mean KL divergence of p(y|x_i) from p(y|x_j) over pairs of clips (Gurumurthy et al. 2017, section 5.2).
+    """Compute mIS: exp of the mean KL divergence of p(y|x_i) from p(y|x_j) over pairs of clips (Gurumurthy et al. 2017, section 5.2).
 
     Over all pairs, as the audio papers report it (Goel et al. 2022), not class by class. It rewards confident posteriors that
     differ from each other, and has no upper bound but the floor of 1e-7 under each probability.
@@ -108,9 +107,9 @@ def modified_inception_score(posteriors: np.ndarray) -> float:
 
 
 def am_score(posteriors: np.ndarray, reference_marginal: np.ndarray) -> float:
-    """AM score: KL(reference marginal || marginal) + mean entropy of p(y|x); 0 is best (Zhou et al. 2018, section 5.2).
+    """Compute the AM score: KL(reference marginal || marginal) + mean entropy of p(y|x); 0 is best (Zhou et al. 2018, section 5.2).
 
-    Unlike the Inception Score it knows the classes' true shares.
+    Unlike the Inception Score it takes the true shares of the classes into account.
 
     Args:
         posteriors: [clips, classes].
@@ -123,13 +122,13 @@ def am_score(posteriors: np.ndarray, reference_marginal: np.ndarray) -> float:
 
 
 def class_entropy(classes: np.ndarray, number: int) -> float:
-    """Entropy in nats of the histogram of predicted classes: 0 when all clips are one class, ln(number) when all are equally many."""
+    """Compute the entropy in nats of the histogram of predicted classes: 0 for a single class, ln(number) for equal shares."""
     share = np.bincount(np.asarray(classes, np.int64), minlength=number) / max(len(classes), 1)
     return max(0.0, float(-(share * _log(share)).sum()))  # in this order: never -0.0
 
 
 def gaussian_of(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean [dimensions] and unbiased covariance [dimensions, dimensions] of features [clips, dimensions], at least 2 clips."""
+    """Return mean [dimensions] and unbiased covariance [dimensions, dimensions] of features [clips, dimensions], at least 2 clips."""
     features = np.asarray(features, np.float64)
     if features.ndim != 2 or len(features) < 2:
         raise ValueError(f"features have shape {features.shape}; expected [clips, dimensions] with at least 2 clips.")
@@ -137,7 +136,7 @@ def gaussian_of(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def frechet_distance(mean_a: np.ndarray, cov_a: np.ndarray, mean_b: np.ndarray, cov_b: np.ndarray) -> float:
-    """Squared Frechet (2-Wasserstein) distance of two Gaussians (Dowson and Landau 1982; as a score: Heusel et al. 2017, eq. 6).
+    """Compute the squared Fréchet (2-Wasserstein) distance of two Gaussians (Dowson and Landau 1982; a score in Heusel et al. 2017, eq. 6).
 
     |mean_a - mean_b|^2 + tr(cov_a + cov_b - 2 (cov_a cov_b)^(1/2)). The trace of the root is the sum of the roots of the
     eigenvalues of A^(1/2) B A^(1/2), which is symmetric: singular covariances, from fewer clips than dimensions, give a finite
@@ -169,14 +168,14 @@ def frechet_distance(mean_a: np.ndarray, cov_a: np.ndarray, mean_b: np.ndarray, 
 
 
 def frechet_of(features_a: np.ndarray, features_b: np.ndarray) -> float:
-    """`frechet_distance` of the Gaussians fitted to two sets of features [clips, dimensions]."""
+    """Compute `frechet_distance` of the Gaussians fitted to two sets of features [clips, dimensions]."""
     return frechet_distance(*gaussian_of(features_a), *gaussian_of(features_b))
 
 
 def kernel_distance(features_a: np.ndarray, features_b: np.ndarray) -> float:
-    """KID: unbiased squared maximum mean discrepancy with the kernel (x.y / d + 1)^3 (Binkowski et al. 2018, section 4).
+    """Compute KID: unbiased squared maximum mean discrepancy with the kernel (x.y / d + 1)^3 (Bińkowski et al. 2018, section 4).
 
-    Its expectation does not depend on the number of clips, unlike the Frechet distance's; it can come out slightly negative.
+    Unlike the Fréchet distance's, its expectation does not depend on the number of clips; a value can be slightly negative.
 
     Args:
         features_a, features_b: [clips, dimensions], at least 2 clips each.
@@ -196,12 +195,12 @@ def kernel_distance(features_a: np.ndarray, features_b: np.ndarray) -> float:
 
 
 def make_bins(reference: np.ndarray, bins: int = 50, seed: int = 0) -> Bins:
-    """k-means cells of the reference for `ndb` (Richardson and Weiss 2018, section 2).
+    """Divide the reference into k-means cells for `ndb` (Richardson and Weiss 2018, section 2).
 
     Args:
         reference: [clips, dimensions].
-        bins: K. The paper uses 100 to 1000 on images, GANSynth 50 on sound. Cells that end empty are left out.
-        seed: Of the first centres (k-means++).
+        bins: K. The paper uses 100 to 1000 on images, GANSynth 50 on audio. Cells that end empty are left out.
+        seed: Seed of the first centres (k-means++).
 
     Raises:
         ValueError: Fewer clips than bins.
@@ -209,26 +208,26 @@ def make_bins(reference: np.ndarray, bins: int = 50, seed: int = 0) -> Bins:
     reference = np.asarray(reference, np.float64)
     if not 2 <= bins <= len(reference):
         raise ValueError(f"{len(reference)} clips cannot be split into {bins} bins.")
-    bins = min(bins, len(np.unique(reference, axis=0)))  # k-means++ cannot place more centres than there are different clips
+    bins = min(bins, len(np.unique(reference, axis=0)))  # k-means++ cannot place more centres than there are distinct clips
     if bins == 1:
         return Bins(reference[:1], np.array([len(reference)]))
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # of a cell that ends empty
+        warnings.simplefilter("ignore", UserWarning)  # a cell that ends empty
         centres, _ = kmeans2(reference, bins, iter=30, minit="++", seed=seed)
     counts = np.bincount(_nearest(reference, centres)[1], minlength=bins)
     return Bins(centres[counts > 0], counts[counts > 0])
 
 
 def ndb(reference: Bins, features: np.ndarray, significance: float = 0.05) -> BinDifference:
-    """NDB: the number of statistically different bins (Richardson and Weiss 2018, section 2, eq. 1).
+    """Count the statistically different bins, NDB (Richardson and Weiss 2018, section 2, eq. 1).
 
     Each bin's share of the reference and of `features` is compared with a two-proportion z-test with pooled variance. A set of
     the same distribution still differs in about `significance` of its bins.
 
     Args:
-        reference: From `make_bins`, of the training clips.
+        reference: `make_bins` of the training clips.
         features: [clips, dimensions] of the set under test.
-        significance: Two-sided level of each test; no correction for testing many bins, as in the paper.
+        significance: Two-sided level of each test; as in the paper, without a correction for testing many bins.
     """
     assigned = _nearest(np.asarray(features, np.float64), reference.centres)[1]
     counts = np.bincount(assigned, minlength=len(reference.centres))
@@ -244,12 +243,12 @@ def ndb(reference: Bins, features: np.ndarray, significance: float = 0.05) -> Bi
 
 
 def nearest_neighbours(features: np.ndarray, reference: np.ndarray, *, leave_one_out: bool = False) -> tuple[np.ndarray, np.ndarray]:
-    """Euclidean distance of each row to its nearest row of `reference`.
+    """Find the Euclidean distance of each row to its nearest row of `reference`.
 
     Args:
         features: [clips, dimensions].
         reference: [others, dimensions].
-        leave_one_out: The two sets are the same rows: a row is not its own neighbour.
+        leave_one_out: Both sets are the same rows, and a row is not its own neighbour.
 
     Returns:
         Distances float64 [clips] and indices int64 [clips] into `reference`.
@@ -265,7 +264,7 @@ def _nearest(features: np.ndarray, reference: np.ndarray, leave_one_out: bool = 
     index = np.empty(len(features), np.int64)
     for start in range(0, len(features), _BLOCK):
         block = features[start : start + _BLOCK]
-        squares = lengths - 2 * block @ reference.T  # the block's own length is the same for all candidates
+        squares = lengths - 2 * block @ reference.T  # the block's own norm is the same for all candidates
         if leave_one_out:
             squares[np.arange(len(block)), np.arange(start, start + len(block))] = np.inf
         index[start : start + len(block)] = squares.argmin(axis=1)

@@ -1,10 +1,10 @@
 """CSIG, CBAK and COVL: three ratings predicted from PESQ, spectral slopes, linear prediction and segmental SNR.
 
 Hu and Loizou 2008, *Evaluation of objective quality measures for speech enhancement*, IEEE TASLP 16(1). The constants and
-conventions are those of the program published with the paper, because that is what the tables of this field were made with.
-Two of its habits are kept for that reason and would not be chosen today: the spectral slopes look at 25 bands up to 3.6 kHz at
+conventions are those of the program published with the paper, because the tables of this field were made with it.
+Two of its properties are kept for that reason and would not be chosen today: the spectral slopes use 25 bands up to 3.6 kHz at
 any sample rate, and the nearest peak above a rising band is taken one band too low.
-As in those tables PESQ is wide band (MOS-LQO), though the regression was made with the raw narrow-band score.
+As in those tables PESQ is wide band (MOS-LQO), although the regression was made with the raw narrow-band score.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ from __future__ import annotations
 import numpy as np
 from scipy.linalg import toeplitz
 
+from ..figure import MetricError
 from .perceptual import pesq_wb
-from .waveform import MetricError, as_pair, frames_of, segmental_snr
+from .waveform import as_pair, frames_of, segmental_snr
 
 _KEPT = 0.95  # the worst twentieth of the frames is left out
 _CENTRES_HZ = np.array(
@@ -27,7 +28,7 @@ _WIDTHS_HZ = np.array(
 
 
 def composite(reference: np.ndarray, estimate: np.ndarray, sample_rate: int) -> dict[str, float]:
-    """The three ratings, each 1 (bad) to 5 (excellent): "csig" of the speech, "cbak" of the background, "covl" overall.
+    """Predict three ratings, each 1 (bad) to 5 (excellent): "csig" of the speech, "cbak" of the background, "covl" overall.
 
     Args:
         reference, estimate: float [samples].
@@ -45,7 +46,7 @@ def composite(reference: np.ndarray, estimate: np.ndarray, sample_rate: int) -> 
 
 
 def composite_from(pesq: float, llr: float, wss: float, segmental: float) -> dict[str, float]:
-    """The regressions, limited to [1, 5], where their parts are known already."""
+    """Apply the regressions, limited to [1, 5], to parts that are known already."""
     ratings = {
         "csig": 3.093 - 1.029 * llr + 0.603 * pesq - 0.009 * wss,
         "cbak": 1.634 + 0.478 * pesq - 0.007 * wss + 0.063 * segmental,
@@ -55,7 +56,7 @@ def composite_from(pesq: float, llr: float, wss: float, segmental: float) -> dic
 
 
 def log_likelihood_ratio(reference: np.ndarray, estimate: np.ndarray, sample_rate: int) -> float:
-    """LLR: how much worse the estimate's linear predictor fits the reference than the reference's own; 0 is equal. Quackenbush 1988.
+    """Compute LLR: how much worse the estimate's linear predictor fits the reference than its own; 0 is equal. Quackenbush 1988.
 
     log(a_e R_r a_e / a_r R_r a_r), order 16 (10 below 10 kHz), autocorrelation method, mean of the lowest 95 % of the frames.
     Frames in which the reference is digital silence have no predictor and are left out.
@@ -83,9 +84,9 @@ def log_likelihood_ratio(reference: np.ndarray, estimate: np.ndarray, sample_rat
 
 
 def weighted_spectral_slope(reference: np.ndarray, estimate: np.ndarray, sample_rate: int) -> float:
-    """WSS: weighted squared difference of the spectral slopes in 25 critical bands, dB^2; 0 is equal. Klatt 1982.
+    """Compute WSS: weighted squared difference of the spectral slopes in 25 critical bands, dB^2; 0 is equal. Klatt 1982.
 
-    Slopes count more near the loudest band and near spectral peaks. Mean of the lowest 95 % of the frames.
+    Slopes near the loudest band and near spectral peaks have more weight. Mean of the lowest 95 % of the frames.
 
     Raises:
         MetricError: As `as_pair`; too short.
@@ -108,7 +109,7 @@ def _autocorrelation(frames: np.ndarray, order: int) -> np.ndarray:
 
 
 def _predictors(lags: np.ndarray) -> np.ndarray:
-    """Levinson and Durbin's recursion over all frames at once: error filters [frames, order + 1], the first coefficient 1."""
+    """Run Levinson and Durbin's recursion over all frames at once: error filters [frames, order + 1], the first coefficient 1."""
     frames, order = lags.shape[0], lags.shape[1] - 1
     filters = np.zeros((frames, order + 1))
     filters[:, 0] = 1.0
@@ -123,7 +124,7 @@ def _predictors(lags: np.ndarray) -> np.ndarray:
 
 
 def _band_levels(signal: np.ndarray, sample_rate: int) -> np.ndarray:
-    """[frames, 25] dB: Gaussian bands of the power spectrum, floor at -100 dB."""
+    """Return the levels in Gaussian bands of the power spectrum, [frames, 25] dB, floor at -100 dB."""
     frames = frames_of(signal + np.finfo(np.float64).eps, sample_rate)
     size = 2 ** int(np.ceil(np.log2(2 * frames.shape[1])))
     power = np.abs(np.fft.rfft(frames, size, axis=1)[:, : size // 2]) ** 2
@@ -135,7 +136,7 @@ def _band_levels(signal: np.ndarray, sample_rate: int) -> np.ndarray:
 
 
 def _slope_weights(levels: np.ndarray) -> np.ndarray:
-    """[frames, 24]: 20 / (20 + dB below the loudest band) x 1 / (1 + dB below the nearest peak)."""
+    """Return [frames, 24]: 20 / (20 + dB below the loudest band) x 1 / (1 + dB below the nearest peak)."""
     rising = np.diff(levels, axis=1) > 0
     count = levels.shape[1]
     peak = np.empty((len(levels), count - 1))

@@ -1,6 +1,6 @@
-"""Measures made by others, wrapped so that their failures are counted: PESQ, STOI, ESTOI, DNSMOS.
+"""PESQ, STOI, ESTOI and DNSMOS by their reference packages, wrapped so that failures are counted.
 
-The packages come with the extra `metrics` (PESQ is compiled from C while it is installed); each is imported when first used.
+The packages come with the extra `metrics` (PESQ is compiled from C on installation); each is imported when first used.
 """
 
 from __future__ import annotations
@@ -15,25 +15,26 @@ from typing import Any
 import numpy as np
 
 from ...errors import MissingExtraError
-from .waveform import MetricError, as_pair
+from ..figure import MetricError
+from .waveform import as_pair
 
 PESQ_RATE = 16000
 DNSMOS_RATE = 16000
 _LONG_SECONDS, _PART_SECONDS = 60.0, 20.0
-_STOI_SENTINEL = 1e-5  # what pystoi returns, with a warning, where too little speech is left
+_STOI_SENTINEL = 1e-5  # pystoi returns this, with a warning, if too little speech is left
 
 
 def pesq_wb(reference: np.ndarray, estimate: np.ndarray, sample_rate: int) -> float:
-    """PESQ, wide band: mean opinion score predicted by ITU-T P.862.2 (MOS-LQO). Rix et al. 2001.
+    """Compute wide-band PESQ: the mean opinion score predicted by ITU-T P.862.2 (MOS-LQO). Rix et al. 2001.
 
-    1.04 (worst) to 4.64 (equal signals); higher is better. Level and a constant delay play no part. The package `pesq`
-    compiles ITU's own code; programs with ITU's later corrections, narrow band or the raw score give other figures, so say which
-    one it is. P.862 is validated on 8 to 30 s of speech, and the code holds 50 utterances: a recording above a minute is
-    measured in parts of 20 s, those without speech left out.
+    1.04 (worst) to 4.64 (equal signals); higher is better. Invariant to level and a constant delay. The package `pesq` compiles
+    ITU's own code; programs with ITU's later corrections, narrow band or the raw score give other values, so always state which
+    one was used. P.862 is validated on 8 to 30 s of speech, and the code holds 50 utterances: a recording above a minute is
+    measured in parts of 20 s, without those that contain no speech.
 
     Args:
         reference, estimate: float [samples].
-        sample_rate: Exactly 16,000: resample first, and say so.
+        sample_rate: Exactly 16,000.
 
     Raises:
         MetricError: Another rate; no utterance found; too short (under 1/4 s); as `as_pair`.
@@ -73,7 +74,7 @@ def pesq_wb(reference: np.ndarray, estimate: np.ndarray, sample_rate: int) -> fl
 
 
 def stoi(reference: np.ndarray, estimate: np.ndarray, sample_rate: int) -> float:
-    """Short-time objective intelligibility, package `pystoi`. Taal et al. 2011.
+    """Compute the short-time objective intelligibility, package `pystoi`. Taal et al. 2011.
 
     About 0 to 1 (can fall slightly below 0); higher is better. Both are resampled to 10 kHz, frames more than 40 dB below the
     reference's loudest are left out, and 30 of the others in a row (384 ms) are needed.
@@ -86,7 +87,7 @@ def stoi(reference: np.ndarray, estimate: np.ndarray, sample_rate: int) -> float
 
 
 def estoi(reference: np.ndarray, estimate: np.ndarray, sample_rate: int) -> float:
-    """Extended STOI, for fluctuating noise and non-linear processing; otherwise as `stoi`. Jensen and Taal 2016."""
+    """Compute extended STOI, for fluctuating noise and non-linear processing; otherwise as `stoi`. Jensen and Taal 2016."""
     return _stoi(reference, estimate, sample_rate, extended=True)
 
 
@@ -96,7 +97,7 @@ def _stoi(reference: np.ndarray, estimate: np.ndarray, sample_rate: int, *, exte
     except ImportError as error:
         raise MissingExtraError("STOI", "metrics") from error
     reference, estimate = as_pair(reference, estimate, allow_silent_estimate=True)
-    # The extended form adds a little random noise to each matrix row that it normalises. A seed makes a figure repeatable.
+    # The extended form adds a little random noise to each matrix row that it normalises; a seed makes the result repeatable.
     state = np.random.get_state()
     np.random.seed(0)
     try:
@@ -115,11 +116,11 @@ def _stoi(reference: np.ndarray, estimate: np.ndarray, sample_rate: int, *, exte
 
 
 def dnsmos(estimate: np.ndarray, sample_rate: int) -> dict[str, float]:
-    """DNSMOS P.835 of a recording alone (no reference), package `speechmos`. Reddy et al. 2022.
+    """Compute DNSMOS P.835 of a recording without a reference, package `speechmos`. Reddy et al. 2022.
 
     Mean opinion scores predicted by a network, about 1 to 5, higher is better: speech ("sig"), background ("bak") and overall
     ("ovrl"). Windows of 9 s, a second apart, are averaged; a shorter recording is repeated. Samples beyond full scale are
-    clipped, as a player does. Blind to what was said: it rewards gating that ruins speech. Never judge by it alone.
+    clipped, as on playback. Insensitive to intelligibility: it rewards gating that damages speech. Never use it alone.
 
     Args:
         estimate: float [samples].
@@ -145,7 +146,7 @@ def _dnsmos_model() -> Any:
     except ImportError as error:
         raise MissingExtraError("DNSMOS", "metrics") from error
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1  # files are measured side by side, so a session stays on one core
+    options.intra_op_num_threads = options.inter_op_num_threads = 1  # files are measured in parallel, so a session uses one core
     folder = Path(package.__file__).parent / "dnsmos_models"
     model = package.DNSMOS.__new__(package.DNSMOS)  # its __init__ does the same two lines with threads on all cores
     model.onnx_sess = onnxruntime.InferenceSession(str(folder / "sig_bak_ovr.onnx"), options, providers=["CPUExecutionProvider"])
@@ -154,7 +155,7 @@ def _dnsmos_model() -> Any:
 
 
 def versions() -> dict[str, str | None]:
-    """Which version of each package is installed (None: not installed). Belongs into every report: figures depend on it."""
+    """Return the installed version of each package (None: not installed), for reports: figures depend on it."""
     found: dict[str, str | None] = {}
     for name in ("pesq", "pystoi", "speechmos", "onnxruntime", "swift-f0"):
         try:

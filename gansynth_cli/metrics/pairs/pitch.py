@@ -1,7 +1,7 @@
 """Measures of pitch: log-F0 error and voicing error, for copy synthesis and conversion.
 
 The tracker is SwiftF0 (Nieradzik 2025, package `swift-f0`, extra `metrics`): a network of 14,386 parameters, frames of 16 ms at
-16 kHz. It errs at times, mostly by an octave, on either recording; an octave error in one frame of fifty gives an RMSE of 0.1.
+16 kHz. It makes errors, mostly of an octave, on either recording; one such frame in fifty gives an RMSE of 0.1.
 """
 
 from __future__ import annotations
@@ -10,39 +10,39 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-import soxr
 
+from ...data.audio import audio_file
 from ...errors import MissingExtraError
 from ...signal.pitch import swift_tracker
-from .waveform import MetricError, as_pair
+from ..figure import MetricError
+from .waveform import as_pair
 
 _RATE = 16000
 _VOICED = 0.5  # the tracker's calibrated confidence
-_LOWEST_HZ, _HIGHEST_HZ = 50.0, 800.0
+_MIN_HZ, _MAX_HZ = 50.0, 800.0
 
 
 def f0_track(audio: np.ndarray, sample_rate: int) -> tuple[np.ndarray, np.ndarray]:
-    """Fundamental frequency of speech.
+    """Track the fundamental frequency of speech.
 
     Args:
         audio: float [samples].
         sample_rate: Hz; resampled to 16 kHz.
 
     Returns:
-        F0 in Hz, 50 to 800 [frames] (a frame every 16 ms), and whether the frame is voiced, bool [frames].
+        F0 in Hz, 50 to 800 [frames] (a frame every 16 ms), and bool [frames]: whether the frame is voiced.
 
     Raises:
         MissingExtraError: `swift-f0` is not installed.
     """
-    audio = np.asarray(audio, np.float32)
-    audio = audio if sample_rate == _RATE else soxr.resample(audio, sample_rate, _RATE)
-    found = _tracker().detect(audio, _RATE, fmin=_LOWEST_HZ, fmax=_HIGHEST_HZ)
+    audio = audio_file.resample(np.asarray(audio, np.float32), sample_rate, _RATE)
+    found = _tracker().detect(audio, _RATE, fmin=_MIN_HZ, fmax=_MAX_HZ)
     hz = np.asarray(found.pitch_hz, np.float64)
     return hz, np.asarray(found.confidence) >= _VOICED
 
 
 def log_f0_rmse(reference: np.ndarray, estimate: np.ndarray, sample_rate: int) -> float:
-    """Root mean square difference of ln F0 over the frames voiced in both, nats (0.058 is a semitone); 0 is equal.
+    """Compute the root mean square difference of ln F0 over the frames voiced in both, nats (0.058 is a semitone); 0 is equal.
 
     Raises:
         MetricError: As `as_pair`; fewer than 5 frames (80 ms) voiced in both.
@@ -56,7 +56,7 @@ def log_f0_rmse(reference: np.ndarray, estimate: np.ndarray, sample_rate: int) -
 
 
 def voicing_error(reference: np.ndarray, estimate: np.ndarray, sample_rate: int) -> float:
-    """Share of the frames that are voiced in one and not in the other, 0 to 1; 0 is equal.
+    """Compute the share of frames that are voiced in one and not in the other, 0 to 1; 0 is equal.
 
     Raises:
         MetricError: As `as_pair`; no frame of the reference is voiced.

@@ -1,9 +1,9 @@
 """Measures of one signal against another, sample by sample: SI-SDR, segmental SNR, correlation, delay.
 
-Every measure of a pair, here and in its neighbours (`perceptual`, `composite`, `spectral`, `pitch`), takes two float arrays
-[samples] of the same length and rate, aligned to the sample, full scale [-1, 1], and returns a float; `signal.py` lists
-them all. Where a measure has no value it raises `MetricError` with a short reason, so that the caller counts a failure:
-nothing returns NaN, a substitute or the worst value.
+Every measure of a pair, here and in `perceptual`, `composite`, `spectral` and `pitch`, takes two float arrays [samples] of the
+same length and rate, aligned to the sample, full scale [-1, 1], and returns a float; `figures.py` lists them all. Where a
+measure has no value it raises `MetricError` with a short reason, so that the caller counts a failure: none returns NaN, a
+substitute or the worst value.
 """
 
 from __future__ import annotations
@@ -12,21 +12,13 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from scipy import fft as scipy_fft
 
-from ...errors import GanAudioError
+from ..figure import MetricError
 
 SILENCE = 1e-5  # peak; below -100 dBFS nothing is left of a signal in 16 bits
 
 
-class MetricError(GanAudioError):
-    """A measure that has no value for this pair. `reason` is short, for tables."""
-
-    def __init__(self, reason: str, hint: str | None = None):
-        super().__init__(reason, hint)
-        self.reason = reason
-
-
 def as_pair(reference: np.ndarray, estimate: np.ndarray, *, allow_silent_estimate: bool = False) -> tuple[np.ndarray, np.ndarray]:
-    """Both as float64 [samples].
+    """Convert both to float64 [samples] and check them.
 
     Raises:
         MetricError: Not one channel each, different lengths, no samples, NaN or infinite samples, a silent reference (peak
@@ -50,15 +42,15 @@ def as_pair(reference: np.ndarray, estimate: np.ndarray, *, allow_silent_estimat
 
 
 def si_sdr(reference: np.ndarray, estimate: np.ndarray, sample_rate: int = 0) -> float:
-    """Scale-invariant signal-to-distortion ratio, dB. Le Roux et al. 2019, *SDR: half-baked or well done?*, eq. 5.
+    """Compute the scale-invariant signal-to-distortion ratio, dB. Le Roux et al. 2019, *SDR: half-baked or well done?*, eq. 5.
 
-    The mean of each signal is removed first (a constant offset is no distortion that anyone hears, and the mean of a few
-    seconds of speech is not 0). 10 log10(|a r|^2 / |a r - e|^2) with a = <e, r> / |r|^2. Unbounded; higher is better; the
-    scale of the estimate and its sign play no part, a delay of one sample does. Equal signals give about 300 dB: float64's end.
+    The mean of each signal is removed first (a constant offset is inaudible, and the mean of a few seconds of speech is
+    not 0). 10 log10(|a r|^2 / |a r - e|^2) with a = <e, r> / |r|^2. Unbounded; higher is better; invariant to the scale and sign
+    of the estimate, but not to a delay of one sample. Equal signals give about 300 dB, the limit of float64.
 
     Args:
         reference, estimate: float [samples].
-        sample_rate: Not used; there so that all measures are called alike.
+        sample_rate: Not used; present so that all measures have one signature.
 
     Raises:
         MetricError: As `as_pair`, or one of the two is constant.
@@ -75,17 +67,19 @@ def si_sdr(reference: np.ndarray, estimate: np.ndarray, sample_rate: int = 0) ->
 
 
 def snr(reference: np.ndarray, estimate: np.ndarray, sample_rate: int = 0) -> float:
-    """Signal-to-noise ratio of the whole recording, dB: 10 log10(|r|^2 / |e - r|^2). Of a noisy input: the SNR it was mixed at,
-    where speech fills the recording; `mixed_snr` looks at the speech alone."""
+    """Compute the signal-to-noise ratio of the whole recording, dB: 10 log10(|r|^2 / |e - r|^2).
+
+    For a noisy input this is the SNR it was mixed at if speech fills the recording; `mixed_snr` uses the speech only.
+    """
     reference, estimate = as_pair(reference, estimate, allow_silent_estimate=True)
     noise = estimate - reference
     return float(10 * np.log10(reference @ reference / max(noise @ noise, 1e-30 * (reference @ reference))))
 
 
 def mixed_snr(clean: np.ndarray, noisy: np.ndarray, sample_rate: int) -> float:
-    """At which SNR a recording was mixed, dB: level of the speech while there is speech, over the level of the noise.
+    """Estimate the SNR at which a recording was mixed, dB: active speech level over noise level.
 
-    Speech is active in the frames of 32 ms within 40 dB of the loudest (a stand-in for ITU-T P.56 that needs no tuning: they agree
+    Speech is active in the frames of 32 ms within 40 dB of the loudest (a substitute for ITU-T P.56 without tuning: they agree
     within about 1 dB on read speech). `noisy - clean` is the noise.
 
     Raises:
@@ -97,7 +91,7 @@ def mixed_snr(clean: np.ndarray, noisy: np.ndarray, sample_rate: int) -> float:
 
 
 def active_power(signal: np.ndarray, sample_rate: int, window_seconds: float = 0.032, range_db: float = 40.0) -> float:
-    """Mean square over the frames that are within `range_db` of the loudest; 0 for silence."""
+    """Return the mean square over the frames within `range_db` of the loudest; 0 for silence."""
     window = max(1, round(window_seconds * sample_rate))
     frames = len(signal) // window
     if not frames:
@@ -107,11 +101,11 @@ def active_power(signal: np.ndarray, sample_rate: int, window_seconds: float = 0
 
 
 def segmental_snr(reference: np.ndarray, estimate: np.ndarray, sample_rate: int) -> float:
-    """Segmental SNR, dB: the mean over frames of the frame's SNR, each limited to [-10, 35]. Hansen and Pellom 1998.
+    """Compute the segmental SNR, dB: the mean over frames of the frame's SNR, each limited to [-10, 35]. Hansen and Pellom 1998.
 
-    Frames of 30 ms with a Hann window, a quarter apart, as in the composite measures. Pauses count: an input whose noise
-    stays in the pauses has frames at -10 dB. So have, as in the published programs, frames of digital silence in the reference,
-    even where the estimate is silent too. Range [-10, 35]; higher is better; depends on the scale of the estimate.
+    Frames of 30 ms with a Hann window, a quarter apart, as in the composite measures. Pauses count: noise left in pauses gives
+    frames at -10 dB. As in the published programs, so does digital silence in the reference, even where the estimate is silent
+    too. Range [-10, 35]; higher is better; depends on the scale of the estimate.
 
     Raises:
         MetricError: As `as_pair`, or shorter than two frames. (A silent estimate has 0 dB everywhere.)
@@ -124,7 +118,7 @@ def segmental_snr(reference: np.ndarray, estimate: np.ndarray, sample_rate: int)
 
 
 def frames_of(signal: np.ndarray, sample_rate: int) -> np.ndarray:
-    """[frames, window] for the measures of Hu and Loizou: 30 ms, a quarter apart, times a Hann window without its zeros.
+    """Cut a signal into [frames, window] for the measures of Hu and Loizou: 30 ms, a quarter apart, Hann without its zeros.
 
     Raises:
         MetricError: Shorter than two frames.
@@ -139,7 +133,7 @@ def frames_of(signal: np.ndarray, sample_rate: int) -> np.ndarray:
 
 
 def waveform_correlation(reference: np.ndarray, estimate: np.ndarray, sample_rate: int = 0) -> float:
-    """Pearson's correlation of the samples, -1 to 1; higher is better. It is a = sqrt(1 / (1 + 10^(-SI-SDR / 10))) in size.
+    """Compute Pearson's correlation of the samples, -1 to 1; higher is better. Its size is sqrt(1 / (1 + 10^(-SI-SDR / 10))).
 
     Raises:
         MetricError: As `as_pair`, or one of the two is constant.
@@ -153,9 +147,9 @@ def waveform_correlation(reference: np.ndarray, estimate: np.ndarray, sample_rat
 
 
 def lag_samples(reference: np.ndarray, estimate: np.ndarray, most: int) -> int:
-    """By how many samples the estimate comes late (negative: early), within +-most: the largest absolute cross-correlation.
+    """Find by how many samples the estimate is late (negative: early), within +-most: the largest absolute cross-correlation.
 
-    The signals may differ in length. 0 where one is silent.
+    The signals may differ in length. 0 if one is silent.
     """
     size = scipy_fft.next_fast_len(max(len(reference), len(estimate)) + most + 1, real=True)
     spectrum = np.conj(scipy_fft.rfft(np.asarray(reference, np.float64), size)) * scipy_fft.rfft(np.asarray(estimate, np.float64), size)

@@ -1,7 +1,7 @@
-"""Pairs of recordings: which file belongs to which, brought to one rate and length, and measured.
+"""Match recordings with their references, bring each pair to one rate and length, and measure it.
 
-A reference folder (clean speech, or the recordings that were re-synthesised) is compared with one or more folders of
-estimates. No file is dropped: one that is missing, cannot be read or does not fit is a failure of every measure, with its reason.
+A reference folder (clean speech, or the recordings that were resynthesised) is compared with one or more folders of
+estimates. No file is dropped: one that is missing, cannot be read or does not fit is a failure of every figure, with its reason.
 """
 
 from __future__ import annotations
@@ -11,31 +11,32 @@ from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
 
 from ...data.audio import audio_file
 from ...errors import AudioFileError, DatasetError, GanAudioError, UsageError
-from .signal import measure_pair
-from .waveform import MetricError, lag_samples, mixed_snr
+from ...processes import clean_context, follow_parent
+from ..figure import MetricError
+from .figures import measure_pair
+from .waveform import lag_samples, mixed_snr
 
-LONGEST_LAG_SECONDS = 0.1
-_FITTING_SECONDS = 0.1  # estimates that differ by less in length are cut to the shorter; a frame of padding is no failure
-_CLEAN_DB = 60.0  # an input above this SNR has no noise worth a bin
+MAX_LAG_SECONDS = 0.1
+_MAX_CUT_SECONDS = 0.1  # pairs that differ by less in length are cut to the shorter; a frame of padding is not a failure
+_CLEAN_DB = 60.0  # an input above this SNR counts as clean
 NOISY = "noisy input"
 
 
 @dataclass(frozen=True)
 class PairTask:
-    """One reference and what every system made of it.
+    """One reference and every system's version of it.
 
     Attributes:
         name: Path below the reference folder, without suffix.
         reference: The file.
         estimates: (system, file) pairs; None where the system has no such file.
-        noisy: The file that the SNR is computed with, if there is one.
+        noisy: The noisy input that the SNR is computed from, if there is one.
     """
 
     name: str
@@ -46,14 +47,14 @@ class PairTask:
 
 @dataclass(frozen=True)
 class PairSettings:
-    """How pairs are measured.
+    """Options of the comparison.
 
     Attributes:
-        keys: Of `signal.MEASURES`.
+        keys: Keys of `figures.FIGURES`.
         align: Shift each estimate by its delay first, in whole samples, up to 0.1 s.
-        snr_bins: dB; an input is filed under the nearest. Empty: the nearest multiple of 5.
-        snr_pattern: Regular expression with a group "snr" that finds the SNR in the file's name instead.
-        sample_rate: Hz at which a pair is compared, both resampled to it; 0: the reference's.
+        snr_bins: Centres in dB; an input is grouped with the nearest. Empty: the nearest multiple of 5.
+        snr_pattern: Regular expression with a group "snr" that reads the SNR from the file's name instead.
+        sample_rate: Hz at which pairs are compared, both sides resampled to it; 0 is each reference's own.
     """
 
     keys: tuple[str, ...]
@@ -65,16 +66,19 @@ class PairSettings:
 
 @dataclass
 class PairResult:
-    """What is known of one system's version of one file.
+    """The measurements of one system's version of one file.
 
     Attributes:
-        values: For each key the value or the reason (str) why there is none.
-        unusable: The reason where the file could not be compared at all; "" otherwise.
-        snr: dB, the bin of the file; infinite for an input without noise; None where it is not known.
-        sample_rate: Hz, at which it was compared.
-        lag: Samples (at that rate) by which the estimate comes late, before any shift.
-        cut: Samples that the estimate is longer (negative: shorter) than the reference.
-        resampled: From which rate, Hz; 0 if it had that one.
+        name: Name of the task.
+        system: Name of the system.
+        values: For each key the value, or the reason (str) why there is none.
+        unusable: Reason why the file could not be compared at all; "" otherwise.
+        snr: Group of the file, dB; infinite for an input without noise; None if unknown.
+        seconds: Duration of the reference.
+        sample_rate: Hz at which it was compared.
+        lag: Samples (at that rate) by which the estimate is late, before any shift.
+        cut: Samples by which the estimate is longer (negative: shorter) than the reference.
+        resampled: Rate of the estimate's file if it was resampled, Hz; else 0.
     """
 
     name: str
@@ -90,19 +94,19 @@ class PairResult:
 
 
 def match_files(reference: Path, systems: dict[str, Path], noisy: Path | None = None) -> tuple[list[PairTask], list[str]]:
-    """Which files belong together: the same path below their folders, whatever the suffix; else the same name, where it is unique.
+    """Match files by their path below the folders, whatever the suffix; else by name, where it is unique.
 
     Args:
         reference: A folder, or one file.
-        systems: Folders by the system's name; if the reference is a file, folders that hold one of its name, or files of any name.
-        noisy: The noisy inputs, a system too.
+        systems: Folders by name of the system; if the reference is a file, folders that hold a file of that name, or files of any name.
+        noisy: Folder of the noisy inputs, which are one of the systems.
 
     Returns:
-        Tasks in the order of the references' names, and notes on files that belong to no reference.
+        Tasks in the order of the references' names, and notes on files without a reference.
 
     Raises:
-        UsageError, DatasetError: An input that does not exist or holds no recording; a file beside a folder of references; two references
-            of one name; a folder none of whose files has a reference.
+        UsageError, DatasetError: An input that does not exist or holds no recordings; a file where the references are a folder; two
+            references of one name; a folder without any file that has a reference.
     """
     if any(path.is_file() and not reference.is_file() for path in systems.values()):
         raise UsageError(
@@ -117,8 +121,8 @@ def match_files(reference: Path, systems: dict[str, Path], noisy: Path | None = 
         found[system], strangers = _assign(references, files)
         if not found[system]:
             raise DatasetError(
-                f"No recording below {folder} has the name of one below {reference}: {next(iter(files))} against {next(iter(references))}, "
-                "for instance.",
+                f"No recording below {folder} has the name of one below {reference} (for instance {next(iter(files))} against "
+                f"{next(iter(references))}).",
                 hint="files are matched by their path below the folder, without suffix",
             )
         if strangers:
@@ -132,16 +136,15 @@ def match_files(reference: Path, systems: dict[str, Path], noisy: Path | None = 
 
 
 def measure_all(tasks: list[PairTask], settings: PairSettings, jobs: int = 1) -> Iterator[list[PairResult]]:
-    """Measures every task, in their order; with `jobs` above 1 in so many processes.
+    """Measure every task and yield its results in order; `jobs` is the number of processes.
 
     Raises:
-        GanAudioError: A worker was killed (too little memory, for instance).
+        GanAudioError: A worker was killed (for instance for lack of memory).
     """
     if jobs <= 1 or len(tasks) < 2:
         yield from (measure_task(task, settings) for task in tasks)
         return
-    # Spawned, not forked: the parent may hold threads (TensorFlow's, BLAS's) that do not survive a fork.
-    with ProcessPoolExecutor(min(jobs, len(tasks)), get_context("spawn")) as pool:
+    with ProcessPoolExecutor(min(jobs, len(tasks)), clean_context(__name__), initializer=follow_parent) as pool:
         try:
             yield from pool.map(measure_task, tasks, [settings] * len(tasks), chunksize=1)
         except BrokenProcessPool as error:
@@ -149,7 +152,7 @@ def measure_all(tasks: list[PairTask], settings: PairSettings, jobs: int = 1) ->
 
 
 def measure_task(task: PairTask, settings: PairSettings) -> list[PairResult]:
-    """All systems' versions of one file."""
+    """Measure all systems' versions of one file."""
     results = [PairResult(task.name, system) for system, _ in task.estimates]
 
     def give_up(result: PairResult, reason: str) -> None:
@@ -180,13 +183,13 @@ def measure_task(task: PairTask, settings: PairSettings) -> list[PairResult]:
 
 
 def _fit(result: PairResult, reference: np.ndarray, estimate: np.ndarray, rate: int, align: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Both [samples, channels] of the same shape; notes lag and difference in length."""
+    """Cut both to the same shape [samples, channels]; record lag and difference in length."""
     if estimate.shape[1] != reference.shape[1]:
         raise MetricError(f"{estimate.shape[1]} channels; the reference has {reference.shape[1]}")
     result.cut = len(estimate) - len(reference)
-    if abs(result.cut) > _FITTING_SECONDS * rate:
+    if abs(result.cut) > _MAX_CUT_SECONDS * rate:
         raise MetricError(f"{abs(result.cut) / rate:.3g} s {'longer' if result.cut > 0 else 'shorter'} than the reference")
-    most = min(round(LONGEST_LAG_SECONDS * rate), len(reference) - 1, len(estimate) - 1)
+    most = min(round(MAX_LAG_SECONDS * rate), len(reference) - 1, len(estimate) - 1)
     result.lag = lag_samples(reference.mean(axis=1), estimate.mean(axis=1), most)
     if align and result.lag:
         reference, estimate = (reference, estimate[result.lag :]) if result.lag > 0 else (reference[-result.lag :], estimate)
@@ -195,7 +198,7 @@ def _fit(result: PairResult, reference: np.ndarray, estimate: np.ndarray, rate: 
 
 
 def _over_channels(reference: np.ndarray, estimate: np.ndarray, rate: int, keys: tuple[str, ...]) -> dict[str, float | str]:
-    """The mean over the channels; a channel without a value is a failure, as the mean of the others would flatter."""
+    """Average over the channels; one without a value is a failure, because the mean of the others would be too good."""
     channels = [measure_pair(reference[:, c], estimate[:, c], rate, keys) for c in range(reference.shape[1])]
     values: dict[str, float | str] = {}
     for key in keys:
@@ -225,28 +228,28 @@ def _snr(task: PairTask, settings: PairSettings, reference: np.ndarray, rate: in
         length = min(len(clean), len(noisy))
         exact = mixed_snr(clean[:length], noisy[:length], rate)
     except (AudioFileError, MetricError):
-        return None  # the noisy input's own row says why
+        return None  # the noisy input's own failure gives the reason
     if exact > _CLEAN_DB:
         return float("inf")
     return float(min(settings.snr_bins, key=lambda centre: abs(centre - exact))) if settings.snr_bins else 5.0 * round(exact / 5)
 
 
 def _by_name(folder: Path) -> dict[str, Path]:
-    """Files by their path below the folder, without suffix, sorted."""
+    """Find files by their path below the folder, without suffix, sorted."""
     named: dict[str, Path] = {}
     for root, path in audio_file.find_audio([folder]):
         name = path.relative_to(root).with_suffix("").as_posix()
         if name in named:
             raise DatasetError(
-                f"{named[name]} and {path.name} have one name; files are matched by it, so it is not known which is meant.",
-                hint="take one of them out of the folder",
+                f"{named[name]} and {path.name} have one name without suffix, by which files are matched.",
+                hint="move one of them out of the folder",
             )
         named[name] = path
     return named
 
 
 def _assign(references: dict[str, Path], files: dict[str, Path]) -> tuple[dict[str, Path], list[str]]:
-    """Reference's name -> file, and the names of files that have none."""
+    """Return reference's name -> file, and the names of files without a reference."""
     taken = {name: files[name] for name in references if name in files}
     left = {name: path for name, path in files.items() if name not in references}
     open_stems: dict[str, list[str]] = {}
