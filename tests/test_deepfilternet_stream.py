@@ -5,17 +5,23 @@ from __future__ import annotations
 import subprocess
 import sys
 import tracemalloc
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 
+from gansynth_cli.cli.app import main
+from gansynth_cli.data.audio import audio_stream
 from gansynth_cli.errors import RunError
 from gansynth_cli.families.deepfilternet.networks import TINY, build_network
 from gansynth_cli.inference.enhance.deep_filter import DeepFilterModel, DeepFilterStream, Normaliser
 from gansynth_cli.inference.enhance.deep_filter_network import Recurrence, Workspace
+from gansynth_cli.inference.enhance.enhancers import open_enhancer
 from gansynth_cli.inference.enhance.resampled_stream import ResampledStream
+from gansynth_cli.models.model_file import find_model
 
 from .test_deepfilternet import REFERENCE, SETTINGS, moderate, noise
 
@@ -37,7 +43,7 @@ def file(trained, tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def model(file) -> DeepFilterModel:
-    return DeepFilterModel.load(file)
+    return DeepFilterModel.load(find_model(file))
 
 
 def run(stream, audio: np.ndarray, *lengths: int) -> np.ndarray:
@@ -81,7 +87,7 @@ def test_it_gives_what_the_trained_model_gives(trained, model, rate: int, sample
 def test_other_settings_are_kept_too(settings: dict, tmp_path: Path):
     trained, audio = moderate(build_network(replace(TINY, groups=8, **settings))), noise(1, 4000)
     trained.save(tmp_path / "model.keras")
-    model = DeepFilterModel.load(tmp_path / "model.keras")
+    model = DeepFilterModel.load(find_model(tmp_path / "model.keras"))
     np.testing.assert_allclose(model.enhance(audio, 16000), trained.enhance(audio, 16000), atol=2e-6)
 
 
@@ -224,31 +230,38 @@ def test_memory_does_not_grow_with_the_recording(model):
 def test_no_tensorflow_is_loaded(file):
     code = (
         "import sys, pathlib, numpy as np\n"
-        "from gansynth_cli.inference.enhance.deep_filter import DeepFilterModel\n"
-        f"model = DeepFilterModel.load(pathlib.Path({str(file)!r}))\n"
-        "model.enhance(np.zeros((1, 4000), np.float32), 16000)\n"
+        "from gansynth_cli.inference.enhance.enhancers import open_enhancer\n"
+        f"open_enhancer(pathlib.Path({str(file)!r})).apply(np.zeros((1, 4000), np.float32), 16000)\n"
         "sys.exit('tensorflow' in sys.modules or 'keras' in sys.modules or 'scipy' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-def test_a_file_tells_what_it_is(model, file):
-    assert model.provenance == {"recipe": "deepfilternet/tiny"}
-    assert (model.sample_rate, len(model.sha256)) == (48000, 64)
+def test_it_opens_as_an_enhancer_of_files(model, file):
+    enhancer = open_enhancer(file)
+    assert enhancer.provenance == {"recipe": "deepfilternet/tiny"}
+    assert (enhancer.sample_rate, len(enhancer.sha256), enhancer.latency(2)) == (48000, 64, 1920)
+    audio = noise(2, 4000)
+    np.testing.assert_array_equal(enhancer.apply(audio, 16000), model.enhance(audio, 16000))
+    shared = enhancer.apply(np.concatenate([audio[:1], 0.5 * audio[:1]]), 16000, shared=True)
+    np.testing.assert_allclose(shared[1], 0.5 * shared[0], atol=1e-7)
+    limited = audio - enhancer.apply(audio, 16000, strength_db=6.0)
+    np.testing.assert_allclose(limited, (1 - 10 ** (-6 / 20)) * (audio - model.enhance(audio, 16000)), atol=1e-6)
 
 
-def test_files_of_other_kinds_are_refused(file, tmp_path: Path):
-    import keras
+def test_enhance_takes_it_by_command(file, tmp_path: Path):
+    soundfile.write(tmp_path / "a.wav", 0.1 * noise(2, 9000).T, 44100, "PCM_24")
+    arguments = ["enhance", str(tmp_path / "a.wav"), "-o", str(tmp_path / "out.wav"), "--model", str(file), "-q"]
+    assert main(arguments) == 0
+    info = soundfile.info(tmp_path / "out.wav")
+    assert (info.frames, info.samplerate, info.channels, info.subtype) == (9000, 44100, 2, "PCM_24")
+    with audio_stream.open_reader(tmp_path / "out.wav") as reader:
+        assert '"strength_db": 100' in reader.tags["comment"]
 
-    with pytest.raises(RunError, match="cannot be read"):
-        DeepFilterModel.load(tmp_path / "missing.keras")
-    (tmp_path / "text.keras").write_text("no archive")
-    with pytest.raises(RunError, match="not a saved Keras model"):
-        DeepFilterModel.load(tmp_path / "text.keras")
-    keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)]).save(tmp_path / "other.keras")
-    with pytest.raises(RunError, match="holds a Sequential; expected a DeepFilterDenoiser"):
-        DeepFilterModel.load(tmp_path / "other.keras")
-    data = file.read_bytes()
-    (tmp_path / "damaged.keras").write_bytes(data.replace(b'"channels": 8', b'"channels": 6'))
-    with pytest.raises(RunError, match="damaged"):
-        DeepFilterModel.load(tmp_path / "damaged.keras")
+
+def test_damaged_files_are_refused(file, tmp_path: Path):
+    with zipfile.ZipFile(file) as source, zipfile.ZipFile(tmp_path / "damaged.keras", "w") as target:
+        for name in source.namelist():
+            target.writestr(name, source.read(name).replace(b'"channels": 8', b'"channels": 6'))
+    with pytest.raises(RunError, match=r"damaged|cannot"):
+        open_enhancer(tmp_path / "damaged.keras")

@@ -200,16 +200,6 @@ def test_processes_write_what_one_writes(recordings: Path, model: Path, tmp_path
             np.testing.assert_allclose(one, two, rtol=0, atol=1 / 32768, err_msg=name)
 
 
-def test_the_command_and_the_library_have_one_strength():
-    """The command does not import the library before it has work, so it says the number again."""
-    import inspect
-
-    from gansynth_cli.cli.enhance import command
-    from gansynth_cli.inference.enhance.options import STRENGTH_DB
-
-    assert inspect.signature(command).parameters["strength"].default == STRENGTH_DB
-
-
 # Where things go.
 
 

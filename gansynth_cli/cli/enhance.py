@@ -36,9 +36,15 @@ def command(
         typer.Option("--model", metavar="RUN|FILE.keras", help="A trained denoiser or SEGAN.", show_default="the bundled denoiser"),
     ] = None,
     strength: Annotated[
-        float,
-        typer.Option("--strength", metavar="DB", help="Maximum attenuation in dB (0 disables noise reduction).", rich_help_panel=_SOUND),
-    ] = 24.0,
+        float | None,
+        typer.Option(
+            "--strength",
+            metavar="DB",
+            help="Maximum attenuation in dB (0 disables noise reduction).",
+            show_default="the model's",
+            rich_help_panel=_SOUND,
+        ),
+    ] = None,
     mix: Annotated[
         float, typer.Option("--mix", metavar="0..1", help="From the unprocessed recording to the enhanced one.", rich_help_panel=_SOUND)
     ] = 1.0,

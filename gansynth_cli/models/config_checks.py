@@ -69,7 +69,7 @@ def _check_class(value: Mapping[str, Any], name: str, registered: Container[str]
         return
     if str(registered_name).startswith("gan_audio>"):
         raise ConfigError(f"it has a layer {name} that this version does not know")
-    if module is not None and str(module) not in _KERAS and not str(module).startswith("keras.src.models."):
+    if module is not None and str(module) not in _KERAS and not str(module).startswith(("keras.src.models.", "keras.src.ops.")):
         raise ConfigError(f"its layer {name} comes from {module}, which is neither Keras nor gan-audio")
 
 

@@ -35,12 +35,13 @@ USES = {
     "Vocoder": ("turns mel spectrograms into audio", "gan-audio vocode recordings/ --model {path} -o resynthesised/"),
     "FrameDenoiser": ("enhances recordings", "gan-audio enhance recordings/ --model {path} -o clean/"),
     "WindowEnhancer": ("enhances recordings", "gan-audio enhance recordings/ --model {path} -o clean/"),
+    "DeepFilterDenoiser": ("enhances recordings", "gan-audio enhance recordings/ --model {path} -o clean/"),
     "VoiceConverter": ("converts voices", "gan-audio convert recordings/ --to SPEAKER --model {path} -o out/"),
 }
 RENAMED = {"AudioGenerator": "ClipGenerator", "NoteGenerator": "ClipGenerator"}  # classes that gan-audio 0.1.0 saved, and what they load as
 GENERATORS = ("ClipGenerator",)
 VOCODERS = ("Vocoder",)
-ENHANCERS = ("FrameDenoiser", "WindowEnhancer")
+ENHANCERS = ("FrameDenoiser", "WindowEnhancer", "DeepFilterDenoiser")
 CONVERTERS = ("VoiceConverter",)
 
 

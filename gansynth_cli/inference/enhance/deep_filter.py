@@ -10,24 +10,19 @@ Like the other streams of `enhance`, this one returns the removed part, noisy mi
 
 from __future__ import annotations
 
-import hashlib
-import io
-import json
-import zipfile
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ...errors import RunError
 from ...models.deep_filter_settings import DeepFilterSettings
+from ...models.model_file import ModelFile
 from ...signal import erb
 from .deep_filter_network import DeepFilterNetwork
 from .gain_stream import SharedSpectrum
 from .resampled_stream import ResampledStream
 
-CLASS_NAME = "gan_audio>DeepFilterDenoiser"  # the registered name in a model file
 POST_FILTER = 0.02  # the strength that the authors offer
 _BLOCK = 64  # frames that go through the network at once: what they make fits the processor's cache, and memory stays bounded
 _LEAST_MAGNITUDE = np.float32(1e-12)  # after minutes of digital silence the running mean would underflow and divide by zero
@@ -40,20 +35,16 @@ class DeepFilterModel:
     Attributes:
         settings: Sizes and feature constants.
         network: The network, which holds no state.
-        sha256: SHA-256 of the file in hexadecimal.
-        provenance: Record of its training, from the file.
 
     Example:
-        >>> model = DeepFilterModel.load(Path("runs/mine/model/generator.keras"))
+        >>> model = DeepFilterModel.load(find_model("runs/mine"))
         >>> stream = model.stream(channels=1, sample_rate=16000)
         >>> removed = np.concatenate([stream.process(noisy), stream.finish()], axis=1)
         >>> clean = noisy - removed
     """
 
-    def __init__(self, config: Mapping[str, Any], weights: Mapping[str, np.ndarray], sha256: str = ""):
+    def __init__(self, config: Mapping[str, Any], weights: Mapping[str, np.ndarray]):
         self.settings = DeepFilterSettings.from_dict(config["settings"])
-        self.provenance: dict[str, Any] = dict(config.get("provenance") or {})
-        self.sha256 = sha256
         self.network = DeepFilterNetwork(self.settings, weights)
 
     @property
@@ -61,43 +52,25 @@ class DeepFilterModel:
         """Hz of the full band."""
         return self.settings.sample_rate
 
+    @property
+    def latency_samples(self) -> int:
+        """Samples at `sample_rate` that must follow a sample before its output is known: frame, overlap and look-ahead, four hops."""
+        return (2 + self.settings.lookahead) * self.settings.hop
+
     @classmethod
-    def load(cls, path: Path) -> DeepFilterModel:
-        """Read any file that `DeepFilterDenoiser.save` wrote.
+    def load(cls, model: ModelFile) -> DeepFilterModel:
+        """Read the network of a saved `DeepFilterDenoiser`.
 
         Raises:
-            RunError: It is missing, not a Keras file, of another kind of model, or lacks weights.
+            RunError: The file is damaged, lacks weights, or holds weights of another shape.
         """
-        import h5py  # late: half of the import time, and `enhance --help` needs none of it
-
-        path = Path(path)
+        stored = model.weights()
         try:
-            data = path.read_bytes()
-        except OSError as error:
+            weights = {name.replace("/vars/", "/"): np.asarray(array, np.float32) for name, array in stored.items()}
+            return cls(model.config, weights)
+        except (KeyError, TypeError, ValueError) as error:
             raise RunError(
-                f"The model {path} cannot be read: {error.strerror or error}.", hint="--model takes a run folder or a .keras file"
-            ) from error
-        try:
-            with zipfile.ZipFile(io.BytesIO(data)) as archive:
-                saved = json.loads(archive.read("config.json"))
-                stored = archive.read("model.weights.h5")
-        except (zipfile.BadZipFile, KeyError, ValueError) as error:
-            raise RunError(
-                f"{path} is not a saved Keras model: {error}.", hint="a run keeps its model in RUN/model/generator.keras"
-            ) from error
-        if saved.get("registered_name") != CLASS_NAME:
-            raise RunError(
-                f"{path} holds a {saved.get('class_name', 'model without a name')}; expected a DeepFilterDenoiser.",
-                hint="train one with `gan-audio train --recipe deepfilternet/finetune`",
-            )
-        try:
-            weights: dict[str, np.ndarray] = {}
-            with h5py.File(io.BytesIO(stored), "r") as file:
-                file.visititems(lambda name, item: _take(weights, name, item))
-            return cls(saved["config"], weights, hashlib.sha256(data).hexdigest())
-        except (KeyError, TypeError, ValueError, OSError) as error:
-            raise RunError(
-                f"{path} is damaged or was written by another version: {error}.", hint="copy the file again, or train the model again"
+                f"{model.file} is damaged or was written by another version: {error}.", hint="copy the file again, or train again"
             ) from error
 
     def stream(self, channels: int, sample_rate: int | None = None, **options: Any) -> DeepFilterStream | ResampledStream:
@@ -291,9 +264,3 @@ def _post_filter(clean: np.ndarray, noisy: np.ndarray, beta: np.float32) -> np.n
     gain = np.clip(np.abs(clean) / (np.abs(noisy) + _SMALL), _SMALL, np.float32(1))
     ratio = np.sin(np.float32(np.pi / 2) * gain)  # s / g
     return (1 + beta) / (1 + beta / np.square(ratio))
-
-
-def _take(weights: dict[str, np.ndarray], name: str, item: Any) -> None:
-    """Keep a data set of the weights' file: "encoder/gru0/vars/bias" as "encoder/gru0/bias"."""
-    if hasattr(item, "shape"):
-        weights[name.replace("/vars/", "/")] = np.asarray(item, np.float32)

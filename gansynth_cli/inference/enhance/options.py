@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from ...errors import UsageError
 
-STRENGTH_DB = 24.0  # on validation mixtures 0.05 PESQ above 20
 MAX_STRENGTH_DB = 100.0
 PASSES = 2
 
@@ -16,15 +15,15 @@ class EnhanceOptions:
     """What is done to the audio, and what is written beside it.
 
     Attributes:
-        strength_db: Maximum attenuation, dB.
+        strength_db: Maximum attenuation, dB; None: the default of the model.
         mix: From 0, the unprocessed recording, to 1, the enhanced one.
         per_channel: Use a mask of its own for each channel instead of one for all.
-        passes: Number of frame grids that are averaged; see `Enhancer.stream`.
+        passes: Maximum number of frame grids that are averaged; see `Enhancer.stream`.
         keep_noise: Write what was removed beside the output, so that both add up to the input.
         before_after: Draw the spectrograms of input and output into a picture beside the output.
     """
 
-    strength_db: float = STRENGTH_DB
+    strength_db: float | None = None
     mix: float = 1.0
     per_channel: bool = False
     passes: int = PASSES
@@ -33,10 +32,10 @@ class EnhanceOptions:
 
     def check(self) -> None:
         """Raise UsageError where a value is out of range."""
-        if not 0 <= self.strength_db <= MAX_STRENGTH_DB:
+        if self.strength_db is not None and not 0 <= self.strength_db <= MAX_STRENGTH_DB:
             raise UsageError(
                 f"--strength is {self.strength_db:g}; expected dB from 0 (nothing is removed) to {MAX_STRENGTH_DB:g}.",
-                hint="--strength 12 is gentle, 24 the default, 40 removes nearly everything",
+                hint="--strength 12 is gentle, 40 removes nearly everything",
             )
         if not 0 <= self.mix <= 1:
             raise UsageError(f"--mix is {self.mix:g}; expected 0 (unprocessed) to 1 (enhanced).")

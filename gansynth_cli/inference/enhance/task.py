@@ -101,7 +101,7 @@ class EnhanceTask(FileTask):
         for strip in strips:
             strip.finish()
         mixed = f", mix {self.options.mix:g}" if self.options.mix != 1 else ""
-        after = f"after (at most {self.options.strength_db:g} dB less{mixed})"
+        after = f"after (at most {strength_of(self.enhancer, self.options):g} dB less{mixed})"
         page = before_after.draw([("before", strips[0]), (after, strips[1])], job.name)
         picture = picture_path(job)
         try:
@@ -126,8 +126,16 @@ def provenance_tags(before: dict[str, str], enhancer: Enhancer, options: Enhance
     Enhanced audio is not synthetic, so it is not tagged as such; the tag of a synthetic clip stays when the clip is enhanced.
     """
     facts: dict[str, Any] = {f"{role}_by": SOFTWARE, "enhancer": enhancer.sha256}
-    facts |= {"strength_db": options.strength_db, "mix": options.mix} | ({"passes": options.passes} if enhancer.masks else {})
-    return with_provenance(before, facts, f"{role} by {SOFTWARE}, model {enhancer.sha256[:12]}, {options.strength_db:g} dB")
+    strength = strength_of(enhancer, options)
+    facts |= {"strength_db": strength, "mix": options.mix}
+    if enhancer.averages:
+        facts["passes"] = options.passes
+    return with_provenance(before, facts, f"{role} by {SOFTWARE}, model {enhancer.sha256[:12]}, {strength:g} dB")
+
+
+def strength_of(enhancer: Enhancer, options: EnhanceOptions) -> float:
+    """Return the maximum attenuation in dB that the options, or else the model, state."""
+    return enhancer.strength_db if options.strength_db is None else options.strength_db
 
 
 def _written_noise(dry: np.ndarray, removed: np.ndarray, subtype: str) -> np.ndarray:
