@@ -140,10 +140,11 @@ class Adversarial:
     """`[adversarial]`: the game between generator and critic, shared by every family.
 
     `loss` names: minimax (Goodfellow et al. 2014, eq. 1), nonsaturating (same paper, section 3), wgan (Arjovsky et al.
-    2017, with `weight_clip`), wgan-gp (Gulrajani et al. 2017), lsgan (Mao et al. 2017), hinge (Lim and Ye 2017).
+    2017, with `weight_clip`), wgan-gp (Gulrajani et al. 2017), lsgan (Mao et al. 2017), hinge (Lim and Ye 2017), hinge-clamped (the
+    generator's side as max(0, 1 - D): Zeghidour et al. 2021).
     """
 
-    loss: Literal["minimax", "nonsaturating", "wgan", "wgan-gp", "lsgan", "hinge"] = "wgan-gp"
+    loss: Literal["minimax", "nonsaturating", "wgan", "wgan-gp", "lsgan", "hinge", "hinge-clamped"] = "wgan-gp"
     critic_repeats: Positive = 5  # critic updates for each generator update
     critic_start: Count = 0  # first step at which the critic is trained and judges the generator
     gradient_penalty: Weight = 10.0  # lambda of WGAN-GP; used by loss = "wgan-gp"

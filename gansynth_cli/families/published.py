@@ -7,7 +7,7 @@ all families in `training.import_run`: building, checking that nothing is left o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -286,12 +286,12 @@ def whole_numbers(config: Mapping[str, Any], key: str, path: Path) -> list[Any]:
     return value
 
 
-def require(config: Mapping[str, Any], wanted: Mapping[str, Iterable[Any]], source: Source) -> None:
+def require(config: Mapping[str, Any], wanted: Mapping[str, Any], source: Source) -> None:
     """Check settings that the family has built in.
 
     Args:
         config: The configuration.
-        wanted: Key -> the values that are the built-in behaviour; a missing key is one of them where None is listed.
+        wanted: Key -> list of the values that are the built-in behaviour; a missing key is one of them where None is listed.
         source: For the message.
 
     Raises:

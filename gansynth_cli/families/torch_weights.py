@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from ..data.foreign import ArrayMismatchError, Assignment, ForeignArrays
+from ..data.foreign import Assignment, ForeignArrays, LazyArray
 from .published import Placement
 
 _KERNEL_AXES = {2: (1, 0), 3: (2, 1, 0), 4: (2, 3, 1, 0)}  # foreign kernel -> Keras's
-_WRAPPERS = ("module.", "_orig_mod.", "generator.", "model.", "state_dict.")
+_KERNELS = ("weight_v", "parametrizations.weight.original1", "weight")
 _BUFFERS = re.compile(r"\.(weight_u|parametrizations\.weight\.0\._[uv])$")
 Turn = Callable[[np.ndarray], np.ndarray]
 
@@ -74,15 +74,37 @@ class Moments:
         return found
 
 
-def last_rate(arrays: ForeignArrays, *optimizers: str) -> dict[str, float]:
-    """Read the learning rate at which a checkpoint's optimisers stood: key -> rate, for those that say it."""
-    found = {}
-    for key in optimizers:
-        groups = arrays.tree.get(key, {}).get("param_groups") if isinstance(arrays.tree, dict) else None
-        rate = groups[0].get("lr") if isinstance(groups, (list, tuple)) and groups and isinstance(groups[0], dict) else None
-        if isinstance(rate, float) and 0 < rate < 1:
-            found[key] = rate
-    return found
+def last_rate(arrays: ForeignArrays, *path: str | int) -> float | None:
+    """Read the learning rate at which an optimiser stood, `path` being where it is in the checkpoint; None if it does not say."""
+    state: Any = arrays.tree
+    for key in (*path, "param_groups", 0):
+        listed = isinstance(state, (list, tuple)) and isinstance(key, int) and key < len(state)
+        state = state[key] if listed or (isinstance(state, dict) and key in state) else None
+    rate = state.get("lr") if isinstance(state, dict) else None
+    return rate if isinstance(rate, float) and 0 < rate < 1 else None
+
+
+def updates_of(arrays: ForeignArrays) -> int:
+    """Read how often the optimiser whose state dict is a whole file has been applied; 0 if it does not say."""
+    tree: Any = arrays.tree
+    state = tree.get("state") if isinstance(tree, dict) else None
+    first = next(iter(state.values()), None) if isinstance(state, dict) else None
+    step = first.get("step") if isinstance(first, dict) else None
+    if isinstance(step, LazyArray):
+        step = float(np.asarray(step.read()).reshape(-1)[0])
+    return int(step) if isinstance(step, (int, float)) and 0 < step < 1 << 40 else 0
+
+
+def kernel_shape(arrays: ForeignArrays, layer: str) -> tuple[int, ...]:
+    """The shape of a layer's kernel, whatever the form of its normalisation.
+
+    Raises:
+        MissingArrayError: It has none.
+    """
+    for kernel in _KERNELS:
+        if f"{layer}.{kernel}" in arrays:
+            return arrays.shapes[f"{layer}.{kernel}"]
+    return arrays.entry(f"{layer}.weight").shape
 
 
 class TorchWeights:
@@ -151,7 +173,7 @@ class TorchWeights:
 
     def _with_columns(self, turned: _Turned, name: str) -> _Turned:
         """Two-dimensional kernels [out, in, taps, 1] over columns are one-dimensional ones here (multi-period discriminators)."""
-        for kernel in ("weight_v", "parametrizations.weight.original1", "weight"):
+        for kernel in _KERNELS:
             shape = self.weights.arrays.shapes.get(f"{name}.{kernel}")
             if shape is not None:
                 return turned.with_column() if len(shape) == len(turned.foreign) + 1 == 4 else turned
@@ -200,6 +222,3 @@ def _count(layer: Any) -> int:
 def _is_parameter(name: str, part: ForeignArrays) -> bool:
     spectral_vector = name.endswith(".weight_v") and f"{name[: -len('.weight_v')]}.weight_orig" in part
     return not spectral_vector and not _BUFFERS.search(name)
-
-
-__all__ = ["ArrayMismatchError", "Moments", "TorchWeights", "last_rate", "part_with", "weighted_layers"]

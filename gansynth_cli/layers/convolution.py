@@ -15,8 +15,9 @@ import tensorflow as tf
 _register = keras.saving.register_keras_serializable(package="gan_audio")
 
 PaddingMode = Literal["zero", "reflect"]
-Initializer = Literal["fan_in", "normal"]
+Initializer = Literal["fan_in", "normal", "torch"]
 
+_BIAS_SEED = 0x0B1A5  # a kernel and its bias draw other numbers
 _FEW_GROUPS = 64  # below, the overhead of one small convolution a group is not worth avoiding
 _MERGED_CHANNELS = 16  # input channels of a merged group; wider ones spend more on zeros than they save
 
@@ -31,8 +32,9 @@ class Convolution1D(keras.layers.Layer):
         stride, dilation, groups: As usual; stride and dilation are not combined.
         padding: Samples added at each end.
         padding_mode: "zero", or "reflect": mirrored without the edge sample; the input must be longer than `padding`.
-        use_bias: Whether there is a bias, which starts at zero.
-        initializer: "fan_in": U(-b, b) with b = 1 / sqrt(fan in), PyTorch's default. "normal": N(0, deviation^2).
+        use_bias: Whether there is a bias.
+        initializer: "fan_in": U(-b, b) with b = 1 / sqrt(fan in), PyTorch's default. "normal": N(0, deviation^2). Biases start at zero;
+            with "torch" kernels and biases are U(-b, b), which is all of PyTorch's default.
         deviation: Of "normal".
         seed: Of the first weights.
 
@@ -72,7 +74,8 @@ class Convolution1D(keras.layers.Layer):
             raise ValueError(f"{channels} input channels are no multiple of {self.groups} groups")
         shape = (self.kernel_size, channels // self.groups, self.filters)
         self.kernel = self.add_weight(name="kernel", shape=shape, initializer=make_initializer(self.initializer, self.deviation, self.seed))
-        self.bias = self.add_weight(name="bias", shape=(self.filters,), initializer="zeros") if self.use_bias else None
+        bias = bias_initializer(self.initializer, shape[0] * shape[1], self.seed)
+        self.bias = self.add_weight(name="bias", shape=(self.filters,), initializer=bias) if self.use_bias else None
         super().build(inputs_shape)
 
     def call(self, inputs):
@@ -221,12 +224,20 @@ def pad_time(x: tf.Tensor, padding: int, mode: PaddingMode = "zero") -> tf.Tenso
 
 
 def make_initializer(name: Initializer, deviation: float, seed: int | None) -> keras.initializers.Initializer:
-    """ "fan_in": uniform within 1 / sqrt(fan in). "normal": N(0, deviation^2)."""
+    """Of a kernel. "fan_in", "torch": uniform within 1 / sqrt(fan in). "normal": N(0, deviation^2)."""
     if name == "normal":
         return keras.initializers.RandomNormal(stddev=deviation, seed=seed)
-    if name == "fan_in":
+    if name in ("fan_in", "torch"):
         return keras.initializers.VarianceScaling(1 / 3, "fan_in", "uniform", seed=seed)
-    raise ValueError(f"initializer is {name!r}; expected 'fan_in' or 'normal'")
+    raise ValueError(f"initializer is {name!r}; expected 'fan_in', 'normal' or 'torch'")
+
+
+def bias_initializer(name: Initializer, fan_in: int, seed: int | None) -> keras.initializers.Initializer:
+    """Of a bias. "torch": uniform within 1 / sqrt(fan in); zeros else."""
+    if name != "torch":
+        return keras.initializers.Zeros()
+    bound = fan_in**-0.5
+    return keras.initializers.RandomUniform(-bound, bound, seed=None if seed is None else seed ^ _BIAS_SEED)
 
 
 def _without_stride(x: tf.Tensor, kernel: tf.Tensor, groups: int, stride: int) -> tuple[tf.Tensor, tf.Tensor]:

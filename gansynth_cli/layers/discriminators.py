@@ -20,7 +20,7 @@ import tensorflow as tf
 from keras import layers
 
 from ..signal.stft import stft
-from .convolution import Convolution1D, Initializer, make_initializer, pad_time
+from .convolution import Convolution1D, Initializer, bias_initializer, make_initializer, pad_time
 from .weight_norm import SpectralNormalization, WeightNormalization
 
 _register = keras.saving.register_keras_serializable(package="gan_audio")
@@ -49,7 +49,7 @@ def multi_scale(
         channels: Of the first layer; None: 16 ("melgan") or 128 ("hifigan"), as published.
         most_channels: No layer has more.
         strides: Of the grouped layers; "melgan" only.
-        initializer: Of the kernels; "normal" is N(0, .02^2).
+        initializer: Of the kernels, see `Convolution1D`; "normal" is N(0, 0.02^2).
         seed: Of the first weights.
 
     5.64 M weights a scale as "melgan", 29.6 M in all as "hifigan".
@@ -298,10 +298,16 @@ def _weight_normalized_2d(initializer: Initializer, seeds: Iterator[int]) -> Cal
     """(filters, (frames, bins), stride along frequency) -> a layer that pads half a kernel on every side."""
 
     def make(filters: int, taps: tuple[int, int], stride: int) -> Callable:
-        kernel_initializer = make_initializer(initializer, 0.02, next(seeds))
+        seed = next(seeds)
         pad = layers.ZeroPadding2D((taps[0] // 2, taps[1] // 2))
-        conv = WeightNormalization(layers.Conv2D(filters, taps, (1, stride), kernel_initializer=kernel_initializer))
-        return lambda x: conv(pad(x))
+
+        def convolve(x):
+            kernel = make_initializer(initializer, 0.02, seed)
+            bias = bias_initializer(initializer, taps[0] * taps[1] * x.shape[-1], seed)
+            conv = layers.Conv2D(filters, taps, (1, stride), kernel_initializer=kernel, bias_initializer=bias)
+            return WeightNormalization(conv)(pad(x))
+
+        return convolve
 
     return make
 

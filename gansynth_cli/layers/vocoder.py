@@ -1,5 +1,5 @@
 """Layers at the two ends of vocoders: mel spectrograms in, spectra and sub-bands to audio out. All registered, none with weights but
-`LayerScale`."""
+`LayerScale` and `MelNormalization`."""
 
 from __future__ import annotations
 
@@ -177,13 +177,41 @@ def _with_mel(magnitude: tf.Tensor, mel: tf.Tensor, c: MelConvention) -> tf.Tens
 
 @_register
 class SubBandsToAudio(keras.layers.Layer):
-    """float [batch, steps, 4] -> float32 [batch, steps * 4, 1] by the filter bank of `signal.pqmf`."""
+    """float [batch, steps, 4] -> float32 [batch, steps * 4, 1] by the filter bank of `signal.pqmf`, whose `bank` and `cutoff` these are."""
+
+    def __init__(self, bank: pqmf.Bank = "nguyen", cutoff: float = pqmf.CUTOFF, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.bank, self.cutoff = bank, float(cutoff)
 
     def call(self, sub_bands):
-        return pqmf.synthesise(sub_bands)
+        return pqmf.synthesise(sub_bands, self.bank, self.cutoff)
 
     def compute_output_shape(self, shape):
         return (shape[0], None if shape[1] is None else shape[1] * pqmf.BANDS, 1)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "bank": self.bank, "cutoff": self.cutoff}
+
+
+@_register
+class MelNormalization(keras.layers.Layer):
+    """(mel - mean) / deviation for each band, as ParallelWaveGAN's generators want their input: float [batch, frames, bands] -> the same.
+
+    Both are weights that are not trained: a run that begins with another's weights takes its statistics along. They start at 0 and 1.
+    It stands in front of the first convolution, whose zeros at the ends then mean the average spectrum: statistics folded into that
+    convolution's weights would give other numbers there.
+    """
+
+    def build(self, shape) -> None:
+        weight = lambda name, first: self.add_weight(name=name, shape=(shape[-1],), initializer=first, trainable=False)
+        self.mean, self.deviation = weight("mean", "zeros"), weight("deviation", "ones")
+        super().build(shape)
+
+    def call(self, mel):
+        return (mel - tf.cast(self.mean, mel.dtype)) / tf.cast(self.deviation, mel.dtype)
+
+    def compute_output_shape(self, shape):
+        return shape
 
 
 @_register

@@ -54,6 +54,10 @@ def _raise_score(fake: tf.Tensor) -> tf.Tensor:
     return -tf.reduce_mean(fake)
 
 
+def _clamped_score(fake: tf.Tensor) -> tf.Tensor:
+    return tf.reduce_mean(tf.nn.relu(1.0 - fake))
+
+
 LOSSES: dict[str, AdversarialLoss] = {
     # Goodfellow et al. 2014, eq. 1: G minimises log(1 - D). Saturates when D wins early; kept because it is the original.
     "minimax": AdversarialLoss(_cross_entropy_critic, lambda fake: -tf.reduce_mean(tf.nn.softplus(fake))),
@@ -67,6 +71,8 @@ LOSSES: dict[str, AdversarialLoss] = {
     "lsgan": AdversarialLoss(_least_squares_critic, lambda fake: tf.reduce_mean(tf.square(fake - 1.0))),
     # Lim and Ye 2017; Miyato et al. 2018, eq. 16 and 17.
     "hinge": AdversarialLoss(_hinge_critic, _raise_score),
+    # SoundStream (Zeghidour et al. 2021, eq. 2) and the code of Vocos: the generator rests where D scores above 1.
+    "hinge-clamped": AdversarialLoss(_hinge_critic, _clamped_score),
 }
 
 

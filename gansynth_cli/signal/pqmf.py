@@ -1,12 +1,16 @@
 """A pseudo-quadrature mirror filter bank: a signal as sub-bands at a fraction of its rate, and back, nearly perfectly.
 
 Cosine modulation of one low-pass filter (Nguyen 1994, "Near-perfect-reconstruction pseudo-QMF banks"), with the windowed sinc that
-Multi-band MelGAN takes for it (Yang et al. 2021, section 3.1): 4 bands, 62 taps, Kaiser window beta 9, cut-off .142.
+Multi-band MelGAN takes for it (Yang et al. 2021, section 3.1): 4 bands, 62 taps, Kaiser window beta 9, cut-off 0.142.
+
+Nguyen's bank convolves with its filters. That of ParallelWaveGAN correlates with them, so that its analysis filters are Nguyen's
+synthesis filters, reversed in time, and the other way round. Each reconstructs by itself; the sub-bands of one through the other do not.
 """
 
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Literal
 
 import numpy as np
 import tensorflow as tf
@@ -15,7 +19,8 @@ TAPS = 62
 REACH = TAPS // 2  # samples on either side that a filter reaches
 BETA = 9.0
 BANDS = 4
-CUTOFF = 0.142  # of half the sample rate; another number of bands or taps wants another
+CUTOFF = 0.142  # of half the sample rate; another number of bands or taps wants another. ParallelWaveGAN up to version 0.4.2 has 0.15
+Bank = Literal["nguyen", "parallel-wavegan"]
 
 
 @lru_cache(maxsize=8)
@@ -36,21 +41,31 @@ def filters(bands: int = BANDS, taps: int = TAPS, cutoff: float = CUTOFF, beta: 
     return analysis.astype(np.float32), synthesis.astype(np.float32)
 
 
-def analyse(audio: tf.Tensor) -> tf.Tensor:
-    """float32 [batch, samples, 1], samples a multiple of 4, -> sub-bands [batch, samples / 4, 4]. No delay; zeros beyond both ends."""
-    kernel = tf.constant(filters()[0][::-1, None, :])
+def analyse(audio: tf.Tensor, bank: Bank = "nguyen", cutoff: float = CUTOFF) -> tf.Tensor:
+    """Split a signal into sub-bands, without delay, zeros beyond both ends.
+
+    Args:
+        audio: float32 [batch, samples, 1], samples a multiple of 4.
+        bank: Whether it is convolved with the analysis filters ("nguyen") or correlated ("parallel-wavegan").
+        cutoff: Of the low-pass filter, as a fraction of half the sample rate.
+
+    Returns:
+        float32 [batch, samples / 4, 4], the lowest band first.
+    """
+    kernel = tf.constant(filters(cutoff=cutoff)[0][:: -1 if bank == "nguyen" else 1, None, :])
     padded = tf.pad(tf.cast(audio, tf.float32), [[0, 0], [TAPS // 2, TAPS // 2], [0, 0]])
     return tf.nn.conv1d(padded, kernel, BANDS, "VALID")
 
 
-def synthesise(sub_bands: tf.Tensor) -> tf.Tensor:
-    """float32 [batch, steps, 4] -> the signal [batch, steps * 4, 1].
+def synthesise(sub_bands: tf.Tensor, bank: Bank = "nguyen", cutoff: float = CUTOFF) -> tf.Tensor:
+    """Join sub-bands: float32 [batch, steps, 4] -> the signal [batch, steps * 4, 1].
 
-    Of `analyse`'s sub-bands it is the signal to 60 dB, save for the `REACH` samples at either end, which miss what lies beyond it.
+    Of the sub-bands that `analyse` gives for the same `bank` and `cutoff` it is the signal to 60 dB, save for the `REACH` samples at
+    either end, which miss what lies beyond it.
     """
     x = tf.cast(sub_bands, tf.float32)
     steps = x.shape[1] if x.shape[1] is not None else tf.shape(x)[1]
-    kernel = tf.constant(filters()[1][:, None, :] * np.float32(BANDS))
+    kernel = tf.constant(filters(cutoff=cutoff)[1][:: 1 if bank == "nguyen" else -1, None, :] * np.float32(BANDS))
     whole = (steps - 1) * BANDS + TAPS + 1
     audio = tf.nn.conv1d_transpose(x, kernel, tf.stack([tf.shape(x)[0], whole, 1]), BANDS, "VALID")
     audio = audio[:, TAPS // 2 : TAPS // 2 + steps * BANDS]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +117,14 @@ class ForeignArrays(Mapping[str, np.ndarray]):
             tops = sorted({name.replace("/", ".").split(".", 1)[0] for name in self._entries})
             raise MissingArrayError(self.path, f"holds nothing under {shown(prefix)}; it has {listed(tops)}.")
         return self._with(found)
+
+    def only(self, names: Iterable[str]) -> ForeignArrays:
+        """Take the arrays of these names, in this order.
+
+        Raises:
+            MissingArrayError: There is none of one of them.
+        """
+        return self._with({name: self.entry(name) for name in names})
 
     def without(self, prefix: str) -> ForeignArrays:
         """Leave out a beginning that all names share, such as "module." of torch.nn.DataParallel; unchanged where they do not."""
