@@ -8,10 +8,27 @@ from typing import Any
 
 import numpy as np
 
-from .published import Answers, Proof, Source
-from .torch_weights import TorchWeights, weighted_layers
+from ..data.foreign import ForeignArrays
+from .published import Answers, Proof, Source, cannot_express
+from .torch_weights import TorchWeights, kernel_shape, weighted_layers
 
+PERIODS = (2, 3, 5, 7, 11)  # fixed in the code of HiFi-GAN and Vocos
 PROOF_SECONDS = 1.0
+
+
+def multi_period_changes(source: Source, arrays: ForeignArrays, part: str, layer: str) -> dict[str, Any]:
+    """Recipe keys of discriminators over periods, off their names and shapes; arguments as `place_multi_period`.
+
+    Raises:
+        ForeignFileError: There are more than the published periods, which the files do not say.
+    """
+    count = 0
+    while f"{part.format(count)}.{layer.format(0)}.bias" in arrays:
+        count += 1
+    if not 0 < count <= len(PERIODS):
+        raise cannot_express(source, f"has {count} discriminators over periods; the published {len(PERIODS)} are known.")
+    channels = kernel_shape(arrays, f"{part.format(0)}.{layer.format(0)}")[0]
+    return {"model.mpd.periods": list(PERIODS[:count]), "model.mpd.channels": channels}
 
 
 def place_multi_period(weights: TorchWeights, network: Any, part: str, layer: str, last: str) -> None:

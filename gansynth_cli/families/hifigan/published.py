@@ -13,7 +13,7 @@ from ...errors import UsageError
 from ..parallel_wavegan import Checkpoint, mel_changes, place_statistics, training_changes
 from ..published import Answers, Placement, Plan, Source, cannot_express, require, whole_number, whole_numbers
 from ..torch_weights import Moments, TorchWeights, kernel_shape, last_rate, part_with, weighted_layers
-from ..vocoder_published import place_multi_period, place_multi_scale, script_proof
+from ..vocoder_published import multi_period_changes, place_multi_period, place_multi_scale, script_proof
 
 _USUAL_DILATIONS = {(1, 3): [[1, 3, 5]], (2, 2): [[1, 2], [2, 6], [3, 12]]}  # (kind of block, dilations of a branch): V1 and V2; V3
 _OWN_CONFIG = "give the configuration of this checkpoint with --config"
@@ -73,6 +73,7 @@ class HiFiGANLayout:
             answers.rate(changes["data.sample_rate"])
             read.append("sizes, mel spectrogram and training settings: the configuration")
         critics = _Critics.beside(source)
+        changes |= critics.changes(source) if critics else {}
         step = critics.step if critics else _step_in(source.path) or source.arrays.facts.get("step", 0)
 
         def assign(networks: Mapping[str, Any], averaged: Mapping[str, Any]) -> Placement:
@@ -304,6 +305,15 @@ class _Critics:
         name = source.path.name
         path = source.beside(f"do{name[1:]}" if name.startswith("g_") else "do_[0-9]*")
         return cls(path, source.open(path)) if path else None
+
+    def changes(self, source: Source) -> dict[str, Any]:
+        """Recipe keys of both discriminators."""
+        scales = 0
+        while f"discriminators.{scales}.conv_post.bias" in self.scale:
+            scales += 1
+        channels = self.scale.shapes.get("discriminators.0.convs.0.bias", (0,))[0]
+        periods = multi_period_changes(source, self.period, "discriminators.{}", "convs.{}")
+        return periods | {"model.msd.scales": scales, "model.msd.channels": channels}
 
     def generator_moments(self, generator: ForeignArrays) -> Moments | None:
         return self._moments("optim_g", ("", generator))

@@ -13,13 +13,14 @@ from ...data.foreign import ArrayMismatchError, ForeignArrays
 from ...signal.mel import mel_filter_bank
 from ..published import Answers, Placement, Plan, Source, cannot_express, whole_number
 from ..torch_weights import Moments, TorchWeights, last_rate, part_with, weighted_layers
-from ..vocoder_published import place_multi_period
+from ..vocoder_published import multi_period_changes, place_multi_period
 
 _FIRST = "backbone.embed.bias"
 _FILTERS = "feature_extractor.mel_spec.mel_scale.fb"
 _FILTER_ERROR = 1e-4  # torchaudio makes them in float32: up to 7e-6
 _RATES = (24000, 22050, 16000, 44100, 48000, 32000, 8000)
 _BUFFERS = ("feature_extractor.*", "head.istft.window", "melspec_loss.*", "multiperioddisc.*", "multiresddisc.*")
+_BANDS = 5  # of each spectrum, with five layers of their own
 _DISCRIMINATORS = ("multiperioddisc", "multiresddisc")
 
 
@@ -88,7 +89,10 @@ class VocosLayout:
             step = int(facts.get("step", 0)) // (2 if critics else 1)  # Lightning counts the updates of both optimisers
         else:
             step = 0
-        read += ["discriminators and optimisers"] if critics else []
+        if critics:
+            read.append("discriminators and optimisers")
+            changes |= multi_period_changes(source, arrays.under("multiperioddisc"), "discriminators.{}", "convs.{}")
+            changes |= _resolutions(arrays.under("multiresddisc"))
 
         def assign(networks: Mapping[str, Any], averaged: Mapping[str, Any]) -> Placement:
             placement = Placement()
@@ -126,6 +130,15 @@ def _sizes(arrays: ForeignArrays) -> Sizes:
     blocks = {int(match[1]) for match in (re.match(r"backbone\.convnext\.(\d+)\.", name) for name in arrays) if match}
     channels, bands, _ = shapes["backbone.embed.weight"]
     return Sizes(bands, channels, shapes["backbone.convnext.0.pwconv1.bias"][0], len(blocks), shapes["head.out.bias"][0] - 2)
+
+
+def _resolutions(arrays: ForeignArrays) -> dict[str, Any]:
+    """Recipe keys of the discriminators over resolutions, whose windows are in the file."""
+    sizes = []
+    while (name := f"discriminators.{len(sizes)}.spec_fn.window") in arrays:
+        sizes.append(arrays.shapes[name][0])
+    channels = arrays.shapes["discriminators.0.band_convs.0.0.bias"][0]
+    return {"model.mrd.channels": channels, **({"model.mrd.resolutions": sizes} if sizes else {})}
 
 
 def _settings(config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
@@ -204,7 +217,7 @@ def _place_generator(arrays: ForeignArrays, network: Any, placement: Placement, 
 
 def _place_multi_resolution(weights: TorchWeights, network: Any) -> None:
     layers = weighted_layers(network, "WeightNormalization")
-    part = len(layers) // 3
+    part = 5 * _BANDS + 1
     for number, layer in enumerate(layers):
         resolution, place = divmod(number, part)
         inside = "conv_post" if place == part - 1 else f"band_convs.{place // 5}.{place % 5}"
