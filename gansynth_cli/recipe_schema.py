@@ -147,6 +147,7 @@ class Adversarial:
     loss: Literal["minimax", "nonsaturating", "wgan", "wgan-gp", "lsgan", "hinge", "hinge-clamped"] = "wgan-gp"
     critic_repeats: Positive = 5  # critic updates for each generator update
     critic_start: Count = 0  # first step at which the critic is trained and judges the generator
+    generator_start: Count = 0  # first step at which the generator is trained: a new critic of a trained one catches up before
     gradient_penalty: Weight = 10.0  # lambda of WGAN-GP; used by loss = "wgan-gp"
     weight_clip: Rate = 0.01  # used by loss = "wgan"
     drift: Weight = 0.0  # times E[D(real)^2] (Karras et al. 2018)

@@ -11,7 +11,6 @@ import zlib
 
 import numpy as np
 
-
 _GENERATOR = re.compile(r"(generator\.)?(ups|upsamples|resblocks|blocks|model\.\d|melgan)")  # residual blocks add up
 
 

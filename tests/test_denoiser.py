@@ -440,7 +440,7 @@ def test_train_by_command(noisy_dataset, tmp_path):
 def test_a_trained_network_grows(noisy_dataset, tmp_path):
     """--init-from with more blocks and past frames: at first it is the smaller network, and it trains on."""
     from gansynth_cli.cli.app import main
-    from gansynth_cli.training.checkpoint import initialize_from
+    from gansynth_cli.training.initialize import initialize_from
 
     small, plain = tmp_path / "small", ["losses.adversarial=0", "losses.feature_matching=0", "training.steps=2"]
     trained = lambda folder, settings, *more: main(

@@ -170,7 +170,7 @@ def test_fine_tuning_begins_with_the_other_runs_weights(tmp_path):
 
 
 def test_fine_tuning_says_what_did_not_match(tmp_path):
-    from gansynth_cli.training.checkpoint import initialize_from
+    from gansynth_cli.training.initialize import initialize_from
 
     train_fake(tmp_path / "run", recipe(steps=4, preview_every=0))
     path = Checkpoints(tmp_path / "run" / "checkpoints").path(4)

@@ -25,7 +25,7 @@ import numpy as np
 import torch
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
-from tests.drawn_weights import drawn, melody, uniform  # noqa: E402
+from tests.drawn_weights import drawn, melody, uniform
 
 SAMPLES = 2048  # of the clips that discriminators judge
 Case = tuple[dict[str, np.ndarray], dict[str, Any]]  # arrays, facts

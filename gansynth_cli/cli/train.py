@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -31,7 +31,13 @@ def command(
     minutes: Annotated[float | None, typer.Option(help="... or for so long, over all starts. The first reached ends it.")] = None,
     seed: Annotated[int | None, typer.Option(help="Decides weights, batches and latents.  [default: the recipe's]")] = None,
     restart: Annotated[bool, typer.Option("--restart", help="Delete the run that is there, and begin anew.")] = False,
-    init_from: Annotated[Path | None, typer.Option(metavar="RUN", help="Begin with the weights of another run (fine-tuning).")] = None,
+    init_from: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="RUN",
+            help="Fine-tune: begin with the weights of another run, or of a published checkpoint; its recipe too, without --recipe.",
+        ),
+    ] = None,
     threads: Annotated[int, typer.Option("--threads", "-j", help="CPU threads; 0 is one a core.")] = 0,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check all, take a few steps, estimate the cost; write nothing.")] = False,
     json_output: Annotated[bool, typer.Option("--json", help="Print the outcome as JSON on stdout.")] = False,
@@ -45,18 +51,37 @@ def command(
     console.configure(quiet=quiet, json_output=json_output)
     if threads < 0:
         raise UsageError(f"--threads is {threads}; expected at least 1, or 0 for one a core.")
-    chosen, folder = _choose(recipe, run, [*(set_ or []), *_budget(steps, epochs, minutes, seed)], restart)
+    changes = [*(set_ or []), *_budget(steps, epochs, minutes, seed)]
+    if threads:  # read by TensorFlow when it starts
+        os.environ["TF_NUM_INTRAOP_THREADS"] = os.environ["OMP_NUM_THREADS"] = str(threads)
+        os.environ.setdefault("TF_NUM_INTEROP_THREADS", str(threads))
+    with ExitStack() as stack:
+        if init_from is not None:
+            run = run or (None if recipe else Path("runs") / f"{init_from.stem}-tuned")
+            first = stack.enter_context(_starting_run(init_from))
+            if not recipe and not (run / "recipe.toml").is_file():  # type: ignore[operator]
+                recipe = str(first / "recipe.toml")
+            init_from = first
+        return _train(*_choose(recipe, run, changes, restart), data, init_from, restart, dry_run)
+
+
+def _starting_run(path: Path) -> AbstractContextManager[Path]:
+    if not path.exists() and not list(path.parent.glob(f"{path.name}.*")):  # a TensorFlow checkpoint is named by its prefix
+        raise UsageError(f"--init-from {path} does not exist; expected a run folder or a published checkpoint.")
+    from ..training.initialize import starting_run
+
+    if not (path / "recipe.toml").is_file():
+        console.start_tensorflow()
+    return starting_run(path, console.say)
+
+
+def _train(chosen: Recipe, folder: Path, data: Path | None, init_from: Path | None, restart: bool, dry_run: bool) -> int:
     if data is None:
         raise UsageError("--data is missing: a prepared data set, or a folder of recordings.", hint="gan-audio prepare INPUT... -o DATA")
     if not data.exists():
         raise UsageError(
             f"The data set {data} does not exist.", hint=f"gan-audio prepare INPUT... -o {data} --recipe {chosen.name or chosen.family}"
         )
-    if init_from is not None and not (init_from / "recipe.toml").is_file():
-        raise UsageError(f"--init-from {init_from} is not a run folder: it holds no recipe.toml.")
-    if threads:  # read by TensorFlow when it starts
-        os.environ["TF_NUM_INTRAOP_THREADS"] = os.environ["OMP_NUM_THREADS"] = str(threads)
-        os.environ.setdefault("TF_NUM_INTEROP_THREADS", str(threads))
     if dry_run:
         return _dry_run(chosen, data, folder)
 

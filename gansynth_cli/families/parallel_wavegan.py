@@ -74,9 +74,7 @@ class Checkpoint:
         """The plan for a run of this checkpoint."""
         left = []
         if self.discriminator is not None and not discriminators:
-            left.append(
-                f"{self.discriminator_type}: a network of other strides and kernels than gan-audio's, though some arrays have the same shapes"
-            )
+            left.append(f"{self.discriminator_type}: other strides and kernels than gan-audio's, though some arrays have the same shapes")
         rates = {
             network: rate
             for network, key in (("generator", "generator"), ("critic", "discriminator"))

@@ -8,7 +8,7 @@ import os
 import re
 import shutil
 import zipfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -122,9 +122,17 @@ class Checkpoints:
         return None
 
 
-def restore(learner: Learner, arrays: Mapping[str, np.ndarray], warn: Callable[[str], None] = lambda _: None) -> None:
+def restore(
+    learner: Learner, arrays: Mapping[str, np.ndarray], warn: Callable[[str], None] = lambda _: None, fresh: Collection[str] = ()
+) -> None:
     """Sets every variable to a checkpoint's. An optimiser or averages that the checkpoint lacks (the recipe has changed) start
     anew, with a warning; a network that differs is an error.
+
+    Args:
+        learner: What is restored.
+        arrays: The checkpoint's.
+        warn: Told of what starts anew.
+        fresh: Networks that the checkpoint need not have, as it says itself: those that an imported model came without.
 
     Raises:
         RunError: A network's variable is missing or has another shape.
@@ -139,7 +147,7 @@ def restore(learner: Learner, arrays: Mapping[str, np.ndarray], warn: Callable[[
         if not bad:
             for name in names:
                 state[name].assign(arrays[name])
-        elif group.startswith("network/"):
+        elif group.startswith("network/") and not (group.partition("/")[2] in fresh and all(n not in arrays for n in names)):
             raise RunError(
                 f"The checkpoint does not fit the networks: {bad[0]} is missing or has another shape.",
                 hint="begin anew with --restart, or use the version of gan-audio that made the run (see its manifest.json)",
@@ -178,39 +186,3 @@ def restored_family(path: Path, names: Sequence[str], warn: Callable[[str], None
                 raise RunError(f"The checkpoint of {path} does not fit its network {name}: {key} is missing or has another shape.")
             variable.assign(array)
     return family
-
-
-def initialize_from(learner: Learner, path: Path, warn: Callable[[str], None]) -> str:
-    """Takes the weights of another run, variable by variable where network, position and shape agree.
-
-    Returns:
-        A line that says what was taken.
-
-    Raises:
-        RunError: It is no run, has no checkpoint, or nothing in it fits.
-    """
-    run = RunFolder.load(path)
-    loaded = Checkpoints(run.checkpoints_dir).load_latest(warn)
-    if loaded is None:
-        raise RunError(f"{path} has no checkpoint to begin with.", hint="train it first, or choose another run for --init-from")
-    arrays, facts = loaded
-    taken, left = 0, []
-    for name, variable in learner.state().items():
-        if not name.startswith(("network/", "averaged/")) or "seed_generator" in name:
-            continue
-        array = arrays.get(name)
-        if array is None and name.startswith("averaged/"):  # the other run kept no averages
-            array = arrays.get(name.replace("averaged/", "network/", 1))
-        if array is not None and array.shape == tuple(variable.shape):
-            variable.assign(array)
-            taken += 1
-        else:
-            left.append(name.partition("/")[2])
-    if not taken:
-        raise RunError(
-            f"Nothing in {path} fits these networks: names and shapes all differ.", hint="choose a run of the same family and sizes"
-        )
-    if left:
-        listed = ", ".join(left[:5]) + (f" and {len(left) - 5} more" if len(left) > 5 else "")
-        warn(f"not taken from {path}, because it has no such variable of that shape: {listed}")
-    return f"weights taken from {path} at step {facts.get('step')}: {taken} variables"

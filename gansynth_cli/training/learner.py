@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from ..errors import GanAudioError
+from ..errors import GanAudioError, RecipeError
 from ..families.base import Batch, Draws, Family, FollowsSteps, Phase
 from ..recipe_schema import Recipe
 from .optimizers import begin_anew, learning_rate, make_optimizer
@@ -61,7 +61,7 @@ class Learner:
             if settings.ema or settings.precision != "float32":
                 twin = _build_with(build, "float32")
                 self.averaged = {name: twin.networks[name] for name in self.family.averaged}
-            self.phases = tuple(self.family.phases())
+            self.phases = held_back(self.family.phases(), recipe.adversarial.generator_start)
             self.optimizers = {key: make_optimizer(recipe.optimizers[key], key) for key in self._optimizer_keys()}
             for phase in self.phases:
                 if not self.optimizers[phase.optimizer].built:
@@ -311,6 +311,23 @@ class Learner:
         factor = tf.where(finite, tf.where(grow, 2.0, 1.0), 0.5)
         self._set(self.loss_scales[key], lambda _, new: new, tf.maximum(scale * factor, 1.0))
         self._set(self.good_steps[key], lambda _, new: new, tf.where(grow, 0.0, good))
+
+
+def held_back(phases: Sequence[Phase], generator_start: int) -> tuple[Phase, ...]:
+    """Let the phases of the generator begin at `adversarial.generator_start` at the earliest; those that end before never run.
+
+    Raises:
+        RecipeError: No other network is trained, so that nothing would happen before that step.
+    """
+    if not generator_start:
+        return tuple(phases)
+    if all("generator" in phase.networks for phase in phases):
+        raise RecipeError(
+            f"adversarial.generator_start is {generator_start}, but there is no discriminator to be trained before.",
+            hint="--set adversarial.generator_start=0",
+        )
+    late = [replace(p, start=max(p.start, generator_start)) if "generator" in p.networks else p for p in phases]
+    return tuple(p for p in late if p.stop is None or p.stop > p.start)
 
 
 def draw_seed(seed: int, step: tf.Tensor, phase: str, repeat: tf.Tensor) -> tf.Tensor:

@@ -21,8 +21,9 @@ from ..families.registry import family_class
 from ..recipe_schema import Recipe
 from ..run_folder import RunFolder, now, replacing
 from .beginning import budget_in_steps, open_data
-from .checkpoint import Checkpoints, initialize_from, restore
+from .checkpoint import Checkpoints, restore
 from .events import Event, OnEvent, TrainReport, ignore
+from .initialize import compare_levels, initialize_from
 from .learner import Learner, StepResult
 from .model_card import model_card, versions
 from .strategy import Devices, find_devices
@@ -375,7 +376,7 @@ class Trainer:
         loaded = self.checkpoints.load_latest(warn)
         if loaded is not None:
             arrays, facts = loaded
-            restore(self.learner, arrays, warn)
+            restore(self.learner, arrays, warn, facts.get("fresh", ()))
             self.step = self._saved_step = int(facts["step"])
             self.seconds_before = float(facts.get("seconds", 0.0))
             self.best = tuple(facts["best"]) if facts.get("best") else None
@@ -385,6 +386,7 @@ class Trainer:
                 warn(f"the run is resumed, so the weights of {init_from} are not read; --restart begins anew with them")
         elif init_from is not None:
             self.tell(Event("note", 0, initialize_from(self.learner, Path(init_from), warn)))
+            compare_levels(self.learner, Path(init_from), self.source, warn)
         if not self.devices.agree(self.step):
             raise RunError("The machines see different checkpoints: the run folder has to be on storage that they share.")
 

@@ -134,7 +134,7 @@ def _sizes(arrays: ForeignArrays) -> Sizes:
 
 def _resolutions(arrays: ForeignArrays) -> dict[str, Any]:
     """Recipe keys of the discriminators over resolutions, whose windows are in the file."""
-    sizes = []
+    sizes: list[int] = []
     while (name := f"discriminators.{len(sizes)}.spec_fn.window") in arrays:
         sizes.append(arrays.shapes[name][0])
     channels = arrays.shapes["discriminators.0.band_convs.0.0.bias"][0]
