@@ -31,6 +31,7 @@ def test_a_hifigan_file_becomes_a_run(tmp_path: Path, capsys: pytest.CaptureFixt
     assert run.recipe.model.dilations == ((1, 3), (1, 2))
     assert (run.recipe.model.mel.window, run.recipe.model.mel.high_hz, run.recipe.data.sample_rate) == (128, 3000.0, 8000)
     assert run.recipe.optimizers["generator"].learning_rate == 0.0003
+    assert run.recipe.adversarial.generator_start == 1000
     facts = run.manifest["imported"]
     assert set(facts["sources"]) == {"g_00001000", "config.json"}
     assert facts["fresh"] == ["critic"]

@@ -19,7 +19,7 @@ from gansynth_cli.run_folder import RunFolder
 from gansynth_cli.training.checkpoint import Checkpoints
 
 from .drawn_weights import drawn, melody, uniform
-from .foreign_files import npy_bytes, safetensors, torch_legacy, torch_zip
+from .foreign_files import safetensors, torch_legacy, torch_zip
 from .published_files import tensors
 
 FOLDER = Path(__file__).with_name("data") / "parity"
@@ -199,49 +199,3 @@ def test_vocos(padding: str, tmp_path: Path):
         file.unlink()
         safetensors(tmp_path / "x" / "model.safetensors", header, data)
         check_audio(import_(tmp_path / "x", tmp_path / "again"), reference, reference.mel())
-
-
-def test_vocos_from_its_training_with_discriminators_and_losses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    reference = Reference("vocos-center")
-    (tmp_path / "x").mkdir()
-    facts = {"global_step": 2000, "epoch": 1, "pytorch-lightning_version": "1.8.6", "hyper_parameters": {"sample_rate": 8000}}
-    optimizers = [{"state": {}, "param_groups": [{"lr": rate}]} for rate in (4e-4, 3e-4)]
-    content = {**facts, "state_dict": tensors(reference.weights()), "optimizer_states": optimizers}
-    run = import_(torch_zip(tmp_path / "x" / "last.ckpt", content), tmp_path / "run")
-    assert run.manifest["step"] == 1000
-    assert run.manifest["imported"]["learning_rates"] == {"generator": 3e-4, "critic": 4e-4}
-    check_audio(run, reference, reference.mel())
-    family = check_discriminators(run, reference, limit=3e-4)
-    found = losses(family, monkeypatch)
-    for name, expected in reference.facts["losses"].items():
-        assert found[name] == pytest.approx(expected, rel=5e-4), name
-
-
-def test_parallel_wavegans_hifigan_with_odd_factors(tmp_path: Path):
-    reference = Reference("parallel-wavegan-hifigan")
-    run = import_(parallel_files(reference, tmp_path / "x", {"discriminator.msd.weight": np.ones((2, 2), np.float32)}), tmp_path / "run")
-    check_audio(run, reference, reference.mel(low=-4.0, high=1.0))
-    facts = run.manifest["imported"]
-    assert facts["fresh"] == ["critic"]
-    assert any("HiFiGANMultiScaleMultiPeriodDiscriminator" in line for line in facts["left"])
-
-
-def test_parallel_wavegans_multi_band_melgan(tmp_path: Path):
-    reference = Reference("parallel-wavegan-multi-band")
-    run = import_(parallel_files(reference, tmp_path / "x", reference.weights("critic_shapes")), tmp_path / "run")
-    assert (run.recipe.model.filter_bank, run.recipe.model.filter_cutoff) == ("parallel-wavegan", 0.15)
-    check_audio(run, reference, reference.mel(low=-4.0, high=1.0))
-    check_discriminators(run, reference)
-
-
-def parallel_files(reference: Reference, folder: Path, critic: dict[str, np.ndarray]) -> Path:
-    yaml = pytest.importorskip("yaml")
-    folder.mkdir()
-    (folder / "config.yml").write_text(yaml.safe_dump(reference.config))
-    mean, scale = -2 + uniform("mean", (20,)), 1 + 0.5 * uniform("scale", (20,))
-    (folder / "stats.npy").write_bytes(npy_bytes(np.stack([mean, scale])))
-    model = {
-        "generator": tensors(reference.weights(prefix="generator.")),
-        "discriminator": tensors({name.removeprefix("discriminator."): array for name, array in critic.items()}),
-    }
-    return torch_zip(folder / "checkpoint-1000steps.pkl", {"model": model, "steps": 1000, "epochs": 1})

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from .learner import Learner
 
 NOT_STATED = "not stated"
+WARM_UP_STEPS = 1000  # of a new discriminator before the generator moves; the rates of Adam have settled by then
 
 
 @dataclass(frozen=True)
@@ -202,7 +203,10 @@ def _proved(plan: Plan, model: Any) -> tuple[Plan, Proof | None]:
 
 def recipe_of(plan: Plan, settings: Sequence[str] = ()) -> Recipe:
     """The recipe of an imported run: the plan's, with the user's `--set` over it."""
-    texts = [f"{key}={tomli_w.dumps({'value': value}).partition('=')[2].strip()}" for key, value in plan.changes.items()]
+    changes = dict(plan.changes)
+    if "critic" in plan.fresh:  # fine-tuning begins with a new one, which would lead a trained generator astray at first
+        changes.setdefault("adversarial.generator_start", WARM_UP_STEPS)
+    texts = [f"{key}={tomli_w.dumps({'value': value}).partition('=')[2].strip()}" for key, value in changes.items()]
     recipe = load_recipe(plan.recipe, [*texts, *settings])
     if 0 < recipe.training.steps <= plan.step:  # its budget is spent: resumed, it would end at once
         recipe = replace(recipe, training=replace(recipe.training, steps=0))

@@ -15,9 +15,9 @@ from ..errors import RunError, UsageError
 from ..recipe import diff_recipes
 from ..run_folder import RunFolder
 from .checkpoint import Checkpoints
+from .import_run import WARM_UP_STEPS, import_run, published_layouts, recognise
 from .learner import Learner
 
-WARM_UP_STEPS = 1000  # of a new discriminator before the generator moves; the rates of Adam have settled by then
 _PEAK_CLIPS = 32  # whose peaks are looked at
 _QUIET = 0.5  # of the level that the weights have learnt with: below, they are told
 _SOUND = ("model.mel.", "model.mel_normalization", "data.sample_rate", "data.channels", "data.peak")  # keys that change what is heard
@@ -36,8 +36,6 @@ def starting_run(path: Path, say: Warn = lambda text: None) -> Iterator[Path]:
     if (path / "recipe.toml").is_file():
         yield path
         return
-    from .import_run import import_run, published_layouts, recognise
-
     if path.is_dir():
         try:
             recognise(path, published_layouts())
