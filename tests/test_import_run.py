@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
+import re
+import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +16,9 @@ from gansynth_cli.models.model_file import find_model
 from gansynth_cli.run_folder import RunFolder
 from gansynth_cli.training.checkpoint import Checkpoints
 
+from .conftest import write_wav
+from .deepfilternet_graphs import SETTINGS, build
+from .foreign_files import PickleWriter, Tensor, called, torch_script, zipped
 from .published_files import HIFIGAN_CONFIG, hifigan_generator, torch_zip, write_hifigan
 
 
@@ -50,16 +56,11 @@ def test_a_hifigan_file_becomes_a_run(tmp_path: Path, capsys: pytest.CaptureFixt
 
 def test_a_folder_and_every_form_of_weight_normalisation_give_the_same_sound(tmp_path: Path):
     state = hifigan_generator()
-    plain, modern = {}, {}
+    plain, modern = folded(state), {}
     for name, array in state.items():
         base, _, kind = name.rpartition(".")
-        if kind == "weight_v":
-            norms = np.sqrt(np.square(array).sum(axis=(1, 2), keepdims=True))
-            plain[f"{base}.weight"] = array * state[f"{base}.weight_g"] / norms
-            modern[f"{base}.parametrizations.weight.original0"] = state[f"{base}.weight_g"]
-            modern[f"{base}.parametrizations.weight.original1"] = array
-        elif kind == "bias":
-            plain[name] = modern[name] = array
+        parameter = {"weight_g": f"{base}.parametrizations.weight.original0", "weight_v": f"{base}.parametrizations.weight.original1"}
+        modern[parameter.get(kind, name)] = array
     write_hifigan(tmp_path / "old", state)
     write_hifigan(tmp_path / "plain", plain, save=lambda path, value: torch_zip(path, value["generator"]))
     write_hifigan(tmp_path / "modern", {f"module.{name}": array for name, array in modern.items()}, save=torch_zip)
@@ -111,3 +112,113 @@ def test_a_run_is_replaced_only_when_asked(tmp_path: Path, capsys: pytest.Captur
     (tmp_path / "other" / "notes.txt").write_text("mine")
     imported(file, tmp_path / "other", "--overwrite", code=1)
     assert (tmp_path / "other" / "notes.txt").read_text() == "mine"
+
+
+def test_files_that_are_not_what_they_claim(tmp_path: Path, capsys: pytest.CaptureFixture):
+    whole = write_hifigan(tmp_path / "whole").read_bytes()
+    pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"a" * 64 + b"\nsize 55778110\n"
+    hostile = PickleWriter().dumps({"generator": called("os", "system", PickleWriter().push("touch owned"))})
+    cases = {
+        "half": (whole[: len(whole) // 2], "truncated|cannot be read|damaged"),
+        "pointer": (pointer, "LFS|placeholder|pointer"),
+        "page": (b"<!DOCTYPE html><html><body>Sign in</body></html>", "HTML|page|unknown"),
+        "hostile": (zipped(tmp_path / "z", {"archive/data.pkl": hostile, "archive/version": b"3\n"}).read_bytes(), r"os\.system"),
+    }
+    for name, (content, said) in cases.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "g_00001000").write_bytes(content)
+        (tmp_path / name / "config.json").write_text(json.dumps(HIFIGAN_CONFIG))
+        for source in (tmp_path / name, tmp_path / name / "g_00001000"):
+            imported(source, tmp_path / "run", code=1)
+            error = capsys.readouterr().err
+            assert error.startswith("error: "), name
+            assert re.search(said, error), (name, error)
+            assert "Traceback" not in error
+        assert not (tmp_path / "run").exists()
+    assert not Path("owned").exists()
+
+
+def test_a_configuration_of_another_checkpoint_is_noticed(tmp_path: Path, capsys: pytest.CaptureFixture):
+    for name, changed in {
+        "blocks": {"resblock": "2"},
+        "kernels": {"resblock_kernel_sizes": [3, 7]},
+        "bands": {"num_mels": 40},
+        "hop": {"hop_size": 64},
+        "text": {"sampling_rate": "fast"},
+    }.items():
+        file = write_hifigan(tmp_path / name, config=HIFIGAN_CONFIG | changed)
+        code = main(["import", str(file), "-o", str(tmp_path / "run"), "-q"])
+        error = capsys.readouterr().err
+        if name == "bands":  # the weights say the number of bands
+            assert code == 0
+            assert RunFolder.load(tmp_path / "run").recipe.model.mel.bands == 20
+        else:
+            assert code in (1, 2), name
+            assert "error:" in error
+
+
+def test_a_torchscript_program_is_read_and_not_run(tmp_path: Path, capsys: pytest.CaptureFixture):
+    modules: dict = {}
+    for name, array in folded(hifigan_generator()).items():
+        *path, last = name.split(".")
+        node = modules
+        for part in path:
+            node = node.setdefault(part, {})
+        node[last] = Tensor(np.ascontiguousarray(array))
+    (tmp_path / "x").mkdir()
+    file = torch_script(tmp_path / "x" / "vocoder.ts", modules)
+    (tmp_path / "x" / "config.json").write_text(json.dumps(HIFIGAN_CONFIG))
+    run = imported(file, tmp_path / "run")
+    assert run is not None
+    assert "TorchScript program" in run.manifest["imported"]["proof"]["why"]
+    same = imported(write_hifigan(tmp_path / "y"), tmp_path / "other")
+    assert same is not None
+    mel = np.random.default_rng(1).normal(-5, 2, (1, 9, 20)).astype(np.float32)
+    sounds = [np.asarray(find_model(path).load()(mel)) for path in (run.path, same.path)]
+    np.testing.assert_allclose(*sounds, atol=2e-5)
+
+
+def test_deepfilternets_graphs_are_run_beside_the_run(tmp_path: Path):
+    pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    with np.load(Path(__file__).with_name("deepfilternet_reference.npz")) as reference:
+        weights = {name[7:]: np.float32(reference[name]) for name in reference.files if name.startswith("weight/")}
+    with tarfile.open(tmp_path / "DeepFilterNet3_onnx.tar.gz", "w:gz") as archive:
+        for name, data in build(weights, SETTINGS).items():
+            entry = tarfile.TarInfo(f"tmp/export/{name}.onnx")
+            entry.size = len(data)
+            archive.addfile(entry, io.BytesIO(data))
+    run = imported(tmp_path, tmp_path / "run", "--licence", "MIT or Apache-2.0")
+    assert run is not None
+    proof = run.manifest["imported"]["proof"]
+    assert proof["run"]
+    assert len(proof["inputs"]) == 2
+    assert 0 <= proof["difference"] < 2e-5 < 0.01 < proof["scale"]
+    assert (run.recipe.model.channels, run.recipe.model.hidden) == (SETTINGS.channels, SETTINGS.hidden)
+    write_wav(tmp_path / "noisy" / "a.wav", 0.1 * np.random.default_rng(0).standard_normal(8000), 16000)
+    assert main(["enhance", str(tmp_path / "noisy"), "--model", str(run.path), "-o", str(tmp_path / "clean"), "-q"]) == 0
+    assert (tmp_path / "clean" / "a.wav").is_file()
+
+
+def test_an_import_that_ends_early_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    file = write_hifigan(tmp_path / "x")
+    monkeypatch.setattr("gansynth_cli.training.checkpoint.write_checkpoint", interrupt)
+    assert main(["import", str(file), "-o", str(tmp_path / "runs" / "r"), "-q"]) == 130
+    assert list((tmp_path / "runs").iterdir()) == []
+
+
+def interrupt(*given: object) -> None:
+    raise KeyboardInterrupt
+
+
+def folded(state: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """A state dict after the weight normalisation was removed."""
+    plain = {}
+    for name, array in state.items():
+        base, _, kind = name.rpartition(".")
+        if kind == "weight_v":
+            norms = np.sqrt(np.square(array).sum(axis=tuple(range(1, array.ndim)), keepdims=True))
+            plain[f"{base}.weight"] = array * state[f"{base}.weight_g"] / norms
+        elif kind == "bias":
+            plain[name] = array
+    return plain
