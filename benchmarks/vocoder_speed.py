@@ -2,7 +2,7 @@
 
     python benchmarks/vocoder_speed.py [--seconds 8] [--repeats 5] [-o speed.json] [NAME ...]
 
-Each is used as `gan-audio generate --from` uses it: in pieces with overlap, kernels folded, after one call that builds it. Its double in
+Each is used as `gan-audio vocode` uses it: in pieces with overlap, kernels folded, after one call that builds it. Its double in
 PyTorch (`torch_vocoders.py`, a process of its own, inference mode) makes pieces of the same lengths. Both run in turn; the figure is
 the least processor time of the repetitions for a second of sound, so that another load on the machine counts little, and the ratio is
 PyTorch's time over ours: above 1 we are faster. Weights are the first ones; they do not matter for the time. Their numbers are compared.

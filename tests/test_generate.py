@@ -363,8 +363,9 @@ def test_formats(model_file, tmp_path, capsys, suffix, subtype):
     assert int(rows(tmp_path)[0]["samples"]) == 2 * SAMPLES
 
 
-def test_interpolation_walks_once_for_each_label(model_file, tmp_path, capsys):
-    assert run([model_file, "--interpolate", 1, 2, "--steps", 5, "--label", "kick", "--label", "Hi-hat", "-o", tmp_path], capsys)[0] == 0
+def test_an_interpolation_is_played_once_for_each_label(model_file, tmp_path, capsys):
+    arguments = ["latents", "interpolate", model_file, 1, 2, "--steps", 5, "--label", "kick", "--label", "Hi-hat", "-o", tmp_path]
+    assert main([*map(str, arguments)]) == 0
     table = rows(tmp_path)
     assert [row["label"] for row in table] == ["kick"] * 5 + ["Hi-hat"] * 5
     assert {row["seed"] for row in table} == {"1-2"}
@@ -377,7 +378,7 @@ def test_interpolation_walks_once_for_each_label(model_file, tmp_path, capsys):
     assert not np.array_equal(middle, audio_file.read(tmp_path / table[0]["file"])[0])
 
 
-def test_walk_of_a_seed_to_itself_stays(session, tmp_path):
+def test_an_interpolation_of_a_seed_to_itself_stays(session, tmp_path):
     plan = Plan(GenerateOptions(interpolate=(4, 4), steps=3, method="slerp", labels=("kick",)), session)
     assert np.ptp(plan.latents(range(3)), axis=0).max() < 1e-6
 
@@ -607,7 +608,6 @@ def test_damaged_record_is_reported(tmp_path):
         (["-n", "-5"], "-n is -5"),
         (["--seed", "-1"], "seed is -1"),
         (["--first", "-1"], "--first is -1"),
-        (["--batch", "0"], "--batch is 0"),
         (["--format", "wave"], "Did you mean 'wav'"),
         (["--format", "mp3", "--subtype", "PCM_16"], "only one encoding"),
         (["--normalize", "loud"], "--normalize is 'loud'"),
@@ -621,11 +621,8 @@ def test_damaged_record_is_reported(tmp_path):
         (["--template", "{index"], "is not a template"),
         (["--template", "{index:0999999999d}"], "width"),
         (["--template", ".{index}"], "hidden"),
-        (["--steps", "4"], "without --interpolate"),
-        (["--method", "slerp"], "without --interpolate"),
-        (["--interpolate", "1", "2", "-n", "4"], "no meaning with --interpolate"),
-        (["--interpolate", "1", "2", "--steps", "1"], "--steps is 1"),
-        (["--interpolate", "1", "2", "--method", "cubic"], "lerp or slerp"),
+        (["--steps", "4"], "No such option: --steps"),  # what has no meaning cannot be typed
+        (["--method", "slerp"], "No such option: --method"),
         (["--overwrite", "--skip-existing"], "contradict"),
     ],
 )
@@ -635,6 +632,26 @@ def test_wrong_options_are_refused_before_the_model_is_loaded(tmp_path, capsys, 
     assert stdout == ""
     assert expected in stderr
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    "arguments,expected",
+    [
+        (["--steps", "1"], "--steps is 1"),
+        (["--method", "cubic"], "lerp or slerp"),
+        (["-n", "4"], "No such option: -n"),
+    ],
+)
+def test_wrong_options_of_an_interpolation(tmp_path, capsys, arguments, expected):
+    command = ["latents", "interpolate", str(tmp_path / "there-is-none.keras"), "1", "2", "-o", str(tmp_path / "out"), *arguments]
+    assert main(command) == 2
+    assert expected in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_number_of_clips_in_memory_is_checked():
+    with pytest.raises(UsageError, match="--batch is 0"):
+        GenerateOptions(batch=0).check()
 
 
 @pytest.mark.parametrize(

@@ -40,11 +40,19 @@ def session(notes):
     return open_session(notes)
 
 
-def run(arguments: list, capsys) -> tuple[int, str, str]:
+def run(arguments: list, capsys, *verb: str) -> tuple[int, str, str]:
     capsys.readouterr()
-    code = main(["generate", *map(str, arguments)])
+    code = main([*(verb or ("generate",)), *map(str, arguments)])
     out, err = capsys.readouterr()
     return code, out, err
+
+
+def interpolate(arguments: list, capsys) -> tuple[int, str, str]:
+    return run(arguments, capsys, "latents", "interpolate")
+
+
+def vary_(arguments: list, capsys) -> tuple[int, str, str]:
+    return run(arguments, capsys, "latents", "vary")
 
 
 def rows(folder: Path) -> list[dict[str, str]]:
@@ -157,20 +165,37 @@ def test_clips_of_another_kind_of_model_may_join_the_folder(session, tmp_path):
         (["--label", "kick"], "unconditional"),
         (["--template", "{velocity}"], "{velocity}, but the model has no velocity; it may use {index}, {seed}, {pitch}, {instrument}"),
         (["--latents", "none.npy"], "--latents none.npy does not exist"),
-        (["--morph", "1", "nothing"], "nothing is no seed, and no file of that name"),
-        (["--morph", "1", "2", "--grid", "1", "2", "3", "4"], "exclude each other"),
-        (["--grid", "1", "2", "3", "4", "--steps", "9"], "expected 2 to 8"),
-        (["--grid", "1", "2", "3", "4", "--seed", "0"], "--seed has no meaning with --grid"),
-        (["--vary", "0"], "--vary has no meaning without --from"),
-        (["--starts", "2"], "without --match"),
-        (["--match", "none.wav"], "--match none.wav does not exist"),
-        (["--from", "none.wav"], "--from none.wav does not exist"),
-        (["--midi", "song.mid", "--pitch", "60"], "--pitch has no meaning with --midi"),
-        (["--midi", "song.mid", "-n", "3"], "-n has no meaning with --midi"),
+        (["--latents", "none.npy", "--seed", "0"], "--seed cannot be combined with --latents"),
+        (["--latents", "none.npy", "-n", "3"], "-n cannot be combined with --latents"),
+        (["--vary", "0"], "No such option: --vary"),
+        (["--starts", "2"], "No such option: --starts"),
     ],
 )
 def test_what_contradicts_the_model_or_itself_is_refused(notes, tmp_path, capsys, arguments, expected):
     code, stdout, stderr = run([notes, "-o", tmp_path / "out", *arguments], capsys)
+    assert (code, stdout) == (2, "")
+    assert expected in stderr
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    "verb,arguments,expected",
+    [
+        ("interpolate", ["1", "nothing"], "nothing is no seed, and no file of that name"),
+        ("interpolate", ["1", "2", "--pitch", "C7"], "The model has no pitch 96"),
+        ("grid", ["1", "2", "3", "4", "--steps", "9"], "expected 2 to 8"),
+        ("grid", ["1", "2", "3", "4", "--seed", "0"], "No such option: --seed"),
+        ("grid", ["1", "2", "3", "4", "--contact-sheet"], "No such option: --contact-sheet"),
+        ("grid", ["1", "2", "3"], "takes 4 values"),
+        ("match", ["none.wav"], "none.wav does not exist"),
+        ("match", ["none.wav", "--save-latents"], "No such option: --save-latents"),
+        ("vary", ["none.wav"], "none.wav does not exist"),
+        ("vary", ["none.wav", "--amount", "1.5"], "--amount is 1.5"),
+        ("vary", ["none.wav", "--first", "3"], "No such option: --first"),
+    ],
+)
+def test_what_the_commands_of_latents_refuse(notes, tmp_path, capsys, verb, arguments, expected):
+    code, stdout, stderr = run([notes, *arguments, "-o", tmp_path / "out"], capsys, "latents", verb)
     assert (code, stdout) == (2, "")
     assert expected in stderr
     assert not (tmp_path / "out").exists()
@@ -249,12 +274,12 @@ def test_variations_go_from_the_recording_to_the_prior():
 
 def test_morph_from_a_kept_latent_to_a_seed_for_each_pitch(notes, tmp_path, capsys):
     write_latents(tmp_path / "liked.npy", draw_latents(9, [4], DIM, "normal"))
-    code, _, _ = run([notes, "--morph", tmp_path / "liked.npy", 7, "--steps", 4, "--pitch", "C3,C4", "-o", tmp_path / "m"], capsys)
+    code, _, _ = interpolate([notes, tmp_path / "liked.npy", 7, "--steps", 4, "--pitch", "C3,C4", "-o", tmp_path / "m"], capsys)
     assert code == 0
     table = rows(tmp_path / "m")
     assert [row["pitch"] for row in table] == ["48"] * 4 + ["60"] * 4
     assert {(row["seed"], row["instrument"]) for row in table} == {("liked-7", "flute")}  # not told: the first one
-    assert run([notes, "--interpolate", 4, 7, "--steps", 3, "-o", tmp_path / "w"], capsys)[0] == 0
+    assert interpolate([notes, 4, 7, "--steps", 3, "-o", tmp_path / "w"], capsys)[0] == 0
     assert {row["pitch"] for row in rows(tmp_path / "w")} == {"60"}  # not told: what is nearest to middle C
     end = rows(tmp_path / "w")[2]
     assert run([notes, "--seed", 7, "-n", 1, "--pitch", 60, "--instrument", "flute", "-o", tmp_path / "s"], capsys)[0] == 0
@@ -264,7 +289,7 @@ def test_morph_from_a_kept_latent_to_a_seed_for_each_pitch(notes, tmp_path, caps
 def test_grid_draws_its_picture(notes, tmp_path, capsys):
     from PIL import Image
 
-    code, stdout, _ = run([notes, "--grid", 1, 2, 3, 4, "--steps", 3, "--pitch", "C3,C4", "-o", tmp_path, "--json"], capsys)
+    code, stdout, _ = run([notes, 1, 2, 3, 4, "--steps", 3, "--pitch", "C3,C4", "-o", tmp_path, "--json"], capsys, "latents", "grid")
     assert code == 0
     assert json.loads(stdout)["clips"] == 18
     sheets = sorted(path.name for path in tmp_path.glob("*.png"))
@@ -295,7 +320,7 @@ def test_a_recording_is_fitted_and_said(session, guitar, tmp_path):
 
 
 def test_variations_of_a_recording(notes, guitar, tmp_path, capsys):
-    code, stdout, stderr = run([notes, "--from", guitar, "--vary", 0, "-o", tmp_path / "same", "--json"], capsys)
+    code, stdout, stderr = vary_([notes, guitar, "--amount", 0, "-o", tmp_path / "same", "--json"], capsys)
     assert (code, json.loads(stdout)["written"]) == (0, 1)
     assert "classified as pitch 55, instrument steel guitar" in stderr
     row = rows(tmp_path / "same")[0]
@@ -306,14 +331,14 @@ def test_variations_of_a_recording(notes, guitar, tmp_path, capsys):
     distance = []
     for amount in (0.2, 0.9):
         folder = tmp_path / f"v{amount}"
-        assert run([notes, "--from", guitar, "--vary", amount, "-n", 8, "--seed", 1, "-o", folder], capsys)[0] == 0
+        assert vary_([notes, guitar, "--amount", amount, "-n", 8, "--seed", 1, "-o", folder], capsys)[0] == 0
         assert {row["pitch"] for row in rows(folder)} == {"55"}
         distance.append(np.mean([np.abs(sound(folder, row) - rebuilt).mean() for row in rows(folder)]))
     assert 0 < distance[0] < 0.5 * distance[1]
 
 
 def test_the_timbre_of_a_recording_at_other_pitches(notes, guitar, tmp_path, capsys):
-    assert run([notes, "--from", guitar, "--vary", 0, "--pitch", "C3,C4", "-o", tmp_path / "o"], capsys)[0] == 0
+    assert vary_([notes, guitar, "--amount", 0, "--pitch", "C3,C4", "-o", tmp_path / "o"], capsys)[0] == 0
     table = rows(tmp_path / "o")
     assert [(row["pitch"], row["instrument"]) for row in table] == [("48", "steel guitar"), ("60", "steel guitar")]
     assert pitch_of(sound(tmp_path / "o", table[1])) == pytest.approx(60, abs=0.3)
@@ -322,7 +347,7 @@ def test_the_timbre_of_a_recording_at_other_pitches(notes, guitar, tmp_path, cap
 def test_between_two_recordings_each_half_has_the_classes_of_its_end(notes, session, guitar, tmp_path, capsys):
     flute = play(session, np.zeros((1, DIM), np.float32), [{"pitch": 0, "instrument": 0}])[0]
     other = write_wav(tmp_path / "flute.wav", flute[:, 0], RATE)
-    assert run([notes, "--interpolate", guitar, other, "--steps", 4, "-o", tmp_path / "o"], capsys)[0] == 0
+    assert interpolate([notes, guitar, other, "--steps", 4, "-o", tmp_path / "o"], capsys)[0] == 0
     table = rows(tmp_path / "o")
     assert [row["instrument"] for row in table] == ["steel guitar"] * 2 + ["flute"] * 2
     assert [row["pitch"] for row in table] == ["55", "55", "48", "48"]
@@ -330,18 +355,18 @@ def test_between_two_recordings_each_half_has_the_classes_of_its_end(notes, sess
 
 
 def test_without_an_encoder_the_way_on_is_named(deaf, guitar, tmp_path, capsys):
-    for arguments in (["--from", guitar], ["--interpolate", guitar, 1]):
-        code, _, stderr = run([deaf, *arguments, "-o", tmp_path / "o"], capsys)
+    for command, arguments in ((vary_, [guitar]), (interpolate, [guitar, 1])):
+        code, _, stderr = command([deaf, *arguments, "-o", tmp_path / "o"], capsys)
         assert code == 2
         assert "has no encoder" in stderr
-        assert f"--match {guitar}" in stderr
+        assert f"gan-audio latents match RUN {guitar}" in stderr
 
 
 def test_variations_of_a_kept_latent_need_no_encoder(deaf, tmp_path, capsys):
     latent = draw_latents(5, [2], DIM, "normal")
     write_latents(tmp_path / "7.npy", latent)
-    arguments = ["--from", tmp_path / "7.npy", "--vary", 0.1, "-n", 3, "--pitch", "C3", "--save-latents", "-o", tmp_path / "o"]
-    assert run([deaf, *arguments], capsys)[0] == 0
+    arguments = [tmp_path / "7.npy", "--amount", 0.1, "-n", 3, "--pitch", "C3", "--save-latents", "-o", tmp_path / "o"]
+    assert vary_([deaf, *arguments], capsys)[0] == 0
     found = [np.load(tmp_path / "o" / f"{Path(row['file']).stem}.npy") for row in rows(tmp_path / "o")]
     assert {row["seed"] for row in rows(tmp_path / "o")} == {"7"}
     assert np.array_equal(found, vary(latent[0], draw_latents(0, range(3), DIM, "normal"), 0.1))
@@ -349,6 +374,6 @@ def test_variations_of_a_kept_latent_need_no_encoder(deaf, tmp_path, capsys):
 
 def test_recordings_that_cannot_be_used(notes, tmp_path, capsys):
     silent = write_wav(tmp_path / "silent.wav", np.zeros(4000))
-    code, _, stderr = run([notes, "--from", silent, "-o", tmp_path / "o"], capsys)
+    code, _, stderr = vary_([notes, silent, "-o", tmp_path / "o"], capsys)
     assert code == 1
     assert "silent" in stderr

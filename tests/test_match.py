@@ -1,4 +1,4 @@
-"""`--match`: the latent of a sound is found again, with its classes, and never anything farther than the best of the random ones."""
+"""`latents match`: the latent of a sound is found again, with its classes, and never anything farther than the best of the random ones."""
 
 from __future__ import annotations
 
@@ -104,8 +104,8 @@ def test_an_encoder_gives_a_start(tmp_path, target):
 
 def test_command_searches_plays_reports_and_continues(deaf, target, tmp_path, capsys, monkeypatch):
     clip = write_wav(tmp_path / "sung.wav", target.audio[:, 0], RATE)
-    arguments = [deaf, "--match", clip, "--iterations", 20, "--starts", 2, "-o", tmp_path / "o", "--json"]
-    code, stdout, stderr = run(arguments, capsys)
+    arguments = [deaf, clip, "--iterations", 20, "--starts", 2, "-o", tmp_path / "o", "--json"]
+    code, stdout, stderr = run(arguments, capsys, "latents", "match")
     assert code == 0
     assert "the best of 64 random sounds" in stderr
     (result,) = json.loads(stdout)["matches"]
@@ -116,7 +116,7 @@ def test_command_searches_plays_reports_and_continues(deaf, target, tmp_path, ca
     kept = np.load(tmp_path / "o" / "000000_060_steel_guitar_sung.npy")
     assert np.array_equal(kept, np.asarray(json.loads((tmp_path / "o" / "match.json").read_text())["results"][0]["latent"], np.float32))
     monkeypatch.setattr("gansynth_cli.inference.generate.inversion.match", lambda *_: pytest.fail("searched again"))
-    code, stdout, _ = run(arguments, capsys)
+    code, stdout, _ = run(arguments, capsys, "latents", "match")
     assert (code, json.loads(stdout)["kept"], json.loads(stdout)["matches"]) == (0, 1, [result])
     # The sound is a latent like any other.
     assert (
@@ -127,6 +127,10 @@ def test_command_searches_plays_reports_and_continues(deaf, target, tmp_path, ca
 
 def test_settings_out_of_range(deaf, target, tmp_path, capsys):
     clip = write_wav(tmp_path / "a.wav", target.audio[:, 0], RATE)
-    for arguments, expected in ((["--starts", 0], "--starts is 0"), (["--iterations", -1], "--iterations is -1"), (["-n", 3], "-n has no")):
-        code, _, stderr = run([deaf, "--match", clip, *arguments, "-o", tmp_path / "o"], capsys)
+    for arguments, expected in (
+        (["--starts", 0], "--starts is 0"),
+        (["--iterations", -1], "--iterations is -1"),
+        (["-n", 3], "No such option: -n"),
+    ):
+        code, _, stderr = run([deaf, clip, *arguments, "-o", tmp_path / "o"], capsys, "latents", "match")
         assert (code, expected in stderr) == (2, True), stderr

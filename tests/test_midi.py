@@ -15,7 +15,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gansynth_cli.cli import generate_midi
+from gansynth_cli.cli.app import main
 from gansynth_cli.data.audio import audio_file
 from gansynth_cli.errors import AudioFileError, GanAudioError, RunError, UsageError
 from gansynth_cli.inference.midi import render as midi_render
@@ -437,15 +437,14 @@ def model(tmp_path_factory) -> Path:
     return path
 
 
-def generate_song(model: Path, midi: Path, output: Path, **changes) -> int:
-    options = {"seed": 0, "instruments": [], "latents": None, "overwrite": False, "dry_run": False, "json_output": False} | changes
-    return generate_midi.run(model, midi, output, **options)
+def play_song(model: Path, midi: Path, output: Path, *options) -> int:
+    return main(["play", str(midi), "--model", str(model), "-o", str(output), *map(str, options)])
 
 
 def test_a_chord_comes_out_as_a_chord(tmp_path, model, capsys):
     """The strongest partials of the file are the three tones of the score, the same file every time, and it says that it is synthetic."""
     midi = write_midi(tmp_path / "a.mid", [on(0, 60), on(0, 64), on(0, 67), off(480, 60), off(0, 64), off(0, 67)])
-    assert generate_song(model, midi, tmp_path / "one.wav") == 0
+    assert play_song(model, midi, tmp_path / "one.wav") == 0
     audio, rate = soundfile.read(tmp_path / "one.wav")
     assert rate == RATE
     assert np.abs(audio).max() == pytest.approx(0.5, abs=1e-3)
@@ -457,39 +456,52 @@ def test_a_chord_comes_out_as_a_chord(tmp_path, model, capsys):
     mark = audio_file.read_mark(tmp_path / "one.wav")
     assert mark["synthetic"] is True
     assert mark["recipe"] == "tones"
-    assert generate_song(model, midi, tmp_path / "two.wav") == 0
+    assert play_song(model, midi, tmp_path / "two.wav") == 0
     assert (tmp_path / "one.wav").read_bytes() == (tmp_path / "two.wav").read_bytes()
-    assert generate_song(model, midi, tmp_path / "three.wav", seed=1) == 0
+    assert play_song(model, midi, tmp_path / "three.wav", "--seed", 1) == 0
     assert (tmp_path / "one.wav").read_bytes() != (tmp_path / "three.wav").read_bytes()
 
 
-def test_formats_and_refusals(tmp_path, model):
+def test_formats_and_refusals(tmp_path, model, capsys):
     midi = write_midi(tmp_path / "a.mid", [on(0, 60), off(480, 60)])
     for name in ("a.flac", "a.ogg", "a.mp3"):
-        assert generate_song(model, midi, tmp_path / "out" / name) == 0
+        assert play_song(model, midi, tmp_path / "out" / name) == 0
         assert audio_file.read_mark(tmp_path / "out" / name)["synthetic"] is True
-    with pytest.raises(UsageError, match="no name of a recording"):
-        generate_song(model, midi, tmp_path / "clips")
-    with pytest.raises(UsageError, match="exists already"):
-        generate_song(model, midi, tmp_path / "out" / "a.flac")
-    assert generate_song(model, midi, tmp_path / "out" / "a.flac", overwrite=True) == 0
-    with pytest.raises(UsageError, match="do not exist"):
-        generate_song(model, midi, tmp_path / "b.wav", latents=tmp_path / "none.npy")
     (tmp_path / "bad.npy").write_bytes(b"\x93NUMPY and then nothing")
-    with pytest.raises(AudioFileError, match="not an array of latents"):
-        generate_song(model, midi, tmp_path / "b.wav", latents=tmp_path / "bad.npy")
+    for output, options, code, message in (
+        ("clips", (), 2, "is not the name of a recording"),
+        ("out", (), 2, "is a folder"),
+        ("out/a.flac", (), 2, "exists already"),
+        ("b.wav", ("--latents", tmp_path / "none.npy"), 2, "do not exist"),
+        ("b.wav", ("--latents", tmp_path / "bad.npy"), 1, "not an array of latents"),
+        ("b.ogg", ("--subtype", "PCM_16"), 2, "only one encoding"),
+        ("b.wav", ("--normalize", "loud"), 2, "--normalize is 'loud'"),
+        ("b.wav", ("-n", 3), 2, "No such option: -n"),
+        ("b.wav", ("--pitch", 60), 2, "No such option: --pitch"),
+    ):
+        capsys.readouterr()
+        assert play_song(model, midi, tmp_path / output, *options) == code, message
+        assert message in capsys.readouterr().err
+    assert play_song(model, midi, tmp_path / "out" / "a.flac", "--overwrite") == 0
     assert not (tmp_path / "b.wav").exists()
+    assert main(["play", str(midi), "-o", "b.wav"]) == 2
+    assert "No model is given" in capsys.readouterr().err
+    assert main(["play", str(midi), "--model", str(model)]) == 2
+    assert f"-o {midi.stem}.wav" in capsys.readouterr().err
+
+
+def test_the_peak_is_what_normalize_says(tmp_path, model):
+    midi = write_midi(tmp_path / "a.mid", [on(0, 60), on(0, 64), on(0, 67), off(480, 60), off(0, 64), off(0, 67)])
+    for name, options, peak in (("usual", (), 0.5), ("loud", ("--normalize", -1), 10 ** (-1 / 20))):
+        assert play_song(model, midi, tmp_path / f"{name}.wav", *options) == 0
+        assert np.abs(soundfile.read(tmp_path / f"{name}.wav")[0]).max() == pytest.approx(peak, abs=1e-3)
+    assert play_song(model, midi, tmp_path / "sum.wav", "--normalize", "none", "--subtype", "FLOAT") == 0
+    assert np.abs(soundfile.read(tmp_path / "sum.wav")[0]).max() > 1.0  # three notes of velocity 100
 
 
 def test_a_dry_run_writes_nothing_and_json_says_all(tmp_path, model, capsys):
-    from gansynth_cli.cli import console
-
     midi = write_midi(tmp_path / "a.mid", [on(0, 30), on(0, 36, channel=9), off(960, 30), off(0, 36, channel=9)])
-    console.configure(json_output=True)
-    try:
-        assert generate_song(model, midi, tmp_path / "a.wav", dry_run=True) == 0
-    finally:
-        console.configure()
+    assert play_song(model, midi, tmp_path / "a.wav", "--dry-run", "--json") == 0
     said = json.loads(capsys.readouterr().out)
     assert (said["notes"], said["drums"], said["moved"], said["shortened"], said["dry_run"]) == (1, 1, 1, 1, True)
     assert not (tmp_path / "a.wav").exists()
@@ -499,6 +511,6 @@ def test_kept_latents_give_the_same_timbre(tmp_path, model):
     midi = write_midi(tmp_path / "a.mid", [on(0, 60), off(480, 60)])
     np.save(tmp_path / "z.npy", np.full(DIM, 0.5, np.float32))
     for seed in (0, 1):
-        assert generate_song(model, midi, tmp_path / f"{seed}.wav", latents=tmp_path / "z.npy", seed=seed) == 0
+        assert play_song(model, midi, tmp_path / f"{seed}.wav", "--latents", tmp_path / "z.npy", "--seed", seed) == 0
     first, second = (audio_file.read(tmp_path / f"{seed}.wav")[0] for seed in (0, 1))
     np.testing.assert_array_equal(first, second)

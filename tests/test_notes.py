@@ -104,7 +104,7 @@ def test_a_latent_can_be_found_by_descent():
 def test_a_model_without_an_encoder_says_so():
     with pytest.raises(RunError, match="no encoder") as failure:
         make_notes().encode(tf.zeros([1, SAMPLES, 1]), ask(batch=1))
-    assert "--match" in failure.value.hint
+    assert "latents match RUN CLIP" in failure.value.hint
 
 
 def test_pitches_in_any_other_order_are_refused():

@@ -1,6 +1,6 @@
-"""`gan-audio`: finds the verb, runs it, and turns its failures into messages and exit codes.
+"""`gan-audio`: find the command, run it, and turn its failures into messages and exit codes.
 
-A verb's module is imported only when that verb is called, so that `--help` answers at once.
+A command's module is imported only when that command is called, so that `--help` answers at once.
 """
 
 from __future__ import annotations
@@ -12,40 +12,42 @@ import sys
 from typing import Any
 
 import typer
-from typer.core import TyperGroup
 
 from .. import __version__
-from ..errors import EXIT_FAILED, EXIT_INTERRUPTED, GanAudioError
+from ..errors import EXIT_FAILED, EXIT_INTERRUPTED, GanAudioError, UsageError
 from . import console
+from .help import CommandGroup, plain
 
 # typer vendors click from version 0.20 on, so its usage errors are found through the class that typer exports.
 _ClickException: Any = typer.BadParameter.__mro__[2]
 
-# Verb -> its line in --help. The module gansynth_cli.cli.<verb> has a `command` (a function) or an `app` (a typer.Typer).
+# Command -> its line in --help. The module gansynth_cli.cli.<command> has a `command` (a function) or an `app` (a typer.Typer).
 VERBS = {
     "prepare": "Turn folders of recordings into a data set for training.",
     "train": "Train a model from a recipe, or resume a run.",
-    "generate": "Write new clips with a trained model.",
-    "enhance": "Clean recordings: less noise, everything else the same.",
+    "generate": "Generate new clips with a trained model.",
+    "latents": "Interpolate, vary and search the latents of a generator.",
+    "play": "Play a MIDI file with a model of notes.",
+    "enhance": "Clean speech recordings: less noise, everything else unchanged.",
     "vocode": "Resynthesise recordings or vocode mel spectrograms.",
     "convert": "Convert recordings to another speaker's voice.",
     "import": "Make a run of a published checkpoint of another program.",
     "evaluate": "Measure generated clips and notes, enhanced recordings, vocoders or converted voices.",
     "recipes": "List, show, compare, check and copy recipes.",
-    "info": "Say what a run, a data set, a model or an audio file is.",
+    "info": "Show information about runs, data sets, models and audio files.",
 }
 
-if os.environ.get("GAN_AUDIO_TF_LOG") is None:  # TensorFlow's start-up chatter is not for users
+if os.environ.get("GAN_AUDIO_TF_LOG") is None:  # TensorFlow's start-up messages are not for users
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 
 def module_of(verb: str) -> str:
-    """The module of a verb; one that is a word of Python has an underscore behind it."""
+    """Return the module of a command; a name that is a word of Python has an underscore behind it."""
     return f"gansynth_cli.cli.{verb}{'_' * keyword.iskeyword(verb)}"
 
 
-class _LazyVerbs(TyperGroup):
+class _LazyCommands(CommandGroup):
     def list_commands(self, ctx):
         return list(VERBS)
 
@@ -54,25 +56,25 @@ class _LazyVerbs(TyperGroup):
             return None
         module = importlib.import_module(module_of(name))
         if hasattr(module, "app"):
-            command = typer.main.get_command(module.app)
+            command = plain(module.app)
         else:
-            single = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+            single = typer.Typer(add_completion=False)
             single.command(name=name)(module.command)
-            command = typer.main.get_command(single)
+            command = plain(single)
         command.name = name
         return command
 
-    def format_commands(self, ctx, formatter):
-        with formatter.section("Verbs"):
-            formatter.write_dl(list(VERBS.items()))
+    def command_lines(self, ctx):
+        return list(VERBS.items())
 
 
 app = typer.Typer(
-    cls=_LazyVerbs,
+    cls=_LazyCommands,
     add_completion=False,
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     help="Train and use audio GANs. Start with: gan-audio recipes list",
 )
 
@@ -91,26 +93,42 @@ def _root(
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs the command line; returns the exit code: 0 done, 1 failed, 2 usage or recipe, 130 interrupted."""
+    """Run the command line and return the exit code: 0 done, 1 failed, 2 usage or recipe, 130 interrupted."""
+    given = sys.argv[1:] if arguments is None else arguments
     try:
-        outcome = app(args=arguments, prog_name="gan-audio", standalone_mode=False)
+        outcome = app(args=given, prog_name="gan-audio", standalone_mode=False)
         return outcome if isinstance(outcome, int) else 0
     except _ClickException as failure:
-        failure.show(file=sys.stderr)
-        return failure.exit_code
+        if type(failure).__name__ == "NoArgsIsHelpError":
+            failure.show(file=sys.stderr)
+            return failure.exit_code
+        return _fail(_usage_error(failure, given))
     except GanAudioError as failure:
-        console.error(failure)
-        return failure.exit_code
+        return _fail(failure)
     except (KeyboardInterrupt, typer.Abort):
-        console.warn("interrupted; what was finished is on disk. Run the same command again to go on.")
+        console.warn("interrupted; finished work is on disk. To continue, run the same command again.")
         return EXIT_INTERRUPTED
     except BrokenPipeError:
         sys.stderr.close()
         return EXIT_FAILED
 
 
+def _fail(failure: GanAudioError) -> int:
+    console.error(failure)
+    return failure.exit_code
+
+
+def _usage_error(failure: Any, arguments: list[str]) -> GanAudioError:
+    """The command-line library's complaint in our form; for a spelling of 0.1.0, the command line that replaces it."""
+    from .moved import moved
+
+    context = getattr(failure, "ctx", None)
+    path = context.command_path if context is not None else " ".join(["gan-audio", *(word for word in arguments[:1] if word in VERBS)])
+    return moved(arguments) or UsageError(failure.format_message().rstrip(".") + ".", hint=f"{path} --help lists the options")
+
+
 def run() -> None:
-    """The console script."""
+    """Run the console script."""
     sys.exit(main())
 
 

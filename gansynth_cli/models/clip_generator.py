@@ -105,7 +105,7 @@ class ClipGenerator(keras.Model):
         if self.encoder is None:
             raise RunError(
                 "This model has no encoder: it generates clips, but cannot find the latent of one.",
-                hint="gan-audio generate RUN --match CLIP searches for the latent of a recording; models of family vae have an encoder",
+                hint="gan-audio latents match RUN CLIP searches for the latent of a recording; models of family vae have an encoder",
             )
         audio = tf.convert_to_tensor(audio, tf.float32)
         mean, log_variance = self.encoder({"audio": audio, **self._conditions(conditions or {})}, training=False)

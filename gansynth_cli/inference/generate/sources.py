@@ -169,7 +169,7 @@ def point(session: GeneratorSession, text: str, chosen: Chosen, truncation: floa
     if not session.has_encoder:
         raise UsageError(
             f"{text} is no .npy latent but a recording, and {session.file} has no encoder, which finds the latent of a recording.",
-            hint=f"--match {text} searches for a latent that sounds like it; models of family vae have an encoder",
+            hint=f"gan-audio latents match RUN {text} searches for a latent that sounds like it; models of family vae have an encoder",
         )
     clip = fit_clip(session, path)
     latent, numbers, distance = encode(session, clip, chosen)

@@ -80,7 +80,7 @@ def read_midi(path: Path) -> Song:
     path = Path(path)
     if not path.is_file():
         what = "is a folder" if path.is_dir() else "does not exist"
-        raise UsageError(f"The MIDI file {path} {what}.", hint="gan-audio generate RUN --midi song.mid -o song.wav")
+        raise UsageError(f"The MIDI file {path} {what}.", hint="gan-audio play song.mid --model RUN -o song.wav")
     try:
         file = mido.MidiFile(path, clip=True)
         songs = [_Player(file).play(tracks) for tracks in ([[track] for track in file.tracks] if file.type == 2 else [file.tracks])]

@@ -1,0 +1,149 @@
+"""`gan-audio play`: a MIDI file played by a model of notes."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ..errors import EXIT_INTERRUPTED, EXIT_OK, AudioFileError, UsageError
+from ..files import sha256_of
+from . import console
+from .clips import check_model, peak_of
+from .file_verb import DryRun, Json, Quiet
+
+if TYPE_CHECKING:
+    import numpy as np
+
+SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")
+USUAL_PEAK = 0.5
+_EXAMPLE = "gan-audio play song.mid --model RUN -o song.wav"
+
+
+def command(
+    song: Annotated[Path, typer.Argument(metavar="SONG.mid", help="A Standard MIDI File; channel 10 (drums) is left out.")],
+    model: Annotated[Path | None, typer.Option("--model", metavar="RUN", help="A run folder or .keras file of a pitched model.")] = None,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="The recording: .wav, .flac, .ogg or .mp3.")] = None,
+    instrument: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--instrument",
+            help="One for the whole song; several follow each other along it; program: as the file says.",
+            show_default="a random one every 6 s",
+        ),
+    ] = None,
+    latents: Annotated[
+        Path | None, typer.Option("--latents", metavar="FILE.npy", help="Timbres to play, one per row.", show_default="random ones")
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", help="Seed of the random timbres and instruments.")] = 0,
+    normalize: Annotated[
+        str | None,
+        typer.Option(
+            "--normalize", metavar="DB|none", help="Peak of the mix in dBFS; none keeps the sum of the notes.", show_default="-6.02, 0.5"
+        ),
+    ] = None,
+    subtype: Annotated[
+        str | None, typer.Option("--subtype", help="Encoding of WAV and FLAC: PCM_16, PCM_24, FLOAT ...", show_default="PCM_16")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing recording.")] = False,
+    dry_run: DryRun = False,
+    json_output: Json = False,
+    quiet: Quiet = False,
+) -> int:
+    """Play a MIDI file with a model that is conditioned on pitch, such as one of gansynth or vae.
+
+    Notes outside the trained pitches are moved by octaves, long notes end early; both are counted. The recording carries a provenance
+    tag that says it is synthetic.
+    """
+    console.configure(quiet=quiet, json_output=json_output)
+    if model is None:
+        raise UsageError("No model is given.", hint=_EXAMPLE)
+    if output is None:
+        raise UsageError("No output is given.", hint=f"gan-audio play {song} --model {model} -o {song.stem}.wav")
+    if output.is_dir() or output.suffix.lower() not in SUFFIXES:
+        wrong = "is a folder" if output.is_dir() else "is not the name of a recording"
+        raise UsageError(f"The output {output} {wrong}; expected one file: {', '.join(SUFFIXES)}.", hint=_EXAMPLE)
+    if output.exists() and not overwrite and not dry_run:
+        raise UsageError(f"The output {output} exists already.", hint="add --overwrite, or choose another name with -o")
+    from ..inference.generate.latents import check_seed
+    from ..inference.midi.read import read_midi
+
+    check_seed(seed)
+    encoding = _encoding(output, subtype)
+    peak_db = None if normalize is None else peak_of(normalize)
+    peak = USUAL_PEAK if normalize is None else None if peak_db is None else 10 ** (peak_db / 20)
+    midi = read_midi(song)
+    kept = _read_latents(latents) if latents is not None else None
+    check_model(model)
+
+    console.say(f"Loading {model} ...")
+    console.start_tensorflow()
+    from ..inference.generate import session as sessions
+    from ..inference.midi.render import Performance, RenderOptions, render
+
+    session = sessions.open_session(model)
+    performance = Performance(session, midi, RenderOptions(seed, tuple(instrument or ()), kept, peak=peak), output)
+    report = performance.report
+    played = ", ".join(f"{name} {count}" for name, count in report.instruments.items())
+    console.say(f"{song}: {report.notes} notes, {console.duration(midi.seconds)}{f' ({played})' if played else ''}")
+    for warning in performance.warnings():
+        console.warn(warning)
+    facts: dict[str, Any] = {
+        "output": output,
+        "midi": song,
+        "notes": report.notes,
+        "drums": midi.drums,
+        "moved": report.moved,
+        "replaced": report.replaced,
+        "shortened": report.shortened,
+        "instruments": report.instruments,
+        "seed": seed,
+        "sample_rate": session.sample_rate,
+        "model": session.sha256,
+    }
+    if dry_run:
+        console.say("nothing is written")
+        console.result(facts | {"dry_run": True, "audio_seconds": round(midi.seconds, 3)})
+        return EXIT_OK
+    began = time.monotonic()
+    tag = {"recipe": session.provenance.get("recipe", ""), "midi_sha256": sha256_of(song)}
+    try:
+        with console.progress("Playing", report.notes, "notes") as bar:
+            render(performance, group=sessions.GROUP, subtype=encoding, overwrite=overwrite, tag=tag, on_notes=bar.advance)
+    except KeyboardInterrupt:
+        console.warn(f"interrupted: {output} was not written.")
+        return EXIT_INTERRUPTED
+    seconds = time.monotonic() - began
+    speed = f", {report.seconds / max(seconds, 1e-9):.3g} times real time"
+    console.say(f"{output}: {console.duration(report.seconds)} of audio, {report.generated} notes computed{speed}")
+    if report.silent:
+        console.warn(f"{report.silent} computed notes are silent.")
+    if report.clipped:
+        console.warn(f"{report.clipped} samples were beyond full scale and were clipped.")
+    done = {"generated": report.generated, "silent": report.silent, "clipped": report.clipped}
+    console.result(facts | done | {"audio_seconds": round(report.seconds, 3), "seconds": round(seconds, 3)})
+    return EXIT_OK
+
+
+def _encoding(output: Path, subtype: str | None) -> str:
+    only = {".ogg": "VORBIS", ".mp3": "MPEG_LAYER_III"}.get(output.suffix.lower())
+    if only and subtype:
+        raise UsageError(f"--subtype {subtype} cannot be combined with {output.suffix}, which has only one encoding.")
+    return only or (subtype or "PCM_16").upper()
+
+
+def _read_latents(path: Path) -> np.ndarray:
+    """Read float32 [timbres, dim] from a `.npy`; `Performance` checks that it fits the model."""
+    import numpy as np
+
+    if not path.is_file():
+        raise UsageError(
+            f"The latents {path} do not exist; expected a .npy file.", hint="gan-audio generate RUN --save-latents writes one per clip"
+        )
+    try:
+        found = np.asarray(np.load(path, allow_pickle=False), np.float32)
+    except Exception as error:  # NumPy raises what its parser of headers raises: ValueError, EOFError, TokenError, SyntaxError
+        raise AudioFileError(path, f"not an array of latents: {error}") from error
+    return found[None] if found.ndim == 1 else found
