@@ -28,7 +28,7 @@ class PlainCommand(TyperCommand):
             if parameter.param_type_name == "argument":
                 name = parameter.metavar or parameter.name.upper()
                 name += "..." if parameter.nargs == -1 and not name.endswith("...") else ""
-                pieces.append(name if parameter.required else f"[{name}]")
+                pieces.append(name if parameter.required or name.startswith("[") else f"[{name}]")
         return pieces
 
     def format_options(self, ctx, formatter):

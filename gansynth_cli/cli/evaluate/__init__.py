@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import typer
-from typer.core import TyperGroup
 
+from ..help import CommandGroup
 from . import clips, figures, notes, pairs, vocoders, voices
 from .old_spelling import refuse_old_spelling
 
 
-class _Evaluate(TyperGroup):
+class _Evaluate(CommandGroup):
     def parse_args(self, ctx, args):
         refuse_old_spelling(args, list(self.commands))
         return super().parse_args(ctx, args)

@@ -22,7 +22,7 @@ def refuse_old_spelling(arguments: Sequence[str], subcommands: Sequence[str]) ->
         arguments: What follows `gan-audio evaluate`.
         subcommands: Names of the sub-commands.
     """
-    if not arguments or "--help" in arguments:
+    if not arguments or {"-h", "--help"} & set(arguments):
         return
     given = [mode for mode in _SUBCOMMANDS if any(_option(argument) == mode for argument in arguments)]
     first, rest = arguments[0], list(arguments[1:])
