@@ -237,14 +237,21 @@ class RunFolder:
             )
         if self.dataset_info_file.is_file():
             self.info = read_dataset_info(self.dataset_info_file)
-            if self.info.labels != list(info.labels) and recipe.model.conditioning != "none":
-                raise RunError(
-                    f"{self.path} was trained with the labels {', '.join(self.info.labels)}; the data set {info.name} has "
-                    f"{', '.join(info.labels) or 'none'}.",
-                    hint="train on a data set with the same labels, or choose another folder with --run",
-                )
+            self._require_classes(recipe, info)
         self.manifest = _read_json(self.manifest_file)
         self.resumed = True
+
+    def _require_classes(self, recipe: Recipe, info: DatasetInfo) -> None:
+        """Raises RunError if the data set numbers the classes that the networks are conditioned on otherwise than the run."""
+        conditions = getattr(recipe.model, "conditions", ("label",) if recipe.model.conditioning != "none" else ())
+        for name in conditions:
+            kept, found = (i.labels if name == "label" else i.attributes.get(name, []) for i in (self.info, info))
+            if list(kept) != list(found):
+                what, has = "labels" if name == "label" else f"{name} classes", ", ".join(found) or "none"
+                raise RunError(
+                    f"{self.path} was trained with the {what} {', '.join(kept)}; the data set {info.name} has {has}.",
+                    hint=f"train on a data set with the same {what}, or choose another folder with --run",
+                )
 
     def _write_start(self, command: Sequence[str]) -> None:
         _write_text(self.dataset_info_file, self.info.to_json())

@@ -153,6 +153,7 @@ class Placement:
         self.slots: dict[int, dict[str, np.ndarray]] = {}
         self.updates: dict[str, int] = {}
         self._kept: set[int] = set()
+        self._deferred: set[int] = set()
 
     def put(self, variable: keras.Variable, array: np.ndarray, slots: Mapping[str, np.ndarray] | None = None) -> None:
         """Place an array, in the layout of the variable.
@@ -175,6 +176,15 @@ class Placement:
     def keep(self, *variables: keras.Variable) -> None:
         """Name variables that keep what they were built with, because the source has no counterpart."""
         self._kept |= {id(variable) for variable in variables}
+
+    def defer(self, *variables: keras.Variable) -> None:
+        """Name variables that get their values from the data set when training begins: they are left out of the checkpoint."""
+        self.keep(*variables)
+        self._deferred |= {id(variable) for variable in variables}
+
+    def deferred(self, variable: Any) -> bool:
+        """Tell whether a variable was deferred."""
+        return id(variable) in self._deferred
 
     def missing(self, network: keras.Model) -> list[str]:
         """Names of a network's variables that were neither placed nor kept. Seeds of Dropout do not count."""

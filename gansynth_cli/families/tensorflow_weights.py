@@ -66,6 +66,10 @@ class TensorFlowWeights:
                 slots[slot] = _float(turn(self.weights.take(entry, wanted)))
         self.placement.put(variable, _float(turn(array)), slots if len(slots) == len(self.slots) else None)
 
+    def constant(self, variable: Any, value: float) -> None:
+        """Place a constant where the checkpoint's network has no variable."""
+        self.placement.put(variable, np.full(variable.shape, value, np.float32))
+
     def normalization(self, layer: Any, name: str) -> None:
         """Place a BatchNormalization layer."""
         for variable in (layer.gamma, layer.beta, layer.moving_mean, layer.moving_variance):

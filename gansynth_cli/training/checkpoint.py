@@ -123,7 +123,11 @@ class Checkpoints:
 
 
 def restore(
-    learner: Learner, arrays: Mapping[str, np.ndarray], warn: Callable[[str], None] = lambda _: None, fresh: Collection[str] = ()
+    learner: Learner,
+    arrays: Mapping[str, np.ndarray],
+    warn: Callable[[str], None] = lambda _: None,
+    fresh: Collection[str] = (),
+    deferred: Collection[str] = (),
 ) -> None:
     """Sets every variable to a checkpoint's. An optimiser or averages that the checkpoint lacks (the recipe has changed) start
     anew, with a warning; a network that differs is an error.
@@ -133,13 +137,14 @@ def restore(
         arrays: The checkpoint's.
         warn: Told of what starts anew.
         fresh: Networks that the checkpoint need not have, as it says itself: those that an imported model came without.
+        deferred: Names of variables that it leaves to the data set, likewise; they stay as they are.
 
     Raises:
         RunError: A network's variable is missing or has another shape.
     """
     state = learner.state()
     groups: dict[str, list[str]] = {}
-    for name in state:
+    for name in (name for name in state if name not in deferred):
         groups.setdefault("/".join(name.split("/")[:2]), []).append(name)
     averages_missing = False
     for group, names in groups.items():

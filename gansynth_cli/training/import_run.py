@@ -313,13 +313,16 @@ def _write(made: RunFolder, learner: Learner, placement: Placement, model: Any, 
     from .checkpoint import Checkpoints
 
     slots = {phase.optimizer for phase in learner.phases if any(name in placement.updates for name in phase.networks)}
-    arrays = {}
+    arrays, deferred = {}, []
     for name, variable in learner.state().items():
         kind, owner = name.split("/")[:2]
+        if placement.deferred(variable):
+            deferred.append(name)
+            continue
         if (kind == "optimizer" and owner not in slots) or (kind in ("network", "averaged") and owner in plan.fresh):
             continue
         arrays[name] = np.asarray(variable.numpy())
-    facts: dict[str, Any] = {"seconds": 0.0, "best": None, "collapsed": 0, "metrics": {}, "fresh": list(plan.fresh)}
+    facts: dict[str, Any] = {"seconds": 0.0, "best": None, "collapsed": 0, "metrics": {}, "fresh": list(plan.fresh), "deferred": deferred}
     Checkpoints(made.checkpoints_dir, learner.recipe.training.keep_checkpoints).save(plan.step, arrays, facts)
     if hasattr(model, "provenance"):
         model.provenance = {**model.provenance, "step": plan.step}

@@ -65,9 +65,9 @@ def initialize_from(learner: Learner, path: Path, warn: Warn) -> str:
         raise RunError(f"{path} has no checkpoint to begin with.", hint="train it first, or choose another run for --init-from")
     arrays, facts = loaded
     fresh = [name for name in facts.get("fresh", []) if name in learner.family.networks]
-    taken, left = 0, []
+    taken, left, deferred = 0, [], facts.get("deferred", ())
     for name, variable in learner.state().items():
-        if not name.startswith(("network/", "averaged/")) or "seed_generator" in name or name.split("/")[1] in fresh:
+        if not name.startswith(("network/", "averaged/")) or "seed_generator" in name or name.split("/")[1] in fresh or name in deferred:
             continue
         array = arrays.get(name)
         if array is None and name.startswith("averaged/"):  # the other run kept no averages

@@ -376,7 +376,7 @@ class Trainer:
         loaded = self.checkpoints.load_latest(warn)
         if loaded is not None:
             arrays, facts = loaded
-            restore(self.learner, arrays, warn, facts.get("fresh", ()))
+            restore(self.learner, arrays, warn, facts.get("fresh", ()), facts.get("deferred", ()))
             self.step = self._saved_step = int(facts["step"])
             self.seconds_before = float(facts.get("seconds", 0.0))
             self.best = tuple(facts["best"]) if facts.get("best") else None
