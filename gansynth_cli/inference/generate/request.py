@@ -160,12 +160,13 @@ class Plan:
     Everything about clip i is a function of the request and i alone.
     """
 
-    def __init__(self, options: GenerateOptions, session: GeneratorSession, table: LatentTable | None = None):
+    def __init__(self, options: GenerateOptions, session: GeneratorSession, table: LatentTable | None = None, *, files: bool = True):
         """
         Args:
             options: The request.
             session: The model.
             table: Latents to play instead of drawn ones; `options.clips`, `first` and `seed` are then not read.
+            files: Whether clips are written to files, whose names and encoding have to be checked.
 
         Raises:
             UsageError: A class that the model does not have, a truncation that its latents do not allow, an encoding that does not
@@ -182,12 +183,13 @@ class Plan:
         self.sample_rate = options.sample_rate or session.sample_rate
         self.subtype = options.subtype or "PCM_16"
         self.template = resolve_template(options.template, f".{options.format}", tuple(session.classes))
-        _try_encoding(options.format, self.subtype, self.sample_rate)
         if self.table:
             self.first, self.total = 0, len(self.table.latents) * math.prod(map(len, self._turns.values()))
         else:
             self.first, self.total = options.first, options.clips
-        check_names(self.template, ((clip.index, clip.file) for clip in self.clips()))
+        if files:
+            _try_encoding(options.format, self.subtype, self.sample_rate)
+            check_names(self.template, ((clip.index, clip.file) for clip in self.clips()))
 
     @cached_property
     def method(self) -> str:

@@ -13,7 +13,7 @@ import numpy as np
 
 from ...data.dataset_info import DatasetInfo
 from ...errors import RunError
-from ...models.model_file import GENERATORS, find_model
+from ...models.model_file import GENERATORS, ModelFile, find_model
 from ...recipe import Recipe
 from .latents import DISTRIBUTIONS
 
@@ -156,14 +156,14 @@ class GeneratorSession:
         return {name: tf.constant(given.get(name, zeros), tf.int32) for name in self.classes}
 
 
-def open_session(path: Path | str) -> GeneratorSession:
-    """Load the generator of a run folder, of a `.keras` file or of a bundled model.
+def open_session(model: ModelFile | Path | str) -> GeneratorSession:
+    """Load the generator of a run folder, of a `.keras` file or of a bundled model, or one that `find_model` found.
 
     Raises:
         RunError: As for `find_model` and `ModelFile.load`, or the file does not state how its latents are drawn.
     """
     started = time.monotonic()
-    found = find_model(path, GENERATORS, "generate clips")
+    found = model if isinstance(model, ModelFile) else find_model(model, GENERATORS, "generate clips")
     latent = found.config.get("latent")
     stated = latent if isinstance(latent, dict) else {}
     if not isinstance(stated.get("dim"), int) or stated["dim"] < 1 or stated.get("distribution") not in DISTRIBUTIONS:
@@ -171,6 +171,6 @@ def open_session(path: Path | str) -> GeneratorSession:
             f"{found.file} does not state how its latents are drawn: its latent is {latent!r}, expected a dim and a distribution "
             f"({' or '.join(DISTRIBUTIONS)})."
         )
-    model: Any = found.load()
+    generator: Any = found.load()
     recipe, info = (found.run.recipe, found.run.info) if found.run else (None, None)
-    return GeneratorSession(model, recipe, found.file, found.sha256, time.monotonic() - started, info)
+    return GeneratorSession(generator, recipe, found.file, found.sha256, time.monotonic() - started, info)

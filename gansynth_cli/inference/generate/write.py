@@ -9,7 +9,7 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -107,12 +107,7 @@ def generate(
     replaced = (plan.clip(index).file for index in todo.missing)
     with folder.writing(plan.request(), replaced, plan.attributes), ThreadPoolExecutor(_threads(), thread_name_prefix="encode") as pool:
         try:
-            for start, members in _groups(todo.missing, group):
-                # A group starts at a multiple of its size and is computed whole, even where few of its clips are needed: clip i has
-                # the same neighbours in the same places in every request, so its samples are the same to the bit.
-                indices = range(start, start + group)
-                latents = plan.latents(indices)
-                audio = plan.session.run(latents, plan.conditions(indices))
+            for start, members, latents, audio in compute(plan, todo.missing, group):
                 for some in _shares(members):
                     pending.append(pool.submit(_finish_some, plan, some, audio, latents, start, output, stop))
                 while len(pending) * _SHARE > plan.options.batch:
@@ -140,6 +135,42 @@ def generate(
     audio_seconds = counts.pop("samples") / plan.sample_rate
     seconds = time.monotonic() - started
     return GenerateReport(output, kept=todo.kept, skipped=todo.skipped, seconds=seconds, audio_seconds=audio_seconds, **counts)
+
+
+def compute(plan: Plan, wanted: Iterable[int], group: int) -> Iterator[tuple[int, list[int], np.ndarray, np.ndarray]]:
+    """Compute clips group by group, unprocessed.
+
+    A group starts at a multiple of its size and is computed whole, even where few of its clips are wanted: clip i has the same
+    neighbours in the same places in every request, so its samples are the same to the bit.
+
+    Args:
+        plan: The request.
+        wanted: Clip numbers, ascending.
+        group: Clips in one call of the network: `session.GROUP`.
+
+    Yields:
+        The number of the group's first clip, the wanted numbers in it, and latents [group, dim] and audio float32
+        [group, samples, channels] of the whole group.
+    """
+    for start, members in _groups(wanted, group):
+        indices = range(start, start + group)
+        latents = plan.latents(indices)
+        yield start, members, latents, plan.session.run(latents, plan.conditions(indices))
+
+
+def check_finite(audio: np.ndarray, clip: Clip) -> float:
+    """Return the peak of a clip.
+
+    Raises:
+        RunError: The clip has NaN or infinite samples.
+    """
+    peak = float(np.abs(audio).max(initial=0.0))  # NaN if any sample is
+    if not math.isfinite(peak):
+        raise RunError(
+            f"The model gives NaN or infinite samples for clip {clip.index} of seed {clip.seed}.",
+            hint="use an earlier checkpoint of the run",
+        )
+    return peak
 
 
 @dataclass(frozen=True)
@@ -185,7 +216,7 @@ def _threads() -> int:
     return max(1, min(4, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1))
 
 
-def _groups(missing: Sequence[int], group: int) -> Iterator[tuple[int, list[int]]]:
+def _groups(missing: Iterable[int], group: int) -> Iterator[tuple[int, list[int]]]:
     """Yield ascending clip numbers as (first number of their group, members)."""
     members: list[int] = []
     for index in missing:
@@ -203,12 +234,7 @@ def _finish(plan: Plan, clip: Clip, audio: np.ndarray, output: Path) -> tuple[Ro
     if options.trim_silence:
         audio = _trimmed(audio, plan.session.sample_rate)
     audio = audio_file.resample(audio, plan.session.sample_rate, plan.sample_rate)
-    peak = float(np.abs(audio).max(initial=0.0))  # NaN if any sample is
-    if not math.isfinite(peak):
-        raise RunError(
-            f"The model gives NaN or infinite samples for clip {clip.index} of seed {clip.seed}.",
-            hint="use an earlier checkpoint of the run",
-        )
+    peak = check_finite(audio, clip)
     if options.peak_db is not None and peak > 0:
         audio = audio * np.float32(10 ** (options.peak_db / 20) / peak)
         peak = 10 ** (options.peak_db / 20)
