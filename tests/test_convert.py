@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 
 from gansynth_cli.data.audio.loudness import loudness_lufs
 from gansynth_cli.errors import RunError, UsageError
@@ -15,11 +16,17 @@ from gansynth_cli.inference.convert.domains import Domains, domains_of, find_con
 from gansynth_cli.inference.convert.options import ConvertOptions
 from gansynth_cli.inference.convert.quiet_cuts import QuietPieces
 from gansynth_cli.inference.convert.synthesis import choose_synthesis
-from gansynth_cli.inference.convert.voice import choose_voice
+from gansynth_cli.inference.convert.task import ConvertTask
+from gansynth_cli.inference.convert.voice import choose_voice, estimate_speaker
+from gansynth_cli.inference.convert.voice_stream import VoiceStream, convert_array, convert_blocks
+from gansynth_cli.inference.files.batch import do_job
+from gansynth_cli.inference.files.plan import plan_files
 from gansynth_cli.models import model_file
 from gansynth_cli.signal.mel_filter import filtered, nepers_between
+from gansynth_cli.signal.mel_frames import active_frames
 from gansynth_cli.signal.pitch import ln_f0_contour
 
+from .conftest import write_wav
 from .convert_fakes import CONVENTION, DOMAINS, opened, voice, with_pauses, write_converter
 from .enhance_fakes import write_denoiser
 
@@ -233,6 +240,44 @@ def test_who_speaks_is_heard(converter, tmp_path: Path):
     assert 100 < np.exp(speaker.median) < 140
     assert converter.estimate_speaker(np.zeros(100, np.float32)).peak == 0
     assert converter.estimate_speaker(np.ones(3, np.float32)).peak == 1
+
+
+def test_a_quiet_recording_is_lifted_to_the_level_of_training(tmp_path: Path, monkeypatch):
+    """What the network sees is as loud as the source domain was in training; what it returns is put back to the recording's level."""
+    converter = opened(tmp_path / "m.keras", active_level=[-4.0, -5.0, -6.0])
+    audio = voice(3.0)
+    seen = []
+    monkeypatch.setattr(converter, "converted", lambda mel, source, target, strength: seen.append(mel) or mel)
+    options = ConvertOptions(to="carla", source="bruno", keep_f0=True)
+    synthesis = choose_synthesis(converter, options)
+    offsets = []
+    for gain in (1.0, 0.01):
+        quiet = np.float32(gain) * audio
+        speaker = estimate_speaker([quiet[:, None]], RATE, converter)
+        chosen = choose_voice(speaker, converter, options)
+        offsets.append(chosen.offset)
+        made = np.concatenate(list(convert_blocks([quiet[:, None]], 1, VoiceStream(converter, synthesis, chosen, options, RATE))), axis=1)
+        active = active_frames(seen[-1], CONVENTION)
+        assert seen[-1][active].mean() == pytest.approx(-5.0, abs=0.05)
+        np.testing.assert_allclose(made[0], quiet, atol=0.02 * gain)  # nothing was converted, so nothing is changed
+    assert offsets[1] - offsets[0] == pytest.approx(np.log(100.0), abs=0.05)
+
+
+@pytest.mark.parametrize(
+    "channels, options", [(1, {"to": "carla", "semitones": 3.0}), (2, {"anonymize": True, "seed": 3, "keep_f0": True})]
+)
+def test_an_array_is_converted_as_a_file(tmp_path: Path, channels: int, options):
+    audio = np.stack([with_pauses(13.0, 16000, seed) for seed in range(channels)], axis=1)
+    audio = audio[:, 0] if channels == 1 else audio
+    write_wav(tmp_path / "a.wav", audio, 16000, "FLOAT")
+    options = ConvertOptions(**options)
+    task = ConvertTask(find_converter(write_converter(tmp_path / "formula.keras")), options)
+    (job,) = plan_files(task, [tmp_path / "a.wav"], tmp_path / "out.wav").jobs
+    assert do_job(task.opened(), job).status == "done"
+    made = convert_array(task.converter, audio, 16000, options, task.synthesis)
+    assert (made.shape, made.dtype) == (audio.shape, np.float32)
+    np.testing.assert_array_equal(made, soundfile.read(tmp_path / "out.wav", dtype="float32")[0])
+    assert np.abs(made - audio).max() > 0.01
 
 
 def test_anonymous_voices_are_far_repeatable_and_seeded(converter):

@@ -18,13 +18,15 @@ from PIL import Image
 
 from gansynth_cli.cli.app import main
 from gansynth_cli.data.audio import audio_file, pcm_stream
-from gansynth_cli.errors import RunError, UsageError
+from gansynth_cli.errors import GanAudioError, RunError, UsageError
 from gansynth_cli.inference.enhance import before_after
 from gansynth_cli.inference.enhance.enhancers import find_enhancer, open_enhancer
 from gansynth_cli.inference.enhance.options import EnhanceOptions
+from gansynth_cli.inference.enhance.process import enhance_array
 from gansynth_cli.inference.enhance.task import EnhanceTask
 from gansynth_cli.inference.files import batch
 from gansynth_cli.inference.files.job import Job, Outcome, Stopped
+from gansynth_cli.inference.files.plan import plan_files
 from gansynth_cli.models import model_file
 
 from .conftest import write_wav
@@ -198,6 +200,25 @@ def test_processes_write_what_one_writes(recordings: Path, model: Path, tmp_path
             assert np.linalg.norm(one - two) < 0.01 * np.linalg.norm(one), name
         else:
             np.testing.assert_allclose(one, two, rtol=0, atol=1 / 32768, err_msg=name)
+
+
+@pytest.mark.parametrize("subtype, rate, channels", [("FLOAT", 44100, 1), ("DOUBLE", 16000, 2)])
+def test_an_array_is_enhanced_as_a_file(model: Path, tmp_path: Path, subtype: str, rate: int, channels: int):
+    audio = voice(9.0, rate, channels).astype(np.float32 if subtype == "FLOAT" else np.float64)
+    audio = audio[:, 0] if channels == 1 else audio
+    write_wav(tmp_path / "a.wav", audio, rate, subtype)
+    options = EnhanceOptions(strength_db=40, mix=0.9)
+    task = EnhanceTask(find_enhancer(model), options)
+    (job,) = plan_files(task, [tmp_path / "a.wav"], tmp_path / "out.wav").jobs
+    assert batch.do_job(task.opened(), job).status == "done"
+    made = enhance_array(task.enhancer, audio, rate, options)
+    assert made.dtype == audio.dtype
+    np.testing.assert_array_equal(made, soundfile.read(tmp_path / "out.wav", dtype=audio.dtype.name)[0])
+    assert np.abs(made - audio).max() > 0.01
+    with pytest.raises(UsageError, match="int16"):
+        enhance_array(task.enhancer, np.zeros(10, np.int16), rate)
+    with pytest.raises(GanAudioError, match="sample rate is 100"):
+        enhance_array(task.enhancer, audio, 100)
 
 
 # Where things go.

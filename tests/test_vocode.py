@@ -14,10 +14,19 @@ import soundfile
 
 from gansynth_cli.cli.app import main
 from gansynth_cli.data.audio import audio_file
-from gansynth_cli.errors import RunError, UsageError
+from gansynth_cli.errors import AudioFileError, RunError, UsageError
+from gansynth_cli.inference.files.batch import do_job
 from gansynth_cli.inference.files.plan import plan_files
 from gansynth_cli.inference.vocode.mel_file import MelFile, write_convention
-from gansynth_cli.inference.vocode.stream import GriffinLimVocoder, NetworkVocoder, mel_blocks, open_vocoder, vocode_blocks
+from gansynth_cli.inference.vocode.stream import (
+    GriffinLimVocoder,
+    NetworkVocoder,
+    mel_blocks,
+    open_vocoder,
+    vocode_array,
+    vocode_blocks,
+    vocode_mel,
+)
 from gansynth_cli.inference.vocode.task import VocodeTask
 from gansynth_cli.inference.vocode.vocoders import find_vocoder
 from gansynth_cli.models.model_file import bundled_model
@@ -153,6 +162,35 @@ def test_channels_are_made_one_by_one(model_file, tmp_path):
     assert both.shape == (70000, 2)
     np.testing.assert_array_equal(both[:, 1:], alone)
     assert np.abs(both[:, 0] - both[:, 1]).max() > 1e-3
+
+
+@pytest.mark.parametrize("rate, channels", [(8000, 1), (16000, 2)])
+@pytest.mark.parametrize("griffin_lim", [False, True])
+def test_an_array_is_vocoded_as_a_file(model_file, tmp_path, rate, channels, griffin_lim):
+    audio = np.concatenate([speech_like(90_000, rate, seed) for seed in range(channels)], axis=1)
+    audio[:70_000] = 0.0  # a silent beginning longer than a block
+    audio = audio[:, 0] if channels == 1 else audio
+    write_wav(tmp_path / "a.wav", audio, rate, "FLOAT")
+    task = VocodeTask(find_vocoder(model_file), griffin_lim=griffin_lim, subtype="FLOAT")
+    (job,) = plan_files(task, [tmp_path / "a.wav"], tmp_path / "out.wav").jobs
+    assert do_job(task.opened(), job).status == "done"
+    made = vocode_array(task.vocoder, audio, rate)
+    assert made.shape == (90_000 * 8000 // rate, *audio.shape[1:])
+    np.testing.assert_array_equal(made, soundfile.read(tmp_path / "out.wav", dtype="float32")[0])
+    assert made.any()
+    assert not vocode_array(task.vocoder, np.zeros_like(audio), rate).any()
+
+
+def test_a_mel_spectrogram_is_vocoded_as_a_file(model_file, tmp_path):
+    mel = np.random.default_rng(0).uniform(-9, -2, (1300, 20)).astype(np.float32)
+    np.save(tmp_path / "x.npy", mel)
+    task = VocodeTask(find_vocoder(model_file), subtype="FLOAT")
+    (job,) = plan_files(task, [tmp_path / "x.npy"], tmp_path / "out").jobs
+    assert do_job(task.opened(), job).status == "done"
+    made = vocode_mel(task.vocoder, mel)
+    np.testing.assert_array_equal(made, soundfile.read(tmp_path / "out" / "x.wav", dtype="float32")[0])
+    with pytest.raises(AudioFileError, match="expected"):
+        vocode_mel(task.vocoder, mel[:, :19])
 
 
 def test_what_is_said_of_low_rates_and_of_silence(model_file, tmp_path, capsys):

@@ -1,4 +1,4 @@
-"""The model that a denoiser is saved as: `model/generator.keras`, and the file that the package ships."""
+"""The saved denoiser: `model/generator.keras`, and the bundled `pretrained/denoiser.keras`."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ MAX_WEIGHTS = 1 << 27  # the largest recipe has 1.6 million; a file that claims 
 
 @keras.saving.register_keras_serializable(package="gan_audio")
 class FrameDenoiser(keras.Model):
-    """A causal network from spectrum frames to the gain of each bin, with its state handed in and out.
+    """A causal network from spectrum frames to a gain for each bin, with explicit state.
 
-    The transform stays outside. It is a periodic square-root Hann window of `fft` samples at both ends, hop = fft / 2; frame t covers
-    the samples [t hop - (fft - hop), t hop + hop).
+    The transform stays outside: a periodic square-root Hann window of `fft` samples for analysis and synthesis, hop = fft / 2; frame t
+    covers the samples [t hop - (fft - hop), t hop + hop).
 
-    The file holds the weights by name (`vars/block0/time/kernel` in `model.weights.h5`), so `inference.frame_network` reads it with
-    numpy alone.
+    The file holds the weights by name (`vars/block0/time/kernel` in `model.weights.h5`), so
+    `inference.enhance.numpy_network.FrameNetwork` runs it in numpy.
 
     Args:
-        network: "gru" or "bands"; see `denoiser_networks`.
+        network: "gru" or "bands"; see `mask_networks.make_network`.
         sample_rate: Hz.
         fft, hop: Samples.
-        options: Arguments of the network beside these.
-        stored_as: "float32" or "float16": the precision of the weights in a file. Computation is float32.
-        seed: Of the first weights.
-        level: Factor on every gain outside of training: a network that is unsure turns all it lets through down a little, and this turns
-            clean speech up again to where it was. `Denoiser.preview` sets it.
-        provenance: Free JSON: recipe name, step, family, data fingerprint, project version.
+        options: Further arguments of the network.
+        stored_as: "float32" or "float16", the precision of the weights in the file. Computation is float32.
+        seed: Seed of the initial weights.
+        level: Factor on every gain outside training: an uncertain network attenuates all it passes a little, and this brings clean
+            speech back to its level. `Denoiser.preview` sets it.
+        provenance: Free JSON: recipe, step, family, data fingerprint, version.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class FrameDenoiser(keras.Model):
             self.table[name] = self._variable(name, _first_weights(name, shape, rng), trainable=True)
         for name, values in self.mask.fixed.items():
             self.table[name] = self._variable(name, values, trainable=False)
-        self.built = True  # its weights exist: it can be saved without having been called
+        self.built = True  # its weights exist: it can be saved without a call
 
     def _variable(self, name: str, values: np.ndarray, trainable: bool) -> keras.Variable:
         first = np.asarray(values, np.float32)
@@ -81,7 +81,7 @@ class FrameDenoiser(keras.Model):
     ) -> tuple[tf.Tensor, list[tf.Tensor]]:
         """complex64 [rows, frames, bins] and states -> (gain complex64 of that shape, states after the last frame).
 
-        In training neither quiet input is lifted nor `level` applied: both mend what training cannot show.
+        In training quiet input is not lifted and `level` not applied: both correct for what training does not cover.
         """
         frames_first = tf.transpose(spectrum, [1, 0, 2])
         if states is None:
@@ -99,7 +99,7 @@ class FrameDenoiser(keras.Model):
         return tf.transpose(gain, [1, 0, 2]), states
 
     def initial_states(self, rows: int | tf.Tensor) -> list[tf.Tensor]:
-        """Zeros: what it remembers before a recording."""
+        """Return the states before a recording: zeros."""
         return [tf.zeros([rows * items, units]) for items, units in self.mask.states]
 
     def _own_config(self) -> dict[str, Any]:
@@ -119,7 +119,7 @@ class FrameDenoiser(keras.Model):
 
 
 class TensorOperations:
-    """`denoiser_networks.Operations` in TensorFlow, on the weights of one network by name."""
+    """`mask_networks.Operations` in TensorFlow, on the weights of one network by name."""
 
     def __init__(self, weights: Mapping[str, tf.Tensor]):
         self.weights = weights
@@ -175,10 +175,13 @@ class TensorOperations:
 
 
 def _first_weights(name: str, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
-    """Glorot-uniform kernels, the recurrent ones orthogonal gate by gate (Saxe et al. 2014), zero biases; the gains begin near 1."""
+    """Return initial weights: Glorot-uniform kernels, recurrent ones orthogonal gate by gate (Saxe et al. 2014), zero biases.
+
+    The gains begin near 1.
+    """
     layer, _, kind = name.rpartition("/")
     if kind == "bias" or layer.startswith(("motion", "filter")) or (layer.startswith("added") and layer.endswith(("/out", "/spread"))):
-        return np.zeros(shape)  # what is added to a trained network begins as nothing
+        return np.zeros(shape)  # what is added to a trained network leaves it unchanged at first
     if 3 * shape[0] == shape[1] and not layer.endswith("/input"):
         return np.concatenate([np.linalg.qr(rng.standard_normal((shape[0], shape[0])))[0] for _ in range(3)], axis=1)
     scale = 0.5 if layer == "out" or layer.startswith("mask") else 0.3 if name == "band" else 1.0

@@ -6,7 +6,7 @@ import io
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import h5py
 import keras
@@ -15,24 +15,21 @@ import tensorflow as tf
 from ..layers.weight_norm import fold_normalization, is_normalized
 from ..signal.mel_convention import MelConvention
 
-if TYPE_CHECKING:
-    pass
-
 
 @keras.saving.register_keras_serializable(package="gan_audio")
 class Vocoder(keras.Model):
-    """A generator of waveforms from mel spectrograms, with all that is needed to use it. Saved as `model/generator.keras`.
+    """Turns mel spectrograms into waveforms. Saved as `model/generator.keras`.
 
     Args:
-        network: mel float [batch, frames, bands] -> what `head` takes; a functional model.
-        head: A registered layer without weights, -> float32 [batch, frames * hop, 1]; None where the network gives audio.
-        convention: What the mel spectrogram's numbers mean, resolved; a `MelConvention` or its dict.
-        receptive_frames: The audio of frame t depends on frames t - n to t + n and no others: with n frames more on either side a
-            piece of a recording comes out as in the whole.
-        provenance: Free JSON: recipe name, step, family, data fingerprint, project version.
+        network: Functional model, mel float [batch, frames, bands] -> input of `head`.
+        head: Registered layer without weights, -> float32 [batch, frames * hop, 1]; None where the network's output is audio.
+        convention: Mel convention of the input, resolved; a `MelConvention` or its dict.
+        receptive_frames: n, where the audio of frame t depends on frames t - n to t + n and no others: with n more frames on either
+            side a piece of a recording comes out as in the whole.
+        provenance: Free JSON: recipe, step, family, data fingerprint, version.
 
-    Sample 0 of the audio belongs to sample 0 of the recording whose mel spectrogram it is. Saved by its own `save`, the file holds the
-    network without normalised kernels (`layers.weight_norm.fold_normalization`): smaller, faster, the same sound.
+    Sample 0 of the audio belongs to sample 0 of the recording whose mel spectrogram it is. `save` folds normalised kernels
+    (`layers.weight_norm.fold_normalization`): the file is smaller and faster, the audio the same.
     """
 
     def __init__(
@@ -50,7 +47,7 @@ class Vocoder(keras.Model):
         self.receptive_frames = int(receptive_frames)
         self.labels: tuple[str, ...] = ()
         self.provenance: dict[str, Any] = dict(provenance or {})
-        self.built = True  # its parts are: it can be saved without having been called
+        self.built = True  # its parts are: it can be saved without a call
 
     @property
     def sample_rate(self) -> int:
@@ -59,7 +56,7 @@ class Vocoder(keras.Model):
 
     @property
     def hop(self) -> int:
-        """Samples for each frame."""
+        """Samples per frame."""
         return self.convention.hop
 
     def call(self, mel):
@@ -68,13 +65,13 @@ class Vocoder(keras.Model):
         return tf.cast(made if self.head is None else self.head(made), tf.float32)
 
     def folded(self) -> Vocoder:
-        """The same with weights of its own and no normalised kernel."""
+        """Return a copy with weights of its own and no normalised kernel."""
         head = None if self.head is None else type(self.head).from_config(self.head.get_config())
         network = fold_normalization(self.network)
         return Vocoder(network, head, self.convention, self.receptive_frames, self.provenance, name=self.name)
 
     def save(self, filepath, overwrite: bool = True, stored_as: str = "float32", **kwargs: Any) -> None:
-        """Writes it with its normalisation folded away. `stored_as`: "float16" halves the file; what loads it computes in float32."""
+        """Write the file with normalised kernels folded. `stored_as`: "float16" halves it; computation stays in float32."""
         if is_normalized(self.network):
             self.folded().save(filepath, overwrite=overwrite, stored_as=stored_as, **kwargs)
             return
@@ -102,7 +99,7 @@ class Vocoder(keras.Model):
 
 
 def _store_as(file: Path, dtype: str) -> None:
-    """Rewrites the weights in a `.keras` file in another type: Keras casts what it reads to the type of the variable."""
+    """Rewrite the weights in a `.keras` file in another type: on loading, Keras casts them to the type of the variable."""
     with zipfile.ZipFile(file) as archive:
         parts = {name: archive.read(name) for name in archive.namelist()}
     content = io.BytesIO()

@@ -1,4 +1,4 @@
-"""The model that conversion families ship: from one domain's spectra and pitch to another's, with all that is needed to do it."""
+"""The saved voice converter: from one domain's spectra and pitch to another's, with the statistics that this takes."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import numpy as np
 import tensorflow as tf
 
 from ..signal.mel_convention import MelConvention
-from ..signal.mel_frames import active_frames
 
-FEW_VOICED_SECONDS = 10.0  # with less voiced speech of a domain its deviation is not known well enough: only the median is shifted
-LEAST_RATIO, MOST_RATIO = 0.5, 2.0  # of the deviations of two domains' ln F0
-LOWEST_HZ, HIGHEST_HZ = 40.0, 1100.0  # what a converted pitch is held to
-_LEAST_DEVIATION = 1e-3
+MIN_VOICED_SECONDS = 10.0  # with less voiced speech a domain's standard deviation is unreliable: only the median is shifted
+MIN_RATIO, MAX_RATIO = 0.5, 2.0  # of the standard deviations of two domains' ln F0
+MIN_HZ, MAX_HZ = 40.0, 1100.0  # bounds of a converted pitch
+_MIN_DEVIATION = 1e-3
+_BANDS_THAT_COUNT = 4.0  # independent bands in an average spectrum
 
 Code = Any  # int32 [batch], numbers of domains; or float32 [batch, domains], weights that sum to 1: a mix of domains
 
@@ -24,33 +24,36 @@ Code = Any  # int32 [batch], numbers of domains; or float32 [batch, domains], we
 class VoiceConverter(keras.Model):
     """Converts log-mel spectra and F0 contours between domains (speakers, emotions). Saved as `model/generator.keras`.
 
-    In pieces. With `chunk_frames` = 0 every frame depends on `receptive_frames` frames on either side and no others: pieces that begin at
+    Streaming. With `chunk_frames` = 0 a frame depends on `receptive_frames` frames on either side and no others: pieces that begin at
     multiples of `stride_frames`, with that much context, come out as in the whole recording. With `chunk_frames` = n the network
-    normalises over all frames that it is given (instance norm over time), so that any length has its own result: a recording is to be
-    fed in pieces of exactly n frames which overlap and are cross-faded; a shorter one goes in whole.
+    normalises over all frames of its input (instance norm over time), so each length has a result of its own: feed a recording in
+    pieces of exactly n frames that overlap and are cross-faded, a shorter one as a whole.
 
     Args:
         network: {"mel": float [batch, frames, bands], standardised with the source's statistics; "mask": float [batch, frames, 1], all
             ones; "source", "target": float [batch, domains], codes} -> float [batch, frames, bands], standardised with the target's.
             `frames` is a multiple of `stride_frames`.
-        convention: What the spectra's numbers mean, resolved; a `MelConvention` or its dict.
-        domains: Their names, in the order of their numbers.
-        mel_mean, mel_deviation: [domains, bands], of `features` in that convention.
-        f0_mean, f0_deviation, f0_median: [domains], of ln F0 (Hz) over voiced frames.
-        f0_seconds: [domains], voiced seconds that these come from; 0: the domain's pitch is not known.
-        active_level: [domains], mean over bands and active frames of the mel spectra; empty: not known.
+        convention: Mel convention of the spectra, resolved; a `MelConvention` or its dict.
+        domains: Names, in the order of their numbers.
+        mel_mean, mel_deviation: [domains, bands], mean and standard deviation of `features` in that convention.
+        f0_mean, f0_deviation, f0_median: [domains], statistics of ln F0 (Hz) over voiced frames.
+        f0_seconds: [domains], seconds of voiced speech behind these; 0: the pitch of the domain is not known.
+        active_level: [domains], mean of the log-mel spectra over bands and active frames; empty: not known, the mean of `mel_mean`.
         features: "mel": `convert` takes log-mel spectra of audio. "world": log-mel spectra of WORLD's spectral envelope
             (`signal.world_envelope.envelope_mel`) in the same convention, without harmonics.
-        vocoder: How a waveform is made, unless the user says otherwise: "world" or "mel".
+        vocoder: Default way to a waveform: "world" or "mel".
         receptive_frames, chunk_frames, stride_frames: See above.
-        classifier: float [batch, frames, bands], standardised with the mean over domains -> logits [batch, domains]; None: `detect`
-            compares with the statistics.
+        classifier: float [batch, frames, bands], standardised with the mean statistics of all domains -> logits [batch, domains];
+            None: `detect` compares with the statistics.
         prosody: {"contour": float [batch, frames, scales], "source", "target"} -> the same shape: standardised wavelet coefficients of
-            ln F0 (`signal.pitch.decompose`), a frame every hop; None: F0 is converted by its statistics alone.
-        prosody_mean, prosody_deviation: [domains, scales].
-        emphasis: What strength 1 is, in terms of what the network makes of a spectrum: 1 is just that, 1.2 a fifth beyond.
-        consent: The note that `prepare --consent` stored with the recordings.
-        provenance: Free JSON: recipe name, step, family, data fingerprint, project version.
+            ln F0 (`signal.pitch.decompose`), a frame every hop; None: F0 is converted by its statistics only.
+        prosody_mean, prosody_deviation: [domains, scales], statistics of those coefficients.
+        emphasis: Overshoot: strength 1 moves a spectrum by this factor times the network's change.
+        consent: Consent note that `prepare --consent` stored with the recordings.
+        provenance: Free JSON: recipe, step, family, data fingerprint, version.
+
+    Raises:
+        ValueError: Statistics of another shape.
     """
 
     def __init__(
@@ -85,7 +88,7 @@ class VoiceConverter(keras.Model):
         self.domains = list(domains)
         count, bands = len(self.domains), self.convention.bands
         self.mel_mean = _array(mel_mean, (count, bands))
-        self.mel_deviation = np.maximum(_array(mel_deviation, (count, bands)), _LEAST_DEVIATION)
+        self.mel_deviation = np.maximum(_array(mel_deviation, (count, bands)), _MIN_DEVIATION)
         self.f0_mean, self.f0_deviation = _array(f0_mean, (count,)), _array(f0_deviation, (count,))
         self.f0_median = _array(f0_median, (count,)) if len(f0_median) else self.f0_mean.copy()
         self.f0_seconds = _array(f0_seconds, (count,)) if len(f0_seconds) else np.full(count, np.inf, np.float32)
@@ -95,7 +98,7 @@ class VoiceConverter(keras.Model):
         self.prosody_mean, self.prosody_deviation = np.asarray(prosody_mean, np.float32), np.asarray(prosody_deviation, np.float32)
         self.emphasis, self.consent = float(emphasis), str(consent)
         self.provenance: dict[str, Any] = dict(provenance or {})
-        self.built = True  # its parts are: it can be saved without having been called
+        self.built = True  # its parts are: it can be saved without a call
 
     @property
     def sample_rate(self) -> int:
@@ -104,7 +107,7 @@ class VoiceConverter(keras.Model):
 
     @property
     def hop(self) -> int:
-        """Samples from frame to frame."""
+        """Samples between frames."""
         return self.convention.hop
 
     @property
@@ -117,12 +120,12 @@ class VoiceConverter(keras.Model):
         return self.convert(inputs["mel"], inputs["source"], inputs["target"])
 
     def convert(self, mel: tf.Tensor, source: Code, target: Code, strength: float = 1.0) -> tf.Tensor:
-        """Spectra as the target domain would have them. A pure function: no state, the same result for each example of any batch.
+        """Convert spectra. A pure function: no state, and each example of a batch is independent of the others.
 
         Args:
             mel: float32 [batch, frames, bands], `features` in the convention; any number of frames from 1.
-            source, target: int32 [batch], or float32 [batch, domains]: weights that sum to 1, for a mix of domains.
-            strength: 0 gives `mel` back, 1 the conversion; between them the logarithms are interpolated, beyond 1 extrapolated.
+            source, target: int32 [batch], numbers of domains; or float32 [batch, domains], weights of a mix that sum to 1.
+            strength: 0 returns `mel`, 1 the conversion; between them logarithms are interpolated, above 1 extrapolated.
 
         Returns:
             float32, the shape of `mel`.
@@ -149,18 +152,18 @@ class VoiceConverter(keras.Model):
         keep: bool = False,
         own_statistics: bool = False,
     ) -> np.ndarray:
-        """A pitch contour as the target domain would have it.
+        """Convert a pitch contour.
 
-        Log-Gaussian: (ln f - mean_s) deviation_t / deviation_s + mean_t on voiced frames, the ratio of the deviations held to 0.5 ... 2.
-        Below 10 s of voiced speech in either domain only the median is shifted; where a pitch is not known at all, nothing. With a
-        prosody network the movement about the mean is converted by it, where there is a second of contour at least.
+        Log-Gaussian normalised: (ln f - mean_s) deviation_t / deviation_s + mean_t on voiced frames, the ratio of the standard
+        deviations clipped to 0.5 ... 2. With less than 10 s of voiced speech in either domain only the median is shifted; where a pitch
+        is not known at all, nothing. A prosody network converts the movement about the mean, if the contour has at least a second.
 
         Args:
-            ln_f0: float [frames], the natural logarithm of Hz; 0 where unvoiced, and there it stays 0.
+            ln_f0: float [frames], natural logarithm of Hz; 0 where unvoiced, and there it stays 0.
             source, target: Numbers of domains, or weights [domains].
-            semitones: Shift by so much instead.
-            keep: Give the contour back as it is.
-            own_statistics: The speaker is none of the domains: what is known of the source comes from the contour itself.
+            semitones: Shift by this much instead.
+            keep: Return the contour unchanged.
+            own_statistics: The speaker is none of the domains: take the source's statistics from the contour itself.
 
         Returns:
             float32 [frames], voiced frames within 40 to 1100 Hz.
@@ -174,32 +177,32 @@ class VoiceConverter(keras.Model):
             values = values + float(semitones) * np.log(2.0) / 12.0
         else:
             values = self._converted(contour, values, self._f0_of(source, values if own_statistics else None), target, source)
-        contour[voiced] = np.clip(values, np.log(LOWEST_HZ), np.log(HIGHEST_HZ))
+        contour[voiced] = np.clip(values, np.log(MIN_HZ), np.log(MAX_HZ))
         return contour
 
     def detect(self, mel: tf.Tensor) -> tf.Tensor:
-        """Which domain speaks: float32 [batch, domains], log-probabilities, of float32 [batch, frames, bands] as `convert` takes it.
+        """Detect which domain speaks.
 
-        Give it seconds of speech at the level of the domains' recordings (see `level_offset`), rather than silence."""
+        Args:
+            mel: float32 [batch, frames, bands] as `convert` takes it, seconds of speech at the level of the domains' recordings
+                (`active_level`).
+
+        Returns:
+            float32 [batch, domains], log-probabilities.
+        """
         mel = tf.convert_to_tensor(mel, tf.float32)
         if self.classifier is not None:
             spare = -tf.shape(mel)[1] % self.stride_frames
             mel = tf.concat([mel, tf.repeat(mel[:, -1:], spare, axis=1)], axis=1)
             standardised = (mel - self.mel_mean.mean(axis=0)) / self.mel_deviation.mean(axis=0)
             return tf.nn.log_softmax(tf.cast(self.classifier(standardised, training=False), tf.float32))
-        # How likely the average spectrum is under each domain's Gaussian. Means of bands move together: they count as one.
+        # Likelihood of the average spectrum under each domain's Gaussian. Means of bands move together: they count as one.
         mean = tf.reduce_mean(mel, axis=1)[:, None]
         distance = tf.reduce_mean(tf.square((mean - self.mel_mean) / self.mel_deviation) / 2 + tf.math.log(self.mel_deviation), axis=-1)
-        return tf.nn.log_softmax(-distance * 4.0)
-
-    def level_offset(self, mel: np.ndarray, source: int) -> float:
-        """What to add to a recording's spectra [frames, bands], so that its active frames are as loud as the source domain's were in
-        training. A network that learnt from studio recordings takes a quiet one for silence. Take it off the result again."""
-        mel = np.asarray(mel, np.float64)
-        return float(self.active_level[source] - mel[active_frames(mel, self.convention)].mean()) if len(mel) else 0.0
+        return tf.nn.log_softmax(-distance * _BANDS_THAT_COUNT)
 
     def code(self, domain: Code) -> tf.Tensor:
-        """float32 [batch, domains] of numbers or weights."""
+        """Return numbers of domains, or weights, as weights: float32 [batch, domains]."""
         domain = tf.convert_to_tensor(domain)
         return tf.one_hot(domain, len(self.domains)) if domain.dtype.is_integer else tf.cast(domain, tf.float32)
 
@@ -211,7 +214,7 @@ class VoiceConverter(keras.Model):
         return np.eye(len(self.domains))[int(given)] if given.ndim == 0 else given.astype(np.float64)
 
     def _f0_of(self, domain: int | np.ndarray, own: np.ndarray | None = None) -> tuple[float, float, float, float]:
-        """(mean, deviation, median, voiced seconds) of a domain or mix, or of a contour's own values."""
+        """Return (mean, standard deviation, median, voiced seconds) of ln F0 of a domain or mix, or of a contour's own values."""
         if own is not None:
             return float(own.mean()), float(own.std()), float(np.median(own)), len(own) * self.hop / self.sample_rate
         weights = self._weights(domain)
@@ -230,22 +233,22 @@ class VoiceConverter(keras.Model):
         mean_t, deviation_t, median_t, seconds_t = self._f0_of(target)
         if not (median_s and median_t):
             return values
-        if min(seconds_s, seconds_t) < FEW_VOICED_SECONDS or deviation_s <= 0:
+        if min(seconds_s, seconds_t) < MIN_VOICED_SECONDS or deviation_s <= 0:
             return values + (median_t - median_s)
         if self.prosody is not None and len(contour) * self.hop >= self.sample_rate:
             return self._by_prosody(contour, mean_s, mean_t, source, target)
-        ratio = float(np.clip(deviation_t / deviation_s, LEAST_RATIO, MOST_RATIO))
+        ratio = float(np.clip(deviation_t / deviation_s, MIN_RATIO, MAX_RATIO))
         return (values - mean_s) * ratio + mean_t
 
     def _by_prosody(
         self, contour: np.ndarray, mean_s: float, mean_t: float, source: int | np.ndarray, target: int | np.ndarray
     ) -> np.ndarray:
-        """The wavelet coefficients of the movement through the network; what the scales leave out is kept as it was."""
+        """Convert the wavelet coefficients of the movement about the mean; what the scales leave out stays unchanged."""
         from ..signal.pitch import decompose, recompose
 
         assert self.prosody is not None
         from_, to = self._weights(source), self._weights(target)
-        mean, deviation = self.prosody_mean, np.maximum(self.prosody_deviation, _LEAST_DEVIATION)
+        mean, deviation = self.prosody_mean, np.maximum(self.prosody_deviation, _MIN_DEVIATION)
         voiced, hop_seconds = contour > 0, self.hop / self.sample_rate
         movement, scales = decompose(contour, hop_seconds, self.prosody_mean.shape[1], mean_s)
         spare = -len(contour) % 4  # the network halves its rate twice
@@ -290,5 +293,5 @@ def _array(values: Any, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def _listed(values: np.ndarray) -> list:
-    """JSON has no infinity."""
+    """Return values for JSON, which has no infinity."""
     return [None if v == np.inf else float(v) for v in values] if values.ndim == 1 else values.tolist()

@@ -1,23 +1,20 @@
-"""The saved enhancer that works on whole windows of samples."""
+"""The saved enhancer of windows of samples (SEGAN)."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-if TYPE_CHECKING:
-    pass
-
 
 @keras.saving.register_keras_serializable(package="gan_audio")
 class WindowEnhancer(keras.Model):
-    """A network that cleans one window of a recording at a time, with all it needs. Saved as `model/generator.keras`.
+    """Enhances a recording window by window. Saved as `model/generator.keras`.
 
-    How it is used on a whole recording x (mono; several channels are several recordings):
+    On a whole recording x (mono; several channels are several recordings):
         1. Pre-emphasis over the whole recording: y[n] = x[n] - preemphasis x[n-1], x[-1] = 0 (`signal.emphasis.emphasize`).
         2. Windows of `window` samples of y every `hop` samples, with zeros before the beginning and after the end; `call` on each.
         3. Each result times a periodic Hann window, overlapped and added (those sum to 1 for hop = window / 2).
@@ -28,12 +25,12 @@ class WindowEnhancer(keras.Model):
             -> float [batch, window, 1]; both ends pre-emphasised.
         sample_rate: Hz.
         window: Samples.
-        hop: Samples from window to window; 0: half a window.
-        preemphasis: The coefficient; 0 for none.
+        hop: Samples between windows; 0: half a window.
+        preemphasis: Coefficient of the pre-emphasis; 0: none.
         latent_shape: Shape of the latent of one window; empty without one.
-        latent_seed: Draws the latent, N(0, 1), the same for every window: a recording's result is then the same however it is cut and
-            batched. A draw and not zeros, as the network has only ever seen latents about as long as sqrt(size).
-        provenance: Free JSON: recipe name, step, family, data fingerprint, project version.
+        latent_seed: Seed of the latent, N(0, 1), the same for every window, so the result does not depend on how a recording is cut
+            and batched. A draw and not zeros: in training every latent has a norm of about sqrt(size).
+        provenance: Free JSON: recipe, step, family, data fingerprint, version.
     """
 
     def __init__(
@@ -56,7 +53,7 @@ class WindowEnhancer(keras.Model):
         self.labels: tuple[str, ...] = ()
         self.provenance: dict[str, Any] = dict(provenance or {})
         self._latent = np.random.default_rng([self.latent_seed, 0x5E6A]).standard_normal((1, *self.latent_shape)).astype(np.float32)
-        self.built = True  # its network is: it can be saved without having been called
+        self.built = True  # its network is: it can be saved without a call
 
     def call(self, noisy):
         """float32 [batch, window, 1] -> float32 [batch, window, 1], both pre-emphasised."""

@@ -264,10 +264,19 @@ def vocode_array(vocoder: MelToAudio, audio: np.ndarray, sample_rate: int) -> np
 
 
 def vocode_mel(vocoder: MelToAudio, mel: np.ndarray) -> np.ndarray:
-    """Vocode a mel spectrogram in memory: float [frames, bands] in `vocoder.convention` -> float32 [frames * hop].
+    """Vocode a mel spectrogram in memory, sample for sample as `gan-audio vocode` would a `.npy` file.
+
+    Args:
+        vocoder: From `open_vocoder`, or `GriffinLimVocoder`.
+        mel: float [frames, bands] in `vocoder.convention`.
+
+    Returns:
+        float32 [frames * hop].
 
     Raises:
         AudioFileError: Another number of bands, or values that no audio has under this convention.
     """
-    check_mel(np.asarray(mel, np.float32), vocoder.convention)
-    return np.concatenate(list(vocode_blocks([np.asarray(mel, np.float32)], vocoder)))
+    mel = np.asarray(mel, np.float32)
+    check_mel(mel, vocoder.convention)
+    pieces = (mel[start : start + CHUNK_FRAMES] for start in range(0, len(mel), CHUNK_FRAMES))
+    return np.concatenate(list(vocode_blocks(pieces, vocoder)))
