@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+import tensorflow as tf
 
 from gansynth_cli.data.audio.loudness import loudness_lufs
 from gansynth_cli.errors import RunError, UsageError
@@ -15,9 +16,9 @@ from gansynth_cli.inference.convert import levels, world
 from gansynth_cli.inference.convert.domains import Domains, domains_of, find_converter
 from gansynth_cli.inference.convert.options import ConvertOptions
 from gansynth_cli.inference.convert.quiet_cuts import QuietPieces
-from gansynth_cli.inference.convert.synthesis import choose_synthesis
+from gansynth_cli.inference.convert.synthesis import Synthesis, choose_synthesis
 from gansynth_cli.inference.convert.task import ConvertTask
-from gansynth_cli.inference.convert.voice import choose_voice, estimate_speaker
+from gansynth_cli.inference.convert.voice import Voice, choose_voice, estimate_speaker
 from gansynth_cli.inference.convert.voice_stream import VoiceStream, convert_array, convert_blocks
 from gansynth_cli.inference.files.batch import do_job
 from gansynth_cli.inference.files.plan import plan_files
@@ -86,6 +87,8 @@ def test_loudness_is_matched_phrase_by_phrase():
         first, second = (loudness_lufs([signal[part, None]], RATE) for signal in (fitted, source))
         assert abs(first - second) < 1.0
     assert not levels.match_loudness(np.zeros(RATE), source[:RATE], RATE).any()
+    faint = 1e-3 * made
+    np.testing.assert_allclose(levels.match_loudness(faint, source, RATE), 10 * faint, rtol=1e-5)  # 20 dB at most
 
 
 def test_peaks_are_limited_and_nothing_else():
@@ -118,6 +121,8 @@ def test_channels_upside_down_do_not_cancel():
     np.testing.assert_array_equal(signs, [1, -1])
     placed = levels.place(mixed, np.stack([mono, -0.5 * mono]), mixed, signs, RATE)
     np.testing.assert_allclose(placed, np.stack([mono, -0.5 * mono]), atol=1e-5)
+    faint = levels.place(mono, np.stack([mono, mono]), 0.01 * mono, signs, RATE)
+    np.testing.assert_allclose(faint, 10 * np.stack([mono, -mono]), rtol=1e-5)  # 20 dB at most
 
 
 # Waveforms.
@@ -228,6 +233,18 @@ def test_windows_of_a_model_that_normalises_join_smoothly(tmp_path: Path):
     np.testing.assert_allclose(whole.converted(mel, *codes, strength=0.0), mel, atol=1e-5)
 
 
+def test_windows_fade_into_each_other(tmp_path: Path, monkeypatch):
+    """Windows of 32 frames whose results are 0, 1, 2 ...: each is alone in its middle, and the next one grows where they overlap."""
+    converter = opened(tmp_path / "m.keras", chunk_frames=32)
+    numbers = iter(range(9))
+    monkeypatch.setattr(converter, "_run", lambda mel, *_: np.full(mel.shape, next(numbers), np.float32))
+    made = converter.converted(np.zeros((32 + 3 * 24, CONVENTION.bands)), converter.code(0), converter.code(1))[:, 0]
+    np.testing.assert_allclose(made[:24], 0.0)
+    for number in (1, 2):
+        np.testing.assert_allclose(made[24 * number : 24 * number + 8], number - 1 + (np.arange(8) + 0.5) / 8, atol=1e-6)
+        np.testing.assert_allclose(made[24 * number + 8 : 24 * number + 24], number)
+
+
 def test_who_speaks_is_heard(converter, tmp_path: Path):
     colours = opened(tmp_path / "m.keras", mel_deviation=np.full((3, CONVENTION.bands), 0.5))
     audio = voice(3.0)
@@ -240,6 +257,25 @@ def test_who_speaks_is_heard(converter, tmp_path: Path):
     assert 100 < np.exp(speaker.median) < 140
     assert converter.estimate_speaker(np.zeros(100, np.float32)).peak == 0
     assert converter.estimate_speaker(np.ones(3, np.float32)).peak == 1
+
+
+def test_windows_of_detection_are_level_and_count_by_their_speech(tmp_path: Path, monkeypatch):
+    converter = opened(tmp_path / "m.keras", active_level=[-4.0, -5.0, -6.0])
+    audio = 0.05 * voice(8.0)
+    audio[5 * RATE :] = 0.0  # one second of speech in the second window of four
+    seen, answers = [], iter(np.log([[[0.8, 0.1, 0.1]], [[0.1, 0.1, 0.8]]]).astype(np.float32))
+    monkeypatch.setattr(converter, "_detect", lambda mel: seen.append(mel.numpy()[0]) or tf.constant(next(answers)))
+    speaker = converter.estimate_speaker(audio)
+    aligned = np.concatenate(seen)
+    mel, contour = (values[: len(aligned)] for values in converter.spectra(audio))  # a last window of one frame has no speech
+    active = active_frames(mel, CONVENTION)
+    assert aligned[active].mean() == pytest.approx(-5.0, abs=1e-4)  # the mean of the domains
+    np.testing.assert_allclose(aligned - mel, -5.0 - mel[active].mean(), atol=1e-4)
+    spoken = active & (contour > 0)
+    first, second = spoken[: len(seen[0])].sum(), spoken[len(seen[0]) :].sum()
+    assert first > 2 * second > 0
+    scores = (first * np.log([0.8, 0.1, 0.1]) + second * np.log([0.1, 0.1, 0.8])) / (first + second)
+    np.testing.assert_allclose(speaker.probabilities, np.exp(scores) / np.exp(scores).sum(), atol=1e-5)
 
 
 def test_a_quiet_recording_is_lifted_to_the_level_of_training(tmp_path: Path, monkeypatch):
@@ -261,11 +297,27 @@ def test_a_quiet_recording_is_lifted_to_the_level_of_training(tmp_path: Path, mo
         assert seen[-1][active].mean() == pytest.approx(-5.0, abs=0.05)
         np.testing.assert_allclose(made[0], quiet, atol=0.02 * gain)  # nothing was converted, so nothing is changed
     assert offsets[1] - offsets[0] == pytest.approx(np.log(100.0), abs=0.05)
+    vocoder = Listener()
+    stream = VoiceStream(converter, Synthesis("mel", vocoder), chosen, ConvertOptions(to="carla", source="bruno"), RATE)
+    for _ in convert_blocks([quiet[:, None]], 1, stream):
+        pass
+    np.testing.assert_allclose(vocoder.seen[0], np.maximum(seen[-1] - chosen.offset, CONVENTION.lowest), atol=1e-5)
 
 
-@pytest.mark.parametrize(
-    "channels, options", [(1, {"to": "carla", "semitones": 3.0}), (2, {"anonymize": True, "seed": 3, "keep_f0": True})]
-)
+class Listener:
+    """A vocoder that keeps the spectra that it is given, and says nothing."""
+
+    convention, overlap, name, sha256 = CONVENTION, 0, "listener", ""
+
+    def __init__(self):
+        self.seen = []
+
+    def __call__(self, mel: np.ndarray) -> np.ndarray:
+        self.seen.append(mel)
+        return np.zeros(len(mel) * CONVENTION.hop, np.float32)
+
+
+@pytest.mark.parametrize("channels, options", [(1, {"to": "carla"}), (2, {"anonymize": True, "seed": 3, "keep_f0": True})])
 def test_an_array_is_converted_as_a_file(tmp_path: Path, channels: int, options):
     audio = np.stack([with_pauses(13.0, 16000, seed) for seed in range(channels)], axis=1)
     audio = audio[:, 0] if channels == 1 else audio
@@ -292,6 +344,16 @@ def test_anonymous_voices_are_far_repeatable_and_seeded(converter):
     assert converter.distances(converter.code(0))[2] > converter.distances(converter.code(0))[1] > 0
 
 
+def test_an_anonymous_voice_is_mixed_of_the_farther_half(tmp_path: Path):
+    names, tilts = tuple("abcdef"), (0.0, 0.2, 5.0, 0.1, 4.0, 3.0)
+    converter = opened(tmp_path / "m.keras", domains=names, tilts=tilts, f0_mean=np.full(6, np.log(150.0)))
+    drawn = np.array([converter.far_mix(converter.code(0), seed) for seed in range(8)])
+    np.testing.assert_array_equal(drawn.any(axis=0), [False, False, True, False, True, True])
+    np.testing.assert_allclose(drawn.sum(axis=1), 1.0, rtol=1e-6)
+    other = opened(tmp_path / "n.keras", f0_mean=np.log([100.0, 200.0, 100.0]), tilts=(0.0, 0.0, 0.0))
+    np.testing.assert_allclose(other.distances(other.code(0)), [0.0, 3.0, 0.0], atol=1e-5)  # an octave is three thirds
+
+
 def test_a_stranger_is_centred(converter):
     low = voice(14.0) * np.float32(0.5)
     speaker = converter.estimate_speaker(low)
@@ -302,6 +364,17 @@ def test_a_stranger_is_centred(converter):
     assert choose_voice(stranger, converter, ConvertOptions(to="carla", source="anna")).centre == 0
     short = type(speaker)(1.0, np.array([1.0, 0.0, 0.0]), np.log(160.0), 5.0, 0.6, speaker.level)
     assert choose_voice(short, converter, ConvertOptions(to="carla")).centre == 0
+
+
+def test_a_centred_pitch_arrives_at_the_targets(tmp_path: Path, monkeypatch):
+    """A recording of 120 Hz by a speaker whose domain lies at 160 Hz: its pitch is taken for that, and goes to the target's 240 Hz."""
+    converter = opened(tmp_path / "m.keras", f0_mean=np.log([160.0, 170.0, 240.0]))
+    shifts = []
+    monkeypatch.setattr(world, "resynthesise", lambda audio, convention, shift, nepers: shifts.append(shift) or audio)
+    chosen = Voice(converter.code(0), converter.code(2), "anna", "carla", centre=float(np.log(160 / 120)))
+    stream = VoiceStream(converter, Synthesis("world"), chosen, ConvertOptions(to="carla"), RATE)
+    stream.piece(voice(2.0)[None])
+    np.testing.assert_allclose(shifts[0], np.log(240 / 120), atol=0.02)
 
 
 @pytest.mark.parametrize(

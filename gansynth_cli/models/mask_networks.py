@@ -1,7 +1,7 @@
-"""The networks of the denoisers, written once over a dozen tensor operations: TensorFlow trains these lines, numpy runs them.
+"""The networks of the denoisers, written once over a dozen tensor operations: TensorFlow trains them, numpy runs them.
 
-A network is a pure function of (spectrum frames, state): it sees a frame and what it remembers, never a later frame and no statistics
-of the utterance, so that cutting a recording into blocks changes nothing. Nothing here imports TensorFlow.
+A network is a pure function of (spectrum frames, state) without look-ahead and without statistics of the utterance, so cutting a
+recording into blocks changes nothing. Nothing here imports TensorFlow.
 
 Arrays have the frames first: [frames, rows, ...], a row being one stream of audio.
 """
@@ -17,19 +17,19 @@ import numpy as np
 
 from ..signal.mel import mel_filter_bank
 
-QUIET_DBFS = -36.0  # loudest frames below this are lifted to it: training has no quieter speech
-MOST_LIFT_DB = 30.0
-RELEASE_DB = 10.0  # a second: how fast what was loud is forgotten
+QUIET_DBFS = -36.0  # recordings whose loudest frames are below this are lifted to it: training has no quieter speech
+MAX_LIFT_DB = 30.0
+RELEASE_DB = 10.0  # a second; decay of the level that loud frames set
 POWER_FLOOR = 1e-8  # added to |X|^2: about -100 dB under a full-scale sine with a window of 512
 
 
 class Operations(Protocol):
-    """What a network needs of an array library. Names of weights are those of `MaskNetwork.weights`."""
+    """The array operations that a network needs. Names of weights are those of `MaskNetwork.weights`."""
 
     def weight(self, name: str) -> Any: ...
 
     def size(self, x: Any, axis: int) -> Any:
-        """The length of an axis: an int, or a scalar tensor where it is only known when running."""
+        """Return the length of an axis: an int, or a scalar tensor where it is known only when running."""
         ...
 
     def reshape(self, x: Any, shape: Sequence[Any]) -> Any: ...
@@ -37,29 +37,29 @@ class Operations(Protocol):
     def concat(self, parts: Sequence[Any], axis: int) -> Any: ...
 
     def stack(self, parts: Sequence[Any]) -> Any:
-        """On a new last axis."""
+        """Stack on a new last axis."""
         ...
 
     def pad(self, x: Any, axis: int, before: int, after: int) -> Any:
-        """With zeros."""
+        """Pad an axis with zeros."""
         ...
 
     def power(self, x: Any, exponent: float) -> Any:
-        """Of numbers above zero."""
+        """Raise positive numbers to a power."""
         ...
 
     def log(self, x: Any) -> Any: ...
 
     def sum(self, x: Any) -> Any:
-        """Over the last axis, which is kept."""
+        """Sum over the last axis, which is kept."""
         ...
 
     def follow(self, x: Any, state: Any, release: float) -> Any:
-        """y[t] = max(x[t], y[t - 1] - release), from y[-1] = state; x [frames, rows, 1]."""
+        """Return y[t] = max(x[t], y[t - 1] - release) with y[-1] = state; x [frames, rows, 1]."""
         ...
 
     def lift(self, x: Any, most: float) -> Any:
-        """exp(-x / 2), x clipped to [-most, 0]."""
+        """Return exp(-x / 2), x clipped to [-most, 0]."""
         ...
 
     def sigmoid(self, x: Any) -> Any: ...
@@ -67,47 +67,61 @@ class Operations(Protocol):
     def silu(self, x: Any) -> Any: ...
 
     def dense(self, x: Any, name: str) -> Any:
-        """x [..., n] times NAME/kernel [n, m], plus NAME/bias [m]."""
+        """Return x [..., n] times NAME/kernel [n, m], plus NAME/bias [m]."""
         ...
 
     def gru(self, x: Any, name: str, state: Any) -> tuple[Any, Any]:
-        """x [frames, rows, n], state [rows, units] -> ([frames, rows, units], state): `layers.recurrent.gru_sequence` after
-        NAME/input/kernel and /bias, with NAME/kernel and NAME/bias."""
+        """Run a recurrent unit: x [frames, rows, n], state [rows, units] -> ([frames, rows, units], state).
+
+        `layers.recurrent.gru_sequence` after NAME/input/kernel and /bias, with NAME/kernel and NAME/bias.
+        """
         ...
 
 
 class MaskNetwork(ABC):
-    """A network from frames of a spectrum to a gain for each of their bins.
+    """A network from frames of a spectrum to a gain for each bin.
+
+    Args:
+        fft: Samples of the transform.
+        max_gain: Bound of a complex gain's magnitude.
 
     Attributes:
         weights: Name -> shape. Kernels are [in, out].
-        fixed: Name -> values, of weights that are not trained.
-        states: (items a row, units) of each recurrent state: its array is [rows * items, units].
+        fixed: Name -> values of weights that are not trained.
+        states: (items in a row, units) of each recurrent state, whose array is [rows * items, units].
     """
 
     def __init__(self, fft: int, max_gain: float):
         self.fft, self.bins, self.max_gain = fft, fft // 2 + 1, max_gain
         self.weights: dict[str, tuple[int, ...]] = {}
         self.fixed: dict[str, np.ndarray] = {}
-        self.states: list[tuple[int, int]] = [(1, 1)]  # the first is that of the level
-        self.release = 0.0  # of the level a frame, in nepers of power; `make_network` knows the rate
+        self.states: list[tuple[int, int]] = [(1, 1)]  # the first is the level's
+        self.release = 0.0  # of the level, nepers of power a frame; `make_network` knows the rate
 
     def run(self, ops: Operations, real: Any, imaginary: Any, states: Sequence[Any]) -> tuple[Any, Any, list[Any]]:
-        """Parts of the spectrum [frames, rows, bins] -> the gain's real part, its imaginary part (None if it has none), the states.
+        """Compute gains of recordings of any level.
 
-        What the network hears of a quiet recording is lifted to the levels it knows: the level follows the loudest frames at once and
-        falls by `RELEASE_DB` a second. Above `QUIET_DBFS` nothing is changed, so training, whose clips are louder, leaves this out.
+        A quiet recording is lifted to the levels of training before the network: the level follows the loudest frames at once and
+        decays by `RELEASE_DB` a second. Above `QUIET_DBFS` nothing changes, so training, whose clips are louder, calls `gains`.
+
+        Args:
+            ops: The array library.
+            real, imaginary: Parts of the spectrum, [frames, rows, bins].
+            states: Recurrent states.
+
+        Returns:
+            Real part of the gain, imaginary part (None for real gains), and the states after the last frame.
         """
         reference = 10.0 ** (QUIET_DBFS / 10.0) * self.bins * self.fft / 2.0
         power = ops.sum(real * real + imaginary * imaginary) * (1.0 / reference)
         level = ops.follow(ops.log(power + 1e-12), states[0], self.release)
-        lift = ops.lift(level, MOST_LIFT_DB / 10.0 * math.log(10.0))
+        lift = ops.lift(level, MAX_LIFT_DB / 10.0 * math.log(10.0))
         real, imaginary, after = self.gains(ops, real * lift, imaginary * lift, states[1:])
         return real, imaginary, [level[-1], *after]
 
     @abstractmethod
     def gains(self, ops: Operations, real: Any, imaginary: Any, states: Sequence[Any]) -> tuple[Any, Any, list[Any]]:
-        """The same at the levels of training, with the states but the first."""
+        """As `run` at the levels of training, without the first state."""
 
     def _dense(self, name: str, inputs: int, outputs: int) -> None:
         self.weights[f"{name}/kernel"], self.weights[f"{name}/bias"] = (inputs, outputs), (outputs,)
@@ -118,7 +132,7 @@ class MaskNetwork(ABC):
         self.states.append((items, units))
 
     def _bounded(self, ops: Operations, real: Any, imaginary: Any) -> tuple[Any, Any]:
-        """The network's two numbers as a complex gain around 1, its magnitude below `max_gain`; (0, 0) gives exactly 1."""
+        """Map two numbers to a complex gain around 1 with a magnitude below `max_gain`; (0, 0) maps to exactly 1."""
         square = self.max_gain**2 - 1.0
         real = real + 1.0
         scale = ops.power(1.0 + (real * real + imaginary * imaginary) * (1.0 / square), -0.5) * ((1.0 + 1.0 / square) ** 0.5)
@@ -126,15 +140,16 @@ class MaskNetwork(ABC):
 
 
 class RecurrentMask(MaskNetwork):
-    """Log-mel bands -> dense -> recurrent layers with residuals -> a gain a bin: cheap, and every bin's gain depends on all bands.
+    """Log-mel bands -> dense -> recurrent layers with residuals -> a gain for each bin: cheap, and each gain depends on all bands.
 
     Args:
         sample_rate: Hz.
-        fft: Samples.
-        mel_bands: What it sees of a frame.
+        fft: Samples of the transform.
+        mel_bands: Mel bands of the input.
         width: Units of every layer.
-        layers: Recurrent layers.
+        layers: Number of recurrent layers.
         mask: "real" gains in (0, 1) or "complex" ones below `max_gain`.
+        max_gain: Bound of a complex gain's magnitude.
     """
 
     def __init__(self, sample_rate: int, fft: int, mel_bands: int, width: int, layers: int, mask: str, max_gain: float):
@@ -150,7 +165,7 @@ class RecurrentMask(MaskNetwork):
         frames, rows = ops.size(real, 0), ops.size(real, 1)
         power = ops.reshape(real * real + imaginary * imaginary, [-1, self.bins])
         mel = ops.reshape(power @ ops.weight("mel"), [frames, rows, self.fixed["mel"].shape[1]])
-        x = ops.silu(ops.dense(ops.log(mel + 1e-6) * 0.3 + 1.0, "in"))  # about zero mean and unit deviation for speech at -26 dBFS
+        x = ops.silu(ops.dense(ops.log(mel + 1e-6) * 0.3 + 1.0, "in"))  # about zero mean and unit standard deviation for speech at -26 dBFS
         after = []
         for index in range(self.layers):
             y, state = ops.gru(x, f"gru{index}", states[index])
@@ -163,34 +178,35 @@ class RecurrentMask(MaskNetwork):
 
 
 class BandMask(MaskNetwork):
-    """A dual-path network over bands, after FastEnhancer (Ahn et al. 2025): what a band's sound does in time is learnt once for all bands.
+    """A dual-path network over bands, after FastEnhancer (Ahn et al. 2025): dynamics over time are learnt once for all bands.
 
     The compressed complex spectrum is cut into bands; each becomes a token of `channels` numbers by a convolution along frequency. Each
-    block has a recurrent unit over time that all bands share, and a narrow recurrent unit that sees all bands of the frame at once and
-    gives each of them back what it found. Each band's token then makes the complex gains of its bins.
+    block has a recurrent unit over time that all bands share, and a narrow recurrent unit over all bands of the frame, whose output is
+    distributed to the bands. The token of a band then yields the complex gains of its bins.
 
-    Divergences: bands of three widths, narrow below 1 kHz, in place of 256 equal strides and a filter bank; the second, full-band
-    unit in place of attention over the bands (on a CPU it costs a third, and remembers); no batch normalisation; magnitude beside
-    real and imaginary part; a bounded gain.
+    Divergences: bands of three widths, narrow below 1 kHz, instead of 256 equal strides and a filter bank; the second, full-band unit
+    instead of attention over the bands (on a CPU a third of the cost, and it has a memory); no batch normalisation; the magnitude
+    beside real and imaginary part; a bounded gain.
 
     Args:
-        fft: Samples.
-        segments: (bins, bins a band) from DC upwards; together fft / 2 bins. Nyquist gets the gain of the bin below it.
-        channels: Numbers a band.
-        blocks: How many.
-        shared_blocks: So many of them, the first ones, have the recurrence that all bands share.
+        fft: Samples of the transform.
+        segments: (bins, bins in a band) from DC upwards; together fft / 2 bins. Nyquist gets the gain of the bin below it.
+        channels: Numbers in a band's token.
+        blocks: Number of blocks.
+        shared_blocks: Number of blocks, the first ones, with the recurrence that all bands share.
         context: Units of the full-band recurrence; 0: none.
         max_gain: Bound of the gain's magnitude.
-        added_blocks: More blocks behind those, with both recurrences, that begin as nothing: a trained network grows without forgetting.
-        past_frames: So many frames before each are heard and used beside it; they too begin as nothing. What a bin's sound has turned
-            by since the frame before goes in beside the spectrum, and a filter over the past frames (deep filtering, Mack and Habets 2019)
-            adds to the gain. Harmonics that are closer than a window of `fft` can tell apart are told apart by several of them.
+        added_blocks: Further blocks after those, with both recurrences, initialised to change nothing: a trained network grows without
+            forgetting.
+        past_frames: Number of past frames used beside each frame, initialised to change nothing. The phase advance of each bin since
+            the frame before is a further input, and a filter over the past frames (deep filtering, Mack and Habets 2019) adds to the
+            gain: several frames resolve harmonics that are too close for one window.
     """
 
     COMPRESSION = 0.3
-    VALUES = 3  # a bin: real, imaginary, magnitude
-    MOTION = 2  # a bin: real and imaginary part of the compressed spectrum times the conjugate of the one before
-    ALIKE = 0.01  # of a past frame's power is added to that of the present one before dividing: the quotient stays below 5
+    VALUES = 3  # of a bin: real, imaginary, magnitude
+    MOTION = 2  # of a bin: real and imaginary part of the compressed spectrum times the conjugate of the previous one
+    ALIKE = 0.01  # share of a past frame's power added to the present one's before dividing: the quotient stays below 5
 
     def __init__(
         self,
@@ -217,7 +233,7 @@ class BandMask(MaskNetwork):
         for index, (_, width) in enumerate(self.segments):
             self._dense(f"decoder{index}", 2 * channels, self._hidden(width))
             self._dense(f"mask{index}", self._hidden(width), 2 * width)
-        # Behind all others: where weights are taken over by their place, those of a smaller network keep theirs.
+        # After all others: where weights are copied by position, those of a smaller network keep theirs.
         for index in range(added_blocks):
             self._block(f"added{index}", shared=True)
         if past_frames:
@@ -289,7 +305,7 @@ class BandMask(MaskNetwork):
         return *self._bounded(ops, real, imaginary), [*after, *kept]
 
     def _through(self, ops, name, x, frames, rows, shared, states, after):
-        """A block; it takes its states off the one list and puts them on the other."""
+        """Run a block; its states are taken from `states` and appended to `after`."""
         if shared:
             items = ops.reshape(x, [frames, rows * self.bands, self.channels])
             y, state = ops.gru(items, f"{name}/time", states.pop(0))
@@ -303,16 +319,19 @@ class BandMask(MaskNetwork):
         return x
 
     def _quotient(self, whole: Sequence[Any], power: Any, k: int) -> tuple[Any, Any]:
-        """A past frame over the present one, [frames, rows, bins] real and imaginary part; k = 0 is the oldest. Times the present one it
-        is the past one, so a gain that holds it filters along time, and stays a gain."""
+        """Divide a past frame by the present one: real and imaginary part, [frames, rows, bins]; k = 0 is the oldest.
+
+        The quotient times the present frame is the past one, so a gain that contains it filters along time and remains a gain.
+        """
         past = self.past_frames
         (r, i), (s, j) = (part[past:] for part in whole), (part[k : k - past] for part in whole)
         scale = 1.0 / (power[past:] + self.ALIKE * power[k : k - past])
         return (s * r + j * i) * scale, (j * r - s * i) * scale
 
     def _bands_of(self, ops: Operations, values: Any, frames: Any, rows: Any) -> list[Any]:
-        """[frames, rows, bins, values] -> for each segment [frames, rows, bands, 2 width * values]: each band with half a band at both
-        sides, which is a convolution of stride `width` and 2 width taps. Half bands side by side, not a gather."""
+        """Cut [frames, rows, bins, values] into bands with half a band on either side, as for a convolution of stride `width` and
+        2 width taps: for each segment [frames, rows, bands, 2 width * values]. By concatenating half bands, which is faster than a
+        gather."""
         margin, count = max(width for _, width in self.segments) // 2, values.shape[-1]
         values, first, parts = ops.pad(values, 2, margin, margin), margin, []
         for bins, width in self.segments:
@@ -324,7 +343,7 @@ class BandMask(MaskNetwork):
 
 
 def make_network(config: Mapping[str, Any]) -> MaskNetwork:
-    """The network of a configuration: `FrameDenoiser.get_config`'s keys `network`, `sample_rate`, `fft`, `hop` and `options`.
+    """Make the network of a configuration: the keys `network`, `sample_rate`, `fft`, `hop` and `options` of `FrameDenoiser`.
 
     Raises:
         KeyError: There is no network of that name.

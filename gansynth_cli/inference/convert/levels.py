@@ -1,4 +1,4 @@
-"""Levels of a recording and of what a model made of it: loudness, silence, and the place between the channels. Numpy only."""
+"""Levels of a recording and of its conversion: loudness, peaks, silence, and the balance of channels. Numpy and SciPy only."""
 
 from __future__ import annotations
 
@@ -8,20 +8,22 @@ from scipy.signal import lfilter, oaconvolve
 
 from ...data.audio.loudness import k_weighting
 
-_GAIN_STEP, _GAIN_WINDOW = 0.05, 2.0  # seconds: loudness is matched over phrases, so that stress within them stays as it was made
-_PLACE_WINDOW = 0.4  # seconds, over which a channel's share of the sound is measured
-_MOST_GAIN = 10.0  # 20 dB
+_GAIN_STEP, _GAIN_WINDOW = 0.05, 2.0  # seconds; matched over phrases, so that stress within them stays as converted
+_PLACE_WINDOW = 0.4  # seconds over which a channel's share of the level is measured
+_MAX_GAIN = 10.0  # 20 dB
 _LIMIT_STEP = 0.002
 _QUIET_STEP = 0.01
-_QUIET_DB, _ABSOLUTE_DB, _LEAST_RANGE_DB = -50.0, -65.0, -30.0
-_SHORTEST_QUIET = 0.08  # seconds: what is quiet for less is part of a word
+_QUIET_DB, _ABSOLUTE_DB, _MIN_RANGE_DB = -50.0, -65.0, -30.0
+_MIN_QUIET = 0.08  # seconds; a shorter pause is part of a word
 
 
 def match_loudness(made: np.ndarray, source: np.ndarray, sample_rate: int) -> np.ndarray:
-    """Makes one sound as loud as another, phrase by phrase: K-weighted (BS.1770) power over two seconds, at most 20 dB up.
+    """Scale one signal to the loudness of another, phrase by phrase: K-weighted (BS.1770) power over two seconds.
 
     Args:
-        made, source: float [samples], of equal length.
+        made: float [samples], the signal to scale, by 20 dB at most.
+        source: float [samples], the reference.
+        sample_rate: Hz.
 
     Returns:
         float32 [samples].
@@ -30,14 +32,16 @@ def match_loudness(made: np.ndarray, source: np.ndarray, sample_rate: int) -> np
     window = round(_GAIN_WINDOW / _GAIN_STEP)
     wanted, have = (_smooth(_frame_power(_weighted(signal, sample_rate), step), window) for signal in (source, made))
     gain = np.sqrt(wanted / np.maximum(have, 1e-20))
-    return (made * _spread(np.minimum(gain, _MOST_GAIN), step, len(made))).astype(np.float32)
+    return (made * _spread(np.minimum(gain, _MAX_GAIN), step, len(made))).astype(np.float32)
 
 
 def limited(audio: np.ndarray, most: float, sample_rate: int) -> np.ndarray:
-    """Peaks above `most` turned down for some milliseconds around them, all channels alike; the rest as it was.
+    """Attenuate peaks above `most` and some milliseconds around them, all channels alike; the rest is unchanged.
 
     Args:
         audio: float [channels, samples].
+        most: Maximum magnitude of the result.
+        sample_rate: Hz.
 
     Returns:
         float32, the same shape.
@@ -47,22 +51,22 @@ def limited(audio: np.ndarray, most: float, sample_rate: int) -> np.ndarray:
     peak = np.pad(np.abs(audio).max(axis=0), (0, frames * step - audio.shape[1])).reshape(frames, step).max(axis=1)
     if peak.max(initial=0.0) <= most:
         return audio.astype(np.float32)
-    # Minima over seven frames, then means over five, and straight lines between: no sample keeps more than its own frame may.
+    # Minima over seven frames, means over five, linear interpolation: no sample exceeds what its own frame allows.
     gain = uniform_filter1d(minimum_filter1d(np.minimum(1.0, most / np.maximum(peak, 1e-12)), 7), 5)
     return (audio * _spread(gain, step, audio.shape[1])).astype(np.float32)
 
 
 def quiet_weights(audio: np.ndarray, sample_rate: int, loudest: float) -> tuple[np.ndarray, float]:
-    """Where a recording is silent: there it is to be kept as it was.
+    """Find where a recording is silent, and is to be kept unchanged.
 
     Args:
         audio: float [channels, samples].
         sample_rate: Hz.
-        loudest: Level that speech has had so far in this recording, from this function; 0 at its start.
+        loudest: Level of speech so far in this recording, as this function returned it; 0 at the start.
 
     Returns:
-        float32 [samples], 1 where the recording lies 50 dB below its speech (or 65 below full scale, where that is less) for 80 ms or
-        more, with ramps of 20 ms to 0; and the level.
+        float32 [samples], 1 where the recording is 50 dB below its speech (or 65 dB below full scale, if that is less) for at least
+        80 ms, with ramps of 20 ms to 0; and the new level of speech.
     """
     step = max(1, round(_QUIET_STEP * sample_rate))
     level = np.sqrt(_frame_power(audio, step, both=True))
@@ -70,23 +74,22 @@ def quiet_weights(audio: np.ndarray, sample_rate: int, loudest: float) -> tuple[
         return np.zeros(audio.shape[1], np.float32), loudest
     loudest = max(loudest, float(np.percentile(level, 95)))
     threshold = max(10 ** (_ABSOLUTE_DB / 20), loudest * 10 ** (_QUIET_DB / 20))
-    quiet = level <= min(threshold, loudest * 10 ** (_LEAST_RANGE_DB / 20)) if loudest > 0 else np.ones(len(level), bool)
+    quiet = level <= min(threshold, loudest * 10 ** (_MIN_RANGE_DB / 20)) if loudest > 0 else np.ones(len(level), bool)
     edges = np.flatnonzero(np.diff(np.concatenate([[False], quiet, [False]]).astype(np.int8)))
-    least = round(_SHORTEST_QUIET / _QUIET_STEP)
+    least = round(_MIN_QUIET / _QUIET_STEP)
     inside = np.zeros(len(level), np.float64)
     for start, end in edges.reshape(-1, 2):
         if end - start >= least or (end - start) == len(level):
-            first, last = start + 2 * (start > 0), end - 2 * (end < len(level))  # the ramps lie within the silence: no word is cut
+            first, last = start + 2 * (start > 0), end - 2 * (end < len(level))  # ramps lie within the silence, so no word is cut
             inside[first:last] = 1.0
     weight = np.interp(np.arange(audio.shape[1]), (np.arange(len(inside)) + 0.5) * step, _soft(inside))
     return weight.astype(np.float32), loudest
 
 
 def to_mono(audio: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """float [channels, samples] -> the mean of the channels [samples], and their signs [channels].
+    """Mix channels to mono: float [channels, samples] -> their mean [samples], and their signs [channels].
 
-    A channel whose sound is that of the loudest one upside down is turned over first: a recording with one plug the wrong way round
-    would cancel itself.
+    A channel with the opposite polarity of the loudest one is inverted first: a recording with one reversed plug would cancel itself.
     """
     if len(audio) == 1:
         return audio[0], np.ones(1, np.float32)
@@ -97,12 +100,13 @@ def to_mono(audio: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def place(mono: np.ndarray, audio: np.ndarray, mixed: np.ndarray, signs: np.ndarray, sample_rate: int) -> np.ndarray:
-    """Puts a converted voice where it was between the channels: each gets it at the share of the level that it had.
+    """Distribute a converted voice to the channels: each gets the share of the level that it had in the recording.
 
     Args:
         mono: float [samples], converted.
         audio: float [channels, samples], the recording.
-        mixed, signs: Of `to_mono`.
+        mixed, signs: From `to_mono`.
+        sample_rate: Hz.
 
     Returns:
         float32 [channels, samples].
@@ -115,7 +119,7 @@ def place(mono: np.ndarray, audio: np.ndarray, mixed: np.ndarray, signs: np.ndar
     rows = []
     for channel, sign in zip(audio, signs, strict=True):
         share = np.sqrt(_smooth(_frame_power(channel, step), window) / np.maximum(whole, 1e-20))
-        rows.append(sign * mono * _spread(np.minimum(share, _MOST_GAIN), step, len(mono)))
+        rows.append(sign * mono * _spread(np.minimum(share, _MAX_GAIN), step, len(mono)))
     return np.stack(rows).astype(np.float32)
 
 
@@ -126,7 +130,7 @@ def _weighted(signal: np.ndarray, sample_rate: int) -> np.ndarray:
 
 
 def _frame_power(audio: np.ndarray, step: int, both: bool = False) -> np.ndarray:
-    """Mean square of frames of `step` samples, of the loudest channel; `both`: of this frame and the next, whichever is louder."""
+    """Return the mean square of frames of `step` samples in the loudest channel; `both`: the larger of a frame's and the next one's."""
     audio = np.atleast_2d(np.asarray(audio, np.float64))
     frames = -(-audio.shape[1] // step)
     padded = np.pad(np.square(audio), [(0, 0), (0, frames * step - audio.shape[1])])
@@ -135,7 +139,7 @@ def _frame_power(audio: np.ndarray, step: int, both: bool = False) -> np.ndarray
 
 
 def _smooth(values: np.ndarray, window: int) -> np.ndarray:
-    """The mean under a Hann window of so many frames, its weights at the ends those that lie within."""
+    """Return the weighted mean under a Hann window of `window` frames, normalised at the ends."""
     shape = np.hanning(window + 2)[1:-1]
     both = np.stack([values, np.ones_like(values)])
     sums = oaconvolve(both, shape[None], mode="full", axes=1)[:, (window - 1) // 2 : (window - 1) // 2 + len(values)]
@@ -147,5 +151,5 @@ def _soft(steps: np.ndarray) -> np.ndarray:
 
 
 def _spread(values: np.ndarray, step: int, samples: int) -> np.ndarray:
-    """[frames] -> [samples], straight lines between the middles of frames."""
+    """Interpolate [frames] linearly between the centres of frames: [samples]."""
     return np.interp(np.arange(samples), (np.arange(len(values)) + 0.5) * step, values)

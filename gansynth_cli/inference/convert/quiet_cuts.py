@@ -1,4 +1,4 @@
-"""Long sound worked on in pieces that are cut where it is quiet and faded into each other: memory does not grow with the length."""
+"""Process long audio in pieces that are cut where it is quiet and cross-faded: memory does not grow with the length."""
 
 from __future__ import annotations
 
@@ -6,48 +6,48 @@ from collections.abc import Callable
 
 import numpy as np
 
-LONGEST_SECONDS, SHORTEST_SECONDS = 12.0, 6.0  # of a piece, its context aside
-CONTEXT_SECONDS = 0.3  # heard on either side of a piece, and thrown away but for the fade
-_FADE_SECONDS = 0.015  # on either side of a cut. Longer fades of two voices whose phases differ sound hollow
-_LOOK_SECONDS = 0.05  # over which the level is averaged where a quiet point is looked for
+MAX_SECONDS, MIN_SECONDS = 12.0, 6.0  # of a piece, without context
+CONTEXT_SECONDS = 0.3  # processed on either side of a piece, and discarded but for the fade
+_FADE_SECONDS = 0.015  # on either side of a cut; longer fades of two voices whose phases differ sound hollow
+_LEVEL_SECONDS = 0.05  # window of the level whose minimum is the cut
 
-Work = Callable[[np.ndarray], np.ndarray]  # float32 [channels, n] -> the same shape, sample n of one belonging to sample n of the other
+Process = Callable[[np.ndarray], np.ndarray]  # float32 [channels, n] -> the same shape, aligned
 
 
 class QuietPieces:
-    """Runs sound through a function of pieces, in a stream: as many samples come out as went in, in their places.
+    """A stream through a function of pieces; as many samples come out as go in, aligned.
 
     Args:
-        work: What is done with a piece and its context.
-        channels: Rows of the sound.
+        process: Function of a piece with its context.
+        channels: Rows of the audio.
         sample_rate: Hz.
-        longest, shortest: Seconds of a piece. The cut is at the quietest point between the two.
-        context: Seconds on either side of a cut that `work` is given beyond it.
+        longest, shortest: Seconds of a piece; the cut is at the quietest point between the two.
+        context: Seconds beyond a cut that `process` gets on either side.
     """
 
     def __init__(
         self,
-        work: Work,
+        process: Process,
         channels: int,
         sample_rate: int,
         *,
-        longest: float = LONGEST_SECONDS,
-        shortest: float = SHORTEST_SECONDS,
+        longest: float = MAX_SECONDS,
+        shortest: float = MIN_SECONDS,
         context: float = CONTEXT_SECONDS,
     ):
-        self._work = work
+        self._process = process
         self._longest, self._shortest = max(2, round(longest * sample_rate)), max(1, round(shortest * sample_rate))
         self._context = max(1, round(context * sample_rate))
         self._fade = min(max(1, round(_FADE_SECONDS * sample_rate)), self._context, self._shortest // 2 or 1)
-        self._look = max(1, round(_LOOK_SECONDS * sample_rate))
-        self._parts: list[np.ndarray] = []  # not worked on yet, the context before the next piece first
+        self._window = max(1, round(_LEVEL_SECONDS * sample_rate))
+        self._parts: list[np.ndarray] = []  # not processed yet; begins with the context before the next piece
         self._waiting = 0  # samples in them
         self._lead = 0  # samples of that context
         self._empty = np.zeros((channels, 0), np.float32)
-        self._held: np.ndarray | None = None  # the last piece's sound around the cut
+        self._held: np.ndarray | None = None  # output of the last piece around the cut
 
     def process(self, audio: np.ndarray) -> np.ndarray:
-        """float [channels, n] -> float32 [channels, m]: the next samples that are known."""
+        """float [channels, n] -> float32 [channels, m], the next samples; m may be 0."""
         self._parts.append(np.asarray(audio, np.float32))
         self._waiting += audio.shape[1]
         made = []
@@ -56,7 +56,7 @@ class QuietPieces:
         return np.concatenate(made, axis=1) if made else self._empty
 
     def finish(self) -> np.ndarray:
-        """The rest. The stream is used up."""
+        """Return the rest. The stream is used up."""
         made = [self._empty]
         while self._waiting > self._lead + self._longest:
             made.append(self._piece())
@@ -67,7 +67,7 @@ class QuietPieces:
     def _piece(self, last: bool = False) -> np.ndarray:
         audio = np.concatenate(self._parts, axis=1)
         cut = audio.shape[1] if last else self._quietest(audio)
-        made = np.asarray(self._work(audio[:, : cut + self._context]), np.float32)
+        made = np.asarray(self._process(audio[:, : cut + self._context]), np.float32)
         start = self._lead
         if self._held is not None:
             ramp = 0.5 - 0.5 * np.cos(np.pi * (np.arange(2 * self._fade, dtype=np.float32) + 0.5) / (2 * self._fade))
@@ -84,10 +84,11 @@ class QuietPieces:
         return made[:, start : cut - self._fade].copy()
 
     def _quietest(self, audio: np.ndarray) -> int:
+        """Return the sample of the next cut."""
         low, high = self._lead + self._shortest, min(self._lead + self._longest, audio.shape[1])
-        half = self._look // 2
+        half = self._window // 2
         power = np.square(audio[:, max(0, low - half) : high + half].astype(np.float64)).sum(axis=0)
         sums = np.concatenate([[0.0], np.cumsum(power)])
-        window = min(self._look, len(power))
+        window = min(self._window, len(power))
         level = sums[window:] - sums[:-window]
         return min(max(low + int(level.argmin()), self._context + 1), high)

@@ -1,4 +1,4 @@
-"""A picture of a recording before and after: the spectrograms one above the other, on one scale. Memory does not grow with length."""
+"""The picture of `--before-after`: two spectrograms on one scale. Memory does not grow with the length of the recording."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from ..generate.contact_sheet import heat, mel_weights, window_length
 
 WIDTH, HEIGHT = 1200, 240  # of one spectrogram, pixels
 _MARGIN, _HEADER, _CAPTION, _GAP = 16, 34, 18, 12
-_WINDOWS = 4  # a column, at most: the mean of so many spread over it stands for what a long file's column covers
+_WINDOWS = 4  # in a column at most; their mean stands for all that a column of a long recording covers
 _PAGE, _INK, _QUIET = (20, 22, 28), (232, 234, 240), (140, 146, 160)
 
 
 class Strip:
-    """A spectrogram that is made while the sound goes by.
+    """A spectrogram computed while the audio passes.
 
     Args:
-        frames: Samples per channel that will come.
+        frames: Samples per channel in all.
         sample_rate: Hz.
 
     Attributes:
@@ -42,7 +42,7 @@ class Strip:
         self._audio = np.zeros(0)
 
     def add(self, audio: np.ndarray) -> None:
-        """The next samples, [channels, n]. The picture shows the mean of the channels' powers, for which their first two stand."""
+        """Take the next samples, [channels, n]. The picture shows the mean power of the first two channels."""
         mono = audio[0].astype(np.float64) if len(audio) == 1 else (audio[0] + 1j * audio[1])
         self._audio = np.concatenate([self._audio, mono])
         end, fft = self._begin + len(self._audio), len(self._window)
@@ -54,7 +54,7 @@ class Strip:
         self._begin += cut
 
     def finish(self) -> None:
-        """Draws the windows that reach beyond the end."""
+        """Compute the windows that reach beyond the end."""
         self._audio = np.concatenate([self._audio, np.zeros(len(self._window))])
         self._draw(len(self._starts))
 
@@ -74,7 +74,7 @@ class Strip:
 
 
 def draw(strips: Sequence[tuple[str, Strip]], title: str) -> Image.Image:
-    """The strips under each other, each with its caption; all on the scale of the first: 0 to -80 dB below its loudest point."""
+    """Draw the strips below each other with their captions, all on the scale of the first: 80 dB down from its loudest point."""
     first = strips[0][1]
     height = _MARGIN + _HEADER + len(strips) * (_CAPTION + HEIGHT + _GAP)
     page = Image.new("RGB", (WIDTH + 2 * _MARGIN, height), _PAGE)

@@ -1,7 +1,4 @@
-"""A denoiser without TensorFlow: reads the `.keras` file of a `FrameDenoiser` and runs its network in numpy.
-
-Importing this costs a tenth of a second; TensorFlow costs five.
-"""
+"""Runs a saved `FrameDenoiser` in numpy: importing this takes a tenth of a second, TensorFlow five."""
 
 from __future__ import annotations
 
@@ -14,21 +11,25 @@ from ...errors import RunError
 from ...models.mask_networks import MaskNetwork, make_network
 from ...models.model_file import ModelFile
 
-_BLOCK = 64  # frames that go through the network at once: what they make fits the processor's cache, and memory stays bounded
+_BLOCK = 64  # frames in one call: the intermediate arrays fit the processor's cache, and memory stays bounded
 _FEW_ROWS = 4
 
 
 class FrameNetwork:
-    """A causal network from frames of a spectrum to the gain of each bin.
+    """A causal network from frames of a spectrum to a gain for each bin.
 
-    The transform around it: a periodic square-root Hann window of `fft` samples at both ends, `hop` = fft / 2; frame t covers the samples
-    [t hop - (fft - hop), t hop + hop).
+    The transform around it: a periodic square-root Hann window of `fft` samples for analysis and synthesis, `hop` = fft / 2; frame t
+    covers the samples [t hop - (fft - hop), t hop + hop).
+
+    Args:
+        config: Configuration of the `FrameDenoiser`.
+        weights: Name -> array, as in `FrameDenoiser.table`.
 
     Attributes:
         sample_rate: Hz.
         fft, hop: Samples.
         bins: fft / 2 + 1.
-        level: Factor on every gain; see `FrameDenoiser`.
+        level: Factor on every gain, as for `FrameDenoiser`.
         network: The network.
 
     Example:
@@ -65,19 +66,19 @@ class FrameNetwork:
         return found
 
     def initial_state(self, rows: int) -> list[np.ndarray]:
-        """What it remembers before `rows` independent streams begin."""
+        """Return the states before `rows` independent streams: zeros."""
         return [np.zeros((rows * items, units), np.float32) for items, units in self.network.states]
 
     def run(self, spectrum: np.ndarray, state: Sequence[np.ndarray]) -> tuple[np.ndarray, list[np.ndarray]]:
-        """The gain of every bin of every frame.
+        """Compute the gain of every bin of every frame.
 
         Args:
             spectrum: complex64 [rows, frames, bins]; any number of frames, 0 included.
-            state: As `initial_state` or the last call gave it. It is not changed.
+            state: From `initial_state` or the last call; not modified.
 
         Returns:
-            (gain, state): the gain complex64 [rows, frames, bins], or float32 where the network makes real gains; frame t depends on
-            frames 0 ... t alone, whatever blocks they came in.
+            (gain, state): the gain complex64 [rows, frames, bins], or float32 where the network computes real gains. Frame t depends
+            on frames 0 ... t only, however they are cut into calls.
         """
         rows, frames, bins = spectrum.shape
         if bins != self.bins:
@@ -95,7 +96,7 @@ class FrameNetwork:
 
 
 class _ArrayOperations:
-    """`denoiser_networks.Operations` in numpy. Every array is float32; what is computed in place was made here."""
+    """`mask_networks.Operations` in numpy. Every array is float32; only arrays allocated here are modified in place."""
 
     def __init__(self, weights: Mapping[str, np.ndarray]):
         self.weights = {name: np.ascontiguousarray(value, np.float32) for name, value in weights.items()}
@@ -135,7 +136,7 @@ class _ArrayOperations:
         return x.sum(axis=-1, keepdims=True)
 
     def follow(self, x, state, release):
-        # With the fall taken out it is a running maximum. Frame numbers begin anew in each block, so nothing grows.
+        # Without the fall it is a running maximum. Frame numbers start at 1 in each block, so nothing grows.
         fall = np.float32(release) * np.arange(1, len(x) + 1, dtype=np.float32)[:, None, None]
         return np.maximum.accumulate(np.concatenate([state[None], x + fall]), axis=0)[1:] - fall
 
@@ -143,7 +144,7 @@ class _ArrayOperations:
         return np.exp(np.float32(-0.5) * np.clip(x, np.float32(-most), np.float32(0.0)))
 
     def sigmoid(self, x):
-        # Through tanh, which numpy vectorises and which cannot overflow.
+        # By tanh, which numpy vectorises and which cannot overflow.
         y = np.multiply(x, np.float32(0.5))
         np.tanh(y, out=y)
         y *= np.float32(0.5)
@@ -162,10 +163,12 @@ class _ArrayOperations:
         return y.reshape(*x.shape[:-1], kernel.shape[1])
 
     def gru(self, x, name, state):
-        """The only loop over frames. Buffers are reused, and the gates lie one behind the other: at one row a step is a dozen calls of a
-        microsecond each, and of several where what they work on is not in one piece.
+        """Run a gated recurrent unit: the only loop over frames.
 
-        A sigmoid is half a tanh of half its argument, plus a half; what is halved is halved once, in the weights. With z' = 2 z and
+        Buffers are reused and the gates contiguous: with one row a step is a dozen calls of a microsecond each, of several
+        microseconds where their arrays are not contiguous.
+
+        A sigmoid is half a tanh of half its argument, plus a half; the arguments are halved once, in the weights. With z' = 2 z and
         r' = 2 r: h' = n + z' / 2 (h - n), n = tanh(x_n + r' (h W_n + b_n) / 2).
         """
         kernel, bias, input_kernel, input_bias = self._gates(name)
@@ -174,7 +177,7 @@ class _ArrayOperations:
         inputs += input_bias
         inputs = inputs.reshape(3, -1, rows, units).swapaxes(0, 1)
         outputs = np.empty((len(inputs), rows, units), np.float32)
-        by_row = 1 < rows < _FEW_ROWS  # as products of a vector: of matrices so low, BLAS takes twice the time
+        by_row = 1 < rows < _FEW_ROWS  # as vector products: BLAS takes twice the time for matrices of so few rows
         kernel = kernel[:, None] if by_row else kernel
         recurrent = np.empty((3, rows, units), np.float32)
         product = recurrent[:, :, None] if by_row else recurrent
@@ -199,7 +202,7 @@ class _ArrayOperations:
         return outputs, h.copy()
 
     def _gates(self, name: str) -> tuple[np.ndarray, ...]:
-        """The weights of a recurrent unit with the gates one behind the other, halved as `gru` wants them; made once."""
+        """Return the weights of a recurrent unit with contiguous gates, halved as `gru` needs them; computed once."""
         if name not in self._apart:
             apart = lambda kernel: np.stack(np.split(kernel, 3, axis=-1))  # [n, 3 units] -> [3, n, units]
             recurrent, given = np.full(3, 0.5, np.float32), np.array([0.5, 0.5, 1.0], np.float32)

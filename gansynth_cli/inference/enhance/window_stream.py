@@ -1,12 +1,12 @@
-"""Networks that take windows of waveform (SEGAN) on sound of any rate and length: overlap-add in a stream. No TensorFlow in here.
+"""Networks of waveform windows (SEGAN) on audio of any rate and length: overlap-add in a stream. No TensorFlow.
 
-The windows begin before the sound, so that every sample is seen by the same number of them, and their outputs are cross-faded with
-the periodic Hann window, whose shifts by half a window add up to 1. Pre-emphasis runs over the whole stream, before the windows are
-cut and after they are joined, so no window starts it anew.
+The windows begin before the audio, so that all samples are in the same number of them, and their outputs are cross-faded with the
+periodic Hann window, whose shifts by half a window add up to 1. Pre-emphasis runs over the whole stream, before the windows are cut
+and after they are joined, so no window restarts it.
 
-At another sample rate than the model's the sound is resampled (soxr, whose streams are aligned to the sample), and the difference that
-the model makes is resampled back and taken away, so what the model leaves alone passes untouched. What lies above its band is kept and
-attenuated as the top of the band is (`band_above`).
+At another sample rate than the model's the audio is resampled (by soxr, whose streams are aligned to the sample), and the difference
+that the model makes is resampled back and subtracted, so what the model leaves unchanged passes untouched. The band above the model's
+is kept and attenuated as the top of the model's band is (`upper_band`).
 """
 
 from __future__ import annotations
@@ -24,20 +24,23 @@ Call = Callable[[np.ndarray], np.ndarray]  # float32 [batch, window] -> the same
 
 
 class WindowStream:
-    """What a model of windows takes away; channels are independent.
+    """A stream of what a model of windows removes; channels are independent.
 
     Args:
         call: The network on a batch of windows.
-        window: Samples of one, at the model's rate.
+        window: Samples of a window at the model's rate.
         hop: Samples between windows; must divide the window. A hop of a whole window means no cross-fade.
         batch: Windows in one call. The last call of a stream is filled up with silence.
         channels: Rows.
-        model_rate, sample_rate: Hz, of the model and of the sound.
-        pre_emphasis: a of y[n] = x[n] - a x[n - 1]; 0 is none.
-        floor: This share of what the model takes away is left, so that the sound falls by at most this gain.
+        model_rate, sample_rate: Rates of the model and of the audio, Hz.
+        pre_emphasis: a of y[n] = x[n] - a x[n - 1]; 0: none.
+        floor: Share of what the model would remove that is kept.
 
     Attributes:
-        latency: Samples at `sample_rate` after a sample, at the most, before its output is known (resampling aside).
+        latency: Maximum number of samples at `sample_rate` that must follow a sample before its output is known (resampling aside).
+
+    Raises:
+        ValueError: A hop that does not divide the window.
     """
 
     def __init__(
@@ -60,8 +63,8 @@ class WindowStream:
         self._down = _Resampler(model_rate, sample_rate, channels, to_model=True)
         self._up = _Resampler(model_rate, sample_rate, channels, to_model=False)
         self._above = BandAbove(channels, model_rate, sample_rate) if sample_rate > model_rate else None
-        self._low = self._high = np.zeros((channels, 0), np.float32)  # to be taken away in the band and above it: one may be ahead
-        self._step = batch // math.gcd(batch, channels)  # windows a channel that fill calls to the brim
+        self._low = self._high = np.zeros((channels, 0), np.float32)  # to be removed in the band and above it; one may be ahead
+        self._step = batch // math.gcd(batch, channels)  # windows of each channel that fill whole calls
         self.latency = -(-(window + (self._step - 1) * hop) * sample_rate // model_rate)
         rounds = window // hop
         fade = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(window) / window)
@@ -69,14 +72,14 @@ class WindowStream:
         lead = window - hop
         self._emphasised = np.zeros((channels, lead), np.float32)  # from the next window's start on
         self._sum = np.zeros((channels, lead), np.float32)  # outputs of the windows so far, from there on
-        self._dry = np.zeros((channels, 0), np.float32)  # not given yet, at the model's rate
-        self._skip = lead  # of `_sum`, before the sound's first sample
+        self._dry = np.zeros((channels, 0), np.float32)  # not returned yet, at the model's rate
+        self._skip = lead  # of `_sum`, before the first sample of the audio
         self._before = np.zeros((channels, 1), np.float32)  # the last input sample
         self._deemphasis = np.zeros((channels, 1))  # state of the inverse filter
         self._received = self._resampled = 0
 
     def process(self, audio: np.ndarray) -> np.ndarray:
-        """float32 [channels, n] -> what is to be taken away from the samples after those given before: float32 [channels, m]."""
+        """float32 [channels, n] -> float32 [channels, m], what to remove from the samples after those returned so far."""
         audio = np.asarray(audio, np.float32)
         self._received += audio.shape[1]
         low = self._up(self._work(self._down(audio)))
@@ -84,13 +87,13 @@ class WindowStream:
         return self._out(self._above.below(low), self._above.process(audio)) if self._above else self._out(low)
 
     def finish(self) -> np.ndarray:
-        """The rest, so that as many samples are given as were received. The stream is used up."""
+        """Return the rest, so that as many samples come out as went in. The stream is used up."""
         rest = self._work(self._down(np.zeros((self.channels, 0), np.float32), last=True))
         missing = self._dry.shape[1]
         tail = self._windows(np.zeros((self.channels, missing + self._size), np.float32), flush=True)[:, :missing]
         low = self._up(np.concatenate([rest, tail], axis=1), last=True)
         missing = self._received - self._resampled
-        low = np.pad(low[:, :missing], [(0, 0), (0, max(0, missing - low.shape[1]))])  # there and back it may be a sample or two off
+        low = np.pad(low[:, :missing], [(0, 0), (0, max(0, missing - low.shape[1]))])  # resampled twice, it may be two samples off
         return self._out(self._above.below(low, last=True), self._above.finish()) if self._above else self._out(low)
 
     def _out(self, low: np.ndarray, high: np.ndarray | None = None) -> np.ndarray:
@@ -103,23 +106,31 @@ class WindowStream:
         return removed * np.float32(1 - self._floor)
 
     def _work(self, dry: np.ndarray) -> np.ndarray:
-        """The difference at the model's rate."""
+        """Return the difference that the model makes, at the model's rate."""
         self._dry = np.concatenate([self._dry, dry], axis=1)
         return self._windows(dry)
 
     def _windows(self, dry: np.ndarray, flush: bool = False) -> np.ndarray:
-        emphasised = dry
-        if self._emphasis and dry.shape[1]:
-            shifted = np.concatenate([self._before, dry[:, :-1]], axis=1)
-            emphasised = dry - np.float32(self._emphasis) * shifted
-            self._before = dry[:, -1:].copy()
-        audio = np.concatenate([self._emphasised, emphasised], axis=1)
+        """Run the windows that are complete (all of them with `flush`, else whole calls) and return the difference that they make."""
+        audio = np.concatenate([self._emphasised, self._emphasise(dry)], axis=1)
         ready = max(0, (audio.shape[1] - self._size) // self._hop + 1)
         if not flush:
             ready -= ready % self._step
         if not ready:
             self._emphasised = audio
             return np.zeros((self.channels, 0), np.float32)
+        whole = self._deemphasise(self._overlap_add(audio, ready))
+        skipped = min(self._skip, whole.shape[1])
+        self._skip -= skipped
+        enhanced = whole[:, skipped:]
+        n = min(enhanced.shape[1], self._dry.shape[1])
+        dry, self._dry = self._dry[:, :n], self._dry[:, n:]
+        if self._above:
+            self._above.measure(dry, enhanced[:, :n])
+        return dry - enhanced[:, :n]
+
+    def _overlap_add(self, audio: np.ndarray, ready: int) -> np.ndarray:
+        """Run `ready` windows of pre-emphasised audio and return the samples that no later window changes."""
         cut = np.lib.stride_tricks.sliding_window_view(audio, self._size, axis=1)[:, : ready * self._hop : self._hop]
         outputs = self._run(cut.reshape(-1, self._size)).reshape(self.channels, ready, self._size) * self._fade
         total = np.zeros((self.channels, (ready - 1) * self._hop + self._size), np.float32)
@@ -128,15 +139,14 @@ class WindowStream:
             total[:, k * self._hop : k * self._hop + self._size] += outputs[:, k]
         done = ready * self._hop
         self._emphasised, self._sum = audio[:, done:].copy(), total[:, done:].copy()
-        whole = self._deemphasise(total[:, :done])
-        skipped = min(self._skip, whole.shape[1])
-        self._skip -= skipped
-        enhanced = whole[:, skipped:]
-        n = min(enhanced.shape[1], self._dry.shape[1])
-        dry, self._dry = self._dry[:, :n], self._dry[:, n:]
-        if self._above:
-            self._above.hear(dry, enhanced[:, :n])
-        return dry - enhanced[:, :n]
+        return total[:, :done]
+
+    def _emphasise(self, audio: np.ndarray) -> np.ndarray:
+        if not self._emphasis or not audio.shape[1]:
+            return audio
+        shifted = np.concatenate([self._before, audio[:, :-1]], axis=1)
+        self._before = audio[:, -1:].copy()
+        return audio - np.float32(self._emphasis) * shifted
 
     def _run(self, windows: np.ndarray) -> np.ndarray:
         outputs = np.empty(windows.shape, np.float32)
@@ -159,7 +169,7 @@ class WindowStream:
 
 
 class _Resampler:
-    """[channels, n] to the model's rate or back, in a stream."""
+    """Resamples [channels, n] to the model's rate or back, in a stream."""
 
     def __init__(self, model_rate: int, sample_rate: int, channels: int, *, to_model: bool):
         rates = (sample_rate, model_rate) if to_model else (model_rate, sample_rate)
