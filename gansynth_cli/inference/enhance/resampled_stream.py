@@ -70,7 +70,7 @@ class ResampledStream:
             self._dry = np.concatenate([self._dry, dry], axis=1)
             length = removed.shape[1]
             before, self._dry = self._dry[:, :length], self._dry[:, length:]
-            self._above.hear(before, before - removed)
+            self._above.measure(before, before - removed)
         return removed
 
     def _joined(self, low: np.ndarray, high: np.ndarray) -> np.ndarray:
