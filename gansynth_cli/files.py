@@ -21,11 +21,16 @@ _SMALL = 1 << 20  # bytes; `hashlib.file_digest` clears a buffer of 256 KiB firs
 
 
 @contextmanager
-def replacing(path: str | os.PathLike) -> Iterator[Path]:
+def replacing(path: str | os.PathLike, *, durable: bool = True) -> Iterator[Path]:
     """Yield a temporary path to write to; on leaving the block, flush it to the disk and rename it to `path` in one step.
 
     Leaving by an exception deletes the temporary file and keeps the old `path`. Missing folders are created. The temporary
     name begins with a dot and keeps the suffix, which some writers look at.
+
+    Args:
+        path: The file.
+        durable: Whether the file has to survive a power cut. Without it nothing is flushed, which is several times as fast for many
+            small files; a kill still leaves the old file or the new one, but a power cut may leave an empty one.
 
     Raises:
         OSError: It cannot be written. Callers turn it into an error that names their option.
@@ -35,7 +40,10 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
         if fcntl is None:
             handle.close()  # Windows does not rename an open file
         yield temporary
-        move_into_place(temporary, path)
+        if durable:
+            move_into_place(temporary, path)
+        else:
+            temporary.replace(path)
 
 
 @contextmanager
@@ -75,15 +83,15 @@ def move_into_place(temporary: Path, path: Path) -> None:
             os.close(folder)
 
 
-def write_bytes(path: str | os.PathLike, content: bytes) -> None:
+def write_bytes(path: str | os.PathLike, content: bytes, *, durable: bool = True) -> None:
     """Write a whole file by `replacing`."""
-    with replacing(path) as temporary:
+    with replacing(path, durable=durable) as temporary:
         temporary.write_bytes(content)
 
 
-def write_text(path: str | os.PathLike, text: str) -> None:
+def write_text(path: str | os.PathLike, text: str, *, durable: bool = True) -> None:
     """Write a whole file by `replacing`, UTF-8 with the line ends of `text`; file names that are no UTF-8 keep their bytes."""
-    write_bytes(path, text.encode("utf-8", "surrogateescape"))
+    write_bytes(path, text.encode("utf-8", "surrogateescape"), durable=durable)
 
 
 def remove_unfinished(folder: Path) -> int:

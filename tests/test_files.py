@@ -44,6 +44,16 @@ def test_replacing_makes_folders_keeps_the_suffix_and_flushes_file_and_folder(tm
     assert flushed == [str(temporary), str(target.parent)]
 
 
+def test_what_need_not_be_durable_is_not_flushed(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "fsync", lambda handle: pytest.fail("flushed"))
+    files.write_text(tmp_path / "a", "text", durable=False)
+    assert (tmp_path / "a").read_text() == "text"
+    with pytest.raises(ValueError, match="half way"), files.replacing(tmp_path / "a", durable=False):
+        raise ValueError("half way")
+    assert (tmp_path / "a").read_text() == "text"
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
 def test_text_keeps_its_line_ends_and_names_that_are_no_unicode(tmp_path):
     files.write_text(tmp_path / "a", "one\r\ntwo\n\udcff")
     assert (tmp_path / "a").read_bytes() == b"one\r\ntwo\n\xff"

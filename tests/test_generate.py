@@ -476,6 +476,16 @@ def test_what_a_kill_leaves_is_made_good(tmp_path):
     assert not list(tmp_path.glob(".*"))
 
 
+def test_files_that_a_power_cut_left_empty_are_generated_again(tmp_path):
+    options = GenerateOptions(clips=5)
+    generate(Plan(options, FakeSession()), tmp_path)
+    whole = contents(tmp_path, "*")
+    (tmp_path / "000002_0.wav").write_bytes(b"")
+    report = generate(Plan(options, FakeSession()), tmp_path)
+    assert (report.kept, report.written) == (4, 1)
+    assert contents(tmp_path, "*") == whole
+
+
 @pytest.mark.slow
 def test_sigkill_and_resume(model_file, tmp_path, capsys):
     script = """if True:

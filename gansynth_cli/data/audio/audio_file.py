@@ -292,6 +292,7 @@ def write(
     subtype: str = "PCM_16",
     mark: dict | None = None,
     overwrite: bool = False,
+    durable: bool = True,
 ) -> None:
     """Writes a recording under a temporary name beside it, then renames: no half file is ever left under its name.
 
@@ -302,6 +303,7 @@ def write(
         subtype: libsndfile's encoding for WAV and FLAC; OGG and MP3 have only one.
         mark: Provenance of synthetic audio, written as JSON into the comment field that every player shows.
         overwrite: Replace an existing file.
+        durable: Whether it has to survive a power cut; see `files.replacing`.
 
     Raises:
         AudioFileError: The file exists, cannot be written, or the audio is not finite.
@@ -323,7 +325,7 @@ def write(
         raise AudioFileError(path, "exists already", hint="add --overwrite, or choose another output")
     comment = json.dumps(mark, sort_keys=True) if mark is not None else ""  # ASCII: players read it in several encodings
     try:
-        with replacing(path) as temporary:
+        with replacing(path, durable=durable) as temporary:
             if (container, subtype) == ("WAV", "PCM_16") and audio.nbytes < _LARGEST_PLAIN_WAV:
                 temporary.write_bytes(_with_comment(wav_bytes(to_pcm16(audio), sample_rate), comment))
             else:

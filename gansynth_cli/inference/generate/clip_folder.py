@@ -3,7 +3,8 @@
 `generate.json` states which model and options the clips come from, so that the same command continues and another one is
 refused. `manifest.csv` has a row for every complete clip. A clip counts as done if it has a row and its file exists: files
 appear under their names only when complete, and the row follows the file. A kill at any moment therefore costs at most the
-clips that were between the two, which are generated again, identical.
+clips that were between the two, which are generated again, identical. Clips are not flushed to the disk one by one, which would take
+several times as long as generating them: a power cut may leave empty files, and those count as missing.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import io
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -117,12 +118,14 @@ class ClipFolder:
                 f"{self.path} holds the clips of another request: {_differences(self.request, request)}.",
                 hint="choose another folder with -o; or --overwrite to replace the clips there, --skip-existing to add to them",
             )
-        names = self._names()
+        sizes = self._sizes()
         missing, kept, skipped = [], 0, 0
         for clip in wanted:
-            if clip.file in names:
+            if clip.file in sizes:
                 if same and clip.file in self.rows:
-                    kept += 1
+                    kept += bool(sizes[clip.file])
+                    if not sizes[clip.file]:
+                        missing.append(clip.index)
                     continue
                 if existing != "overwrite" and not (same and self._is_ours(clip)):
                     if existing == "error":
@@ -150,7 +153,7 @@ class ClipFolder:
         with _named(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
         with self._locked():
-            names = self._names()
+            names = self._sizes()
             gone = set(replaced)
             self.rows = {file: row for file, row in self.rows.items() if file in names and file not in gone}
             there = set(attributes).union(*(row.attributes for row in self.rows.values()))
@@ -224,12 +227,19 @@ class ClipFolder:
             except (KeyError, TypeError, ValueError):  # a line that somebody has edited
                 continue
 
-    def _names(self) -> set[str]:
-        """Every file below the folder, listed once: 100,000 single queries to a network disk would take minutes."""
-        found: set[str] = set()
-        for folder, _, files in os.walk(self.path):
-            below = os.path.relpath(folder, self.path).replace(os.sep, "/")
-            found.update(name if below == "." else f"{below}/{name}" for name in files)
+    def _sizes(self) -> dict[str, int]:
+        """Every file below the folder and its size, listed once: 100,000 single queries to a network disk would take minutes."""
+        found: dict[str, int] = {}
+        pending = [""] if self.path.is_dir() else []
+        while pending:
+            below = pending.pop()
+            with suppress(OSError), os.scandir(self.path / below) as entries:  # a folder that cannot be read has no clips of ours
+                for entry in entries:
+                    name = f"{below}{entry.name}"
+                    if entry.is_dir(follow_symlinks=False):
+                        pending.append(f"{name}/")
+                    else:
+                        found[name] = entry.stat().st_size if entry.is_file() else 0
         return found
 
     def _is_ours(self, clip: Wanted) -> bool:

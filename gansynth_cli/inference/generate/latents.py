@@ -148,7 +148,7 @@ def read_latents(path: Path, dim: int) -> np.ndarray:
 
 
 def write_latents(path: Path, latents: np.ndarray) -> None:
-    """Write float32 .npy in one step: the name never shows half a file.
+    """Write float32 .npy in one step: the name never shows half a file. Not flushed: many are written beside clips.
 
     Raises:
         GanAudioError: It cannot be written.
@@ -156,7 +156,7 @@ def write_latents(path: Path, latents: np.ndarray) -> None:
     buffer = io.BytesIO()
     np.save(buffer, np.asarray(latents, np.float32), allow_pickle=False)
     try:
-        write_bytes(path, buffer.getvalue())
+        write_bytes(path, buffer.getvalue(), durable=False)
     except OSError as error:
         raise GanAudioError(f"{path} cannot be written: {error.strerror or error}.") from error
 
