@@ -26,7 +26,7 @@ import soundfile
 import soxr
 
 from gansynth_cli.cli import console
-from gansynth_cli.data.audio.audio_file import find_audio
+from gansynth_cli.data.audio.find import find_audio
 from gansynth_cli.data.prepare.clip_cutting import CutOptions
 from gansynth_cli.data.prepare.job import PrepareOptions, prepare
 

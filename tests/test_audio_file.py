@@ -10,6 +10,8 @@ import pytest
 import soundfile
 
 from gansynth_cli.data.audio import audio_file
+from gansynth_cli.data.audio.find import find_audio
+from gansynth_cli.data.audio.wav_clip import pcm_of_wav_bytes, wav_bytes
 from gansynth_cli.errors import AudioFileError, DatasetError, UsageError
 
 from .conftest import write_wav
@@ -92,12 +94,12 @@ def test_16_bit_round_trip_is_exact_over_all_values(tmp_path: Path):
     audio_file.write(tmp_path / "all.wav", as_float, 8000)
     np.testing.assert_array_equal(soundfile.read(tmp_path / "all.wav", dtype="int16", always_2d=True)[0], every)
     np.testing.assert_array_equal(audio_file.read(tmp_path / "all.wav")[0], as_float)
-    np.testing.assert_array_equal(audio_file.pcm_of_wav_bytes(audio_file.wav_bytes(every, 8000)), every)
+    np.testing.assert_array_equal(pcm_of_wav_bytes(wav_bytes(every, 8000)), every)
 
 
 def test_wav_bytes_are_a_wav_file(tmp_path: Path):
     pcm = np.random.default_rng(0).integers(-30000, 30000, (500, 2), dtype=np.int16)
-    (tmp_path / "a.wav").write_bytes(audio_file.wav_bytes(pcm, 22050))
+    (tmp_path / "a.wav").write_bytes(wav_bytes(pcm, 22050))
     audio, rate = soundfile.read(tmp_path / "a.wav", dtype="int16")
     assert rate == 22050
     np.testing.assert_array_equal(audio, pcm)
@@ -173,21 +175,21 @@ def test_find_audio(tmp_path: Path):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"x")
     (tmp_path / "b" / "loop").symlink_to(tmp_path)
-    found = audio_file.find_audio([tmp_path])
+    found = find_audio([tmp_path])
     assert [path.relative_to(tmp_path).as_posix() for _, path in found] == ["a/1.mp3", "b/10.FLAC", "b/2.wav"]
     assert {root for root, _ in found} == {tmp_path}
-    again = audio_file.find_audio([tmp_path, tmp_path / "b/2.wav", tmp_path / "odd.xyz"])
+    again = find_audio([tmp_path, tmp_path / "b/2.wav", tmp_path / "odd.xyz"])
     assert [path.name for _, path in again] == ["1.mp3", "10.FLAC", "2.wav", "odd.xyz"], "each file once, a named file whatever its suffix"
 
 
 def test_find_audio_says_what_is_there_instead(tmp_path: Path):
     with pytest.raises(UsageError, match="nowhere does not exist"):
-        audio_file.find_audio([tmp_path / "nowhere"])
+        find_audio([tmp_path / "nowhere"])
     with pytest.raises(DatasetError, match="it is empty"):
-        audio_file.find_audio([tmp_path])
+        find_audio([tmp_path])
     (tmp_path / "a.txt").write_text("x")
     with pytest.raises(DatasetError, match=r"suffixes \.txt"):
-        audio_file.find_audio([tmp_path])
+        find_audio([tmp_path])
 
 
 @pytest.mark.parametrize("name", ["a.wav", "a.flac", "a.ogg", "a.mp3"])

@@ -18,6 +18,7 @@ from PIL import Image
 
 from gansynth_cli.cli.app import main
 from gansynth_cli.data.audio import audio_file, pcm_stream
+from gansynth_cli.data.audio.find import is_audio_name
 from gansynth_cli.errors import GanAudioError, RunError, UsageError
 from gansynth_cli.inference.enhance import before_after
 from gansynth_cli.inference.enhance.enhancers import find_enhancer, open_enhancer
@@ -761,7 +762,7 @@ def test_an_hour_takes_the_memory_of_a_minute(model: Path, tmp_path: Path):
 def test_real_recordings_come_back_in_time(model: Path, data_folder: Path, tmp_path: Path, capsys):
     folder = data_folder / "drums" / "hydrogen"
     assert run([folder, "-o", tmp_path / "out", "--model", model], capsys)[0] == 0
-    assert tree(tmp_path / "out") == [name for name in tree(folder) if audio_file.is_audio_name(name)]
+    assert tree(tmp_path / "out") == [name for name in tree(folder) if is_audio_name(name)]
     for name in tree(tmp_path / "out"):
         before, after = (soundfile.read(place / name, always_2d=True)[0] for place in (folder, tmp_path / "out"))
         assert before.shape == after.shape

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gansynth_cli.data.audio.audio_file import find_audio
+from gansynth_cli.data.audio.find import find_audio
 from gansynth_cli.data.corpora.layouts import LabelOptions, label_order, label_sources
 from gansynth_cli.errors import DatasetError, UsageError
 

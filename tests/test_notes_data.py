@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from gansynth_cli.cli.app import main
 from gansynth_cli.data import shards
-from gansynth_cli.data.audio.audio_file import find_audio
+from gansynth_cli.data.audio.find import find_audio
 from gansynth_cli.data.corpora import note_layouts, note_names
 from gansynth_cli.data.corpora.layouts import LabelOptions, SourceFile, label_sources
 from gansynth_cli.data.dataset_info import read_dataset_info

@@ -13,7 +13,7 @@ import soundfile
 import tensorflow as tf
 
 from gansynth_cli.data import shards
-from gansynth_cli.data.audio import audio_file
+from gansynth_cli.data.audio.wav_clip import pcm_of_wav_bytes, wav_bytes
 from gansynth_cli.data.clip_reader import ShardClips, conform_clip
 from gansynth_cli.data.dataset_info import DatasetInfo
 from gansynth_cli.data.pipeline import Source, _augmented, open_source
@@ -81,9 +81,7 @@ def label_of(number: int) -> int:
 def test_tensorflow_reads_the_records(tmp_path: Path):
     rng = np.random.default_rng(0)
     clips = [
-        shards.ClipRecord(
-            audio_file.wav_bytes(rng.integers(-32768, 32767, (50, 2), np.int16), 8000), label, speaker, source, start, f"id{label}"
-        )
+        shards.ClipRecord(wav_bytes(rng.integers(-32768, 32767, (50, 2), np.int16), 8000), label, speaker, source, start, f"id{label}")
         for label, speaker, source, start in ((0, "", "a.wav", 0), (-1, "ünï", "sub ü/b.wav", -16), (1 << 40, "x" * 300, "c", 1 << 33))
     ]
     path = tmp_path / "x.tfrecord"
@@ -197,7 +195,7 @@ def test_order_of_the_shards_without_shuffling(numbered_data: Path):
     first, second = (numbers(source.batches(own, seed=seed, batch_size=37).take(1))[0] for seed in (1, 2))
     assert first == second
     stored = [r for s in source.info.splits["train"].shards for r in shards.read_records(numbered_data / s["file"])]
-    assert first == [int(audio_file.pcm_of_wav_bytes(shards.decode_example(r).audio)[0, 0]) // 128 for r in stored]
+    assert first == [int(pcm_of_wav_bytes(shards.decode_example(r).audio)[0, 0]) // 128 for r in stored]
 
 
 # --- crops and augmentation ------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from gansynth_cli.cli.app import main
-from gansynth_cli.data.audio.audio_file import pcm_of_wav_bytes
+from gansynth_cli.data.audio.wav_clip import pcm_of_wav_bytes
 from gansynth_cli.data.clip_reader import ShardClips
 from gansynth_cli.data.dataset_info import read_dataset_info
 from gansynth_cli.data.prepare import clip_cutting

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gansynth_cli.data.audio.audio_file import find_audio
+from gansynth_cli.data.audio.find import find_audio
 from gansynth_cli.data.corpora.layouts import SPEECH_LAYOUTS, LabelOptions, label_sources
 from gansynth_cli.data.corpora.speech_layouts import READERS
 from gansynth_cli.data.prepare.work import SplitOptions

@@ -8,7 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from ..data.audio.audio_file import is_audio_name, probe, read_mark
+from ..data.audio.audio_file import probe, read_mark
+from ..data.audio.find import is_audio_name
 from ..data.dataset_info import read_dataset_info
 from ..errors import GanAudioError, UsageError
 from ..models.model_file import bundled_models, find_model

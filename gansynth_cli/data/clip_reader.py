@@ -10,7 +10,7 @@ import numpy as np
 
 from ..errors import DatasetError
 from . import shards
-from .audio import audio_file
+from .audio.wav_clip import pcm_of_wav_bytes
 from .dataset_info import DatasetInfo
 
 
@@ -46,7 +46,7 @@ class ShardClips:
         for index, clip in enumerate(self.records(split)):
             if limit is not None and index >= limit:
                 return
-            audio = audio_file.pcm_of_wav_bytes(clip.audio)[:, : self.info.channels].astype(np.float32) / np.float32(32768)
+            audio = pcm_of_wav_bytes(clip.audio)[:, : self.info.channels].astype(np.float32) / np.float32(32768)
             yield self._conformed(audio), labels[clip.label] if labels else ""
 
     def _conformed(self, audio: np.ndarray) -> np.ndarray:

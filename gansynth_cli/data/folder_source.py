@@ -22,6 +22,7 @@ import tensorflow as tf
 from ..errors import AudioFileError, DatasetError, GanAudioError
 from ..recipe_schema import Data, Recipe
 from .audio import audio_file
+from .audio.find import find_audio
 from .clip_reader import conform_clip
 from .corpora.layouts import label_order
 from .corpora.note_names import pitch_of_name
@@ -166,7 +167,7 @@ def _branch(header: audio_file.AudioInfo, first: int, sample_rate: int) -> int:
 def _survey(path: Path, recipe: Recipe) -> tuple[_Windows, DatasetInfo]:
     """Reads every header once."""
     settings = recipe.data
-    found = audio_file.find_audio([path])
+    found = find_audio([path])
     folders = [file.relative_to(root).parts[0] if len(file.relative_to(root).parts) > 1 else "" for root, file in found]
     names = label_order(folders) if all(folders) and len(set(folders)) > 1 else []
     numbers = {name: number for number, name in enumerate(names)}

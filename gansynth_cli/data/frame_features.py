@@ -26,7 +26,7 @@ from ..processes import clean_context, follow_parent
 from ..signal.mel_frames import active_frames, log_mel
 from ..signal.pitch import HIGHEST_HZ, LOWEST_HZ, ln_f0_contour, resolve_tracker
 from . import shards
-from .audio import audio_file
+from .audio.wav_clip import pcm_of_wav_bytes
 from .dataset_info import DatasetInfo
 
 LN_F0, SPECTRUM = "frames/ln_f0", "frames/spectrum"
@@ -166,7 +166,7 @@ class FrameClip:
 
     def audio(self) -> np.ndarray:
         """float32 [samples]."""
-        return audio_file.pcm_of_wav_bytes(self.record.audio)[:, 0].astype(np.float32) / np.float32(32768)
+        return pcm_of_wav_bytes(self.record.audio)[:, 0].astype(np.float32) / np.float32(32768)
 
 
 def read_frame_features(info: DatasetInfo, folder: Path, spec: FrameFeatures, split: str) -> Iterator[FrameClip]:
@@ -223,7 +223,7 @@ def _work(folder: str, name: str, spec: FrameFeatures, key: str, labels: list[st
         with replacing(path) as temporary, temporary.open("wb") as file:
             for record in shards.read_records(Path(folder, name)):
                 clip = shards.decode_example(record)
-                audio = audio_file.pcm_of_wav_bytes(clip.audio)[:, 0].astype(np.float32) / np.float32(32768)
+                audio = pcm_of_wav_bytes(clip.audio)[:, 0].astype(np.float32) / np.float32(32768)
                 spectrum, ln_f0 = compute_frames(audio, spec)
                 if labels:
                     label = labels[clip.label]

@@ -23,8 +23,8 @@ from ..errors import DatasetError, GanAudioError, RecipeError
 from ..files import write_text
 from ..recipe_schema import Augment, Data, Recipe
 from . import shards
-from .audio import audio_file
-from .audio.audio_file import find_audio
+from .audio.find import find_audio
+from .audio.wav_clip import WAV_HEADER_BYTES
 from .clip_reader import ShardClips
 from .dataset_info import DatasetInfo, read_dataset_info
 from .frame_features import SPECTRUM, ensure_frame_features, missing_frame_features, read_frame_features, sidecar_name
@@ -411,7 +411,7 @@ class ShardSource(Source):
         features = {"audio": tf.io.FixedLenFeature([], tf.string), "label": tf.io.FixedLenFeature([], tf.int64)}
         example = tf.io.parse_single_example(record, features)
         channels = self.info.channels * (2 if self.info.pairs else 1)
-        samples = tf.io.decode_raw(example["audio"], tf.int16)[audio_file.WAV_HEADER_BYTES // 2 :]  # a tenth of decode_wav's time
+        samples = tf.io.decode_raw(example["audio"], tf.int16)[WAV_HEADER_BYTES // 2 :]  # a tenth of decode_wav's time
         audio = tf.reshape(tf.cast(samples, tf.float32) / 32768.0, [-1, channels])
         audio = tf.ensure_shape(audio, [self.info.clip_samples or None, channels])
         return audio, tf.cast(example["label"], tf.int32)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import struct
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -20,11 +19,10 @@ import numpy as np
 import soundfile
 import soxr
 
-from ...errors import AudioFileError, DatasetError, UsageError
+from ...errors import AudioFileError, UsageError
 from ...files import replacing
+from .wav_clip import to_pcm16, wav_bytes, with_comment
 
-_NAMES = ".wav .wave .flac .ogg .oga .opus .mp3 .aif .aiff .aifc .au .snd .caf .w64 .rf64 .voc .sph .nist .paf .ircam .sf"
-SUFFIXES = frozenset(_NAMES.split(" "))
 CONTAINERS = {".wav": "WAV", ".flac": "FLAC", ".ogg": "OGG", ".mp3": "MP3"}
 LOSSY = {"OGG", "MP3"}
 _COUNTS_FRAMES = {"WAV", "WAVEX", "RF64", "W64", "FLAC", "AIFF", "AU", "CAF"}  # the header says how many frames follow
@@ -33,8 +31,6 @@ BLOCK = 1 << 18  # frames; one block of one-channel float32 is 1 MiB
 _MP3_LEAD_IN = 10 * 1152  # an MP3 frame needs the bits of earlier ones: decode ten before the first that counts
 _LARGEST_BLOCK = 1 << 23  # a header that lies must not make us allocate what it claims
 _LARGEST_PLAIN_WAV = 1 << 30  # bytes of float32; the fast path for clips makes the file in memory, where libsndfile streams
-_FULL_SCALE = 32768.0  # of 16-bit PCM
-WAV_HEADER_BYTES = 44  # of `wav_bytes`
 
 
 @dataclass(frozen=True)
@@ -60,68 +56,6 @@ class AudioInfo:
     @property
     def seconds(self) -> float:
         return max(self.frames, 0) / self.sample_rate
-
-
-def is_audio_name(path: str | os.PathLike) -> bool:
-    """Whether the suffix is one of an audio format. Hidden files (and macOS's `._name.wav`) are not counted."""
-    path = Path(path)
-    return not path.name.startswith(".") and path.suffix.lower() in SUFFIXES
-
-
-def find_audio(inputs: Iterable[str | os.PathLike], also: re.Pattern[str] | None = None) -> list[tuple[Path, Path]]:
-    """The recordings below some folders: (root, path) pairs, sorted by path below each root, each file once.
-
-    A file given by name is taken whatever its suffix; its root is its folder. Folders are searched to any depth, links to
-    folders included, hidden files and folders left out.
-
-    Args:
-        inputs: Folders and files.
-        also: Files whose names this finds something in are taken too.
-
-    Raises:
-        UsageError: An input does not exist.
-        DatasetError: A folder cannot be listed, or holds no file with a known suffix.
-    """
-    found: list[tuple[Path, Path]] = []
-    known: set[Path] = set()
-    for given in inputs:
-        root = Path(given)
-        if root.is_file():
-            here = [root]
-            root = root.parent
-        elif root.is_dir():
-            here = sorted(_walk(root, also), key=lambda path: path.relative_to(root).as_posix())
-        else:
-            raise UsageError(f"The input {given} does not exist.", hint="give a folder of recordings, or single files")
-        new = [(root, path) for path in here if path not in known]
-        known.update(path for _, path in new)
-        if not here:
-            others = sorted({p.suffix.lower() or "(none)" for p in root.rglob("*") if p.is_file()})[:8]
-            seen = f"it holds files with the suffixes {', '.join(others)}" if others else "it is empty"
-            raise DatasetError(
-                f"{root} holds no recording: {seen}; expected .wav, .flac, .mp3, .ogg, .aiff or another format of libsndfile.",
-                hint="check the path; a file with an unusual suffix can be given by its own name",
-            )
-        found.extend(new)
-    return found
-
-
-def _walk(root: Path, also: re.Pattern[str] | None = None) -> Iterator[Path]:
-    visited: set[str] = set()
-
-    def fail(error: OSError) -> None:
-        raise DatasetError(f"The folder {error.filename} cannot be listed: {error.strerror}.") from error
-
-    for folder, folders, files in os.walk(root, followlinks=True, onerror=fail):
-        real = os.path.realpath(folder)
-        if real in visited:  # a link back to where we have been
-            folders.clear()
-            continue
-        visited.add(real)
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in files:
-            if is_audio_name(name) or (also is not None and not name.startswith(".") and also.search(name)):
-                yield Path(folder, name)
 
 
 def probe(path: str | os.PathLike) -> AudioInfo:
@@ -251,39 +185,6 @@ def to_channels(audio: np.ndarray, channels: int) -> np.ndarray:
     return np.concatenate([audio] + [audio[:, -1:]] * (channels - have), axis=1)
 
 
-def to_pcm16(audio: np.ndarray) -> np.ndarray:
-    """Float to int16 with full scale 32768, as `read` and `tf.audio.decode_wav` scale back: a round trip is exact.
-
-    libsndfile's own conversion multiplies by 32767 and divides by 32768, which changes loud samples by one step.
-    """
-    scaled = np.rint(np.multiply(audio, _FULL_SCALE, dtype=np.float32))
-    return np.clip(scaled, -_FULL_SCALE, _FULL_SCALE - 1).astype("<i2")
-
-
-def wav_bytes(pcm: np.ndarray, sample_rate: int) -> bytes:
-    """A WAV file in memory: the 44-byte header and the samples, int16 [frames, channels]."""
-    channels, size = pcm.shape[1], pcm.size * 2
-    layout = struct.pack("<HHIIHH", 1, channels, sample_rate, sample_rate * channels * 2, channels * 2, 16)  # 1: integers
-    header = b"RIFF" + struct.pack("<I", 36 + size) + b"WAVEfmt " + struct.pack("<I", 16) + layout + b"data" + struct.pack("<I", size)
-    return header + np.ascontiguousarray(pcm, "<i2").tobytes()
-
-
-def _with_comment(wav: bytes, comment: str) -> bytes:
-    """The same WAV with a LIST chunk of type INFO after its samples, which holds the comment (ICMT)."""
-    if not comment:
-        return wav
-    text = comment.encode("ascii") + b"\0"
-    text += b"\0" * (len(text) % 2)
-    chunk = b"LIST" + struct.pack("<I", 12 + len(text)) + b"INFOICMT" + struct.pack("<I", len(text)) + text
-    return wav[:4] + struct.pack("<I", len(wav) + len(chunk) - 8) + wav[8:] + chunk
-
-
-def pcm_of_wav_bytes(content: bytes) -> np.ndarray:
-    """The samples of what `wav_bytes` made: int16 [frames, channels], without a copy."""
-    channels = struct.unpack_from("<H", content, 22)[0]
-    return np.frombuffer(content, "<i2", offset=WAV_HEADER_BYTES).reshape(-1, channels)
-
-
 def write(
     path: str | os.PathLike,
     audio: np.ndarray,
@@ -327,7 +228,7 @@ def write(
     try:
         with replacing(path, durable=durable) as temporary:
             if (container, subtype) == ("WAV", "PCM_16") and audio.nbytes < _LARGEST_PLAIN_WAV:
-                temporary.write_bytes(_with_comment(wav_bytes(to_pcm16(audio), sample_rate), comment))
+                temporary.write_bytes(with_comment(wav_bytes(to_pcm16(audio), sample_rate), comment))
             else:
                 with soundfile.SoundFile(temporary, "w", sample_rate, audio.shape[1], subtype=subtype, format=container) as sound:
                     if comment:

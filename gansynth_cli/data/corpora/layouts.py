@@ -152,7 +152,7 @@ def label_sources(found: Iterable[tuple[Path, Path]], options: LabelOptions, noi
     """Names, chooses and labels recordings.
 
     Args:
-        found: (root, path) pairs of `audio_file.find_audio`.
+        found: (root, path) pairs of `audio.find.find_audio`.
         noise: The same of recordings with the role of noise, which have no label. What is in both is noise.
 
     Raises:

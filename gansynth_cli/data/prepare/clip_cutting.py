@@ -14,6 +14,7 @@ import numpy as np
 
 from ...errors import AudioFileError, UsageError
 from ..audio import audio_file
+from ..audio.wav_clip import to_pcm16
 
 KEEP_SAMPLES = 1 << 22  # recordings up to this many samples (16 MiB) stay decoded between passes
 LEVELS = {"none": 0.0, "peak": -1.0, "rms": -20.0, "lufs": -23.0}  # and the default target: dBFS, dBFS, LUFS (EBU R 128)
@@ -273,7 +274,7 @@ def _quantised(piece: np.ndarray, gain: float) -> tuple[np.ndarray, bool]:
     if gain != 1.0:
         piece = piece * np.float32(gain)
     loudest = max(float(piece.max(initial=0.0)), -float(piece.min(initial=0.0)))
-    return audio_file.to_pcm16(piece), loudest > 1.0
+    return to_pcm16(piece), loudest > 1.0
 
 
 def _measure(recording: Recording) -> _Measures:

@@ -24,7 +24,7 @@ from ... import __version__
 from ...errors import DatasetError, UsageError
 from ...feature_specs import FrameFeatures, LogSpectrogram
 from ...files import write_text
-from ..audio import audio_file
+from ..audio.find import find_audio
 from ..clip_reader import ShardClips
 from ..corpora.layouts import Labelled, LabelOptions, SourceFile, label_order, label_sources
 from ..corpora.note_layouts import TFRECORD
@@ -97,8 +97,8 @@ def prepare(
     output = Path(output)
     specs = tuple(specs)
     options = replace(options, name=options.name or re.sub(r"[^\w.-]+", "_", output.resolve().name))
-    found = audio_file.find_audio(inputs, TFRECORD if options.labels.layout == "nsynth" else None)
-    labelled = label_sources(found, options.labels, audio_file.find_audio(noise))
+    found = find_audio(inputs, TFRECORD if options.labels.layout == "nsynth" else None)
+    labelled = label_sources(found, options.labels, find_audio(noise))
     if options.pairs and any(source.role == "noise" for source in labelled.sources):
         raise UsageError(
             "--layout pairs holds recordings that are noisy already; --noise is for clean ones.", hint="leave one of the two out"

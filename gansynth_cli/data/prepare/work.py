@@ -17,7 +17,7 @@ from ...errors import AudioFileError, DatasetError, UsageError
 from ...files import sha256_of
 from ...processes import clean_context, follow_parent
 from ..audio import audio_file
-from ..audio.audio_file import wav_bytes
+from ..audio.wav_clip import wav_bytes
 from ..corpora.layouts import SourceFile
 from ..corpora.note_layouts import read_record
 from ..shards import ClipRecord, encode_example, frame_record, read_records

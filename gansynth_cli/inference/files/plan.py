@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from ...data.audio import audio_file
+from ...data.audio.find import find_audio, is_audio_name
 from ...errors import AudioFileError, UsageError
 from .job import Job, Outcome, Plan
 from .task import FileTask
@@ -27,13 +27,13 @@ def plan_files(task: FileTask, inputs: Sequence[Path], output: Path) -> Plan:
         DatasetError: A folder holds no recording.
     """
     folders = [path for path in inputs if path.is_dir()]
-    to_file = len(inputs) == 1 and not folders and audio_file.is_audio_name(output) and not output.is_dir()
+    to_file = len(inputs) == 1 and not folders and is_audio_name(output) and not output.is_dir()
     _check_output(task, inputs, folders, output, to_file)
     below = _folder_names(folders)
     plan = Plan()
     sources: set[Path] = set()
     out = output.resolve()
-    for root, source in audio_file.find_audio(inputs, task.also):
+    for root, source in find_audio(inputs, task.also):
         real = source.resolve()
         if not to_file and root in folders and real.is_relative_to(out):
             plan.left_out += 1

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from ...data.audio import audio_file
+from ...data.audio.find import find_audio
 from ...data.clip_reader import conform_clip
 from ...errors import AudioFileError, DatasetError, UsageError
 from ..report import distinct_names
@@ -130,7 +131,7 @@ def _find_one(folder: Path, labels: Sequence[str], labels_from: str, expression:
     if manifest.is_file():
         named = [(path, row.get("label") or row.get(attribute) or "") for path, row in read_manifest(manifest)]
         listed = {path for path, _ in named}
-        present = [path for _, path in audio_file.find_audio([folder])] if any(path.exists() for path in listed) else []
+        present = [path for _, path in find_audio([folder])] if any(path.exists() for path in listed) else []
         if not present:
             raise DatasetError(
                 f"{manifest} lists {len(named)} clips, and none of them exists (the first is {named[0][0]}).",
@@ -144,7 +145,7 @@ def _find_one(folder: Path, labels: Sequence[str], labels_from: str, expression:
     else:
         if labels_from == "manifest":
             raise DatasetError(f"{folder} has no {MANIFEST}.", hint="use --labels-from folder, pattern or none")
-        named = [(path, "") for _, path in audio_file.find_audio([folder])]
+        named = [(path, "") for _, path in find_audio([folder])]
     source = labels_from
     if source == "auto":
         folders = {_folder_of(path, folder) for path, _ in named}

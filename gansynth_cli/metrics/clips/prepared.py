@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from ...data import shards
-from ...data.audio import audio_file
+from ...data.audio.wav_clip import pcm_of_wav_bytes
 from ...data.clip_reader import conform_clip
 from ...data.dataset_info import DatasetInfo, read_dataset_info
 from ...errors import DatasetError
@@ -57,7 +57,7 @@ class PreparedData:
         """Samples of a clip: the data set's; where clips keep their own lengths, what nine of ten training clips fit into."""
         if self.info.clip_samples:
             return self.info.clip_samples
-        lengths = [len(audio_file.pcm_of_wav_bytes(record.audio)) for record in self.records("train")]
+        lengths = [len(pcm_of_wav_bytes(record.audio)) for record in self.records("train")]
         return int(np.ceil(np.quantile(lengths, 0.9)))
 
     def number_of(self, split: str) -> int:
@@ -89,5 +89,5 @@ class PreparedData:
 
 def mono_of(record: shards.ClipRecord, info: DatasetInfo) -> np.ndarray:
     """Decode a record to float32 [samples], the mean of its channels; of a pair the clean recording."""
-    pcm = audio_file.pcm_of_wav_bytes(record.audio)[:, : info.channels]
+    pcm = pcm_of_wav_bytes(record.audio)[:, : info.channels]
     return pcm.astype(np.float32).mean(axis=1) / np.float32(32768)

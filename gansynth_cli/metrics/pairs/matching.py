@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from ...data.audio import audio_file
+from ...data.audio.find import find_audio
 from ...errors import AudioFileError, DatasetError, GanAudioError, UsageError
 from ...processes import clean_context, follow_parent
 from ..figure import MetricError
@@ -237,7 +238,7 @@ def _snr(task: PairTask, settings: PairSettings, reference: np.ndarray, rate: in
 def _by_name(folder: Path) -> dict[str, Path]:
     """Find files by their path below the folder, without suffix, sorted."""
     named: dict[str, Path] = {}
-    for root, path in audio_file.find_audio([folder]):
+    for root, path in find_audio([folder]):
         name = path.relative_to(root).with_suffix("").as_posix()
         if name in named:
             raise DatasetError(

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ...data.audio import audio_file
+from ...data.audio.find import find_audio
 from ...data.dataset_info import DatasetInfo, read_dataset_info
 from ...errors import AudioFileError, DatasetError, GanAudioError, UsageError
 from ..clips.label_classifier import on_step_of
@@ -137,7 +138,7 @@ def read_texts(path: Path) -> dict[str, str]:
 
 def files_by_name(folder: Path) -> dict[str, Path]:
     """Find files by their path below a folder, without suffix, and by their name where it is unique."""
-    files = {path.relative_to(root).with_suffix(""): path for root, path in audio_file.find_audio([folder])}
+    files = {path.relative_to(root).with_suffix(""): path for root, path in find_audio([folder])}
     count = Counter(relative.name for relative in files)
     unique = {relative.name: path for relative, path in files.items() if count[relative.name] == 1}
     return unique | {relative.as_posix(): path for relative, path in files.items()}
@@ -147,7 +148,7 @@ def _find(folder: Path, info: DatasetInfo, notes: list[str]) -> list[tuple[Conve
     if not folder.is_dir():
         raise UsageError(f"The input {folder} is not a folder.", hint="gan-audio convert recordings/ --to DOMAIN --model RUN -o converted/")
     items, unknown = [], 0
-    for root, path in audio_file.find_audio([folder]):
+    for root, path in find_audio([folder]):
         try:
             tag = audio_file.read_mark(path) or {}
         except AudioFileError:
