@@ -91,7 +91,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         data = Path(arguments.data) if arguments.data else Path(temporary, "data")
         if not arguments.data:
-            from gansynth_cli.data.prepare.job import CutOptions, PrepareOptions, SplitOptions, prepare
+            from gansynth_cli.data.prepare.clip_cutting import CutOptions
+            from gansynth_cli.data.prepare.job import prepare
+            from gansynth_cli.data.prepare.report import PrepareOptions
+            from gansynth_cli.data.prepare.work import SplitOptions
 
             make_recordings(Path(temporary), arguments.sample_rate, arguments.clip_samples / arguments.sample_rate)
             cut = CutOptions(arguments.sample_rate, 1, arguments.clip_samples)

@@ -28,7 +28,8 @@ import soxr
 from gansynth_cli.cli import console
 from gansynth_cli.data.audio.find import find_audio
 from gansynth_cli.data.prepare.clip_cutting import CutOptions
-from gansynth_cli.data.prepare.job import PrepareOptions, prepare
+from gansynth_cli.data.prepare.job import prepare
+from gansynth_cli.data.prepare.report import PrepareOptions
 
 TARGET = 0.8  # of the bare loop on one core
 

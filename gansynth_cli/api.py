@@ -154,7 +154,11 @@ def prepare(
         cut, label_options, splits: Fields of `CutOptions`, `LabelOptions` and `SplitOptions`.
         options: Further arguments of `data.prepare.job.prepare`: noise, consent, jobs, overwrite, dry_run, progress.
     """
+    from .data.corpora.source_file import LabelOptions
     from .data.prepare import job
+    from .data.prepare.clip_cutting import CutOptions
+    from .data.prepare.report import PrepareOptions
+    from .data.prepare.work import SplitOptions
     from .recipe import load_recipe
 
     loaded, naming = load_recipe(recipe, list(sets)), dict(label_options or {})
@@ -162,8 +166,8 @@ def prepare(
     if labels == "auto" and not any(naming.get(name) for name in ("pattern", "csv", "layout")) and model.conditioning != "none":
         labels = "folder"
     length = 0 if model.whole_recordings else data.clip_samples
-    sound = job.CutOptions(**{"sample_rate": data.sample_rate, "channels": data.channels, "clip_samples": length, **(cut or {})})
-    chosen = job.PrepareOptions(sound, job.LabelOptions(labels, **naming), job.SplitOptions(**(splits or {})))
+    sound = CutOptions(**{"sample_rate": data.sample_rate, "channels": data.channels, "clip_samples": length, **(cut or {})})
+    chosen = PrepareOptions(sound, LabelOptions(labels, **naming), SplitOptions(**(splits or {})))
     options |= {"peak_normalize": data.peak_normalize, "peak": data.peak, "frames": model.frame_features(sound.sample_rate)}
     sources = [inputs] if isinstance(inputs, (str, PathLike)) else list(inputs)
     return job.prepare(sources, output, chosen, specs=model.statistics, **options)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -58,7 +57,7 @@ class FamilySchema:
 
 
 def find_families() -> dict[str, FamilySchema]:
-    """Name -> schema of every family: each folder of `families/` that has a `schema.py`, which defines `SCHEMA`."""
-    folder = Path(__file__).parent / "families"
-    names = sorted(found.name for found in pkgutil.iter_modules([str(folder)]) if found.ispkg)
-    return {name: importlib.import_module(f"{__package__}.families.{name}.schema").SCHEMA for name in names}
+    """Return name -> schema of every family: each folder of `families/`, whose `schema.py` defines `SCHEMA`."""
+    families = importlib.import_module(f"{__package__}.families")
+    names = sorted(found.name for found in pkgutil.iter_modules(families.__path__) if found.ispkg)
+    return {name: importlib.import_module(f"{families.__name__}.{name}.schema").SCHEMA for name in names}

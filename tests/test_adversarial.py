@@ -8,13 +8,14 @@ import pytest
 import tensorflow as tf
 
 from gansynth_cli.errors import DatasetError, RecipeError
-from gansynth_cli.families.adversarial import AdversarialFamily
 from gansynth_cli.families.base import Draws
+from gansynth_cli.families.latent_gan import LatentGAN
 from gansynth_cli.families.registry import family_class
 from gansynth_cli.losses.adversarial import LOSSES, drift_penalty, gradient_penalty, r1_penalty
 from gansynth_cli.recipe_schema import FAMILIES, Adversarial
 
-from .tiny_families import LABELS, SMALL, disturb, gradients, make_batch, make_draws, make_family, phase_named
+from .helpers import disturb
+from .tiny_families import LABELS, SMALL, gradients, make_batch, make_draws, make_family, phase_named
 
 REAL, FAKE = tf.constant([2.0, 0.0]), tf.constant([-1.0, 0.5])
 SP = lambda x: math.log(1 + math.exp(x))
@@ -35,7 +36,7 @@ def test_the_recipe_names_exactly_the_losses_there_are():
 
 
 def test_every_family_that_generates_from_latents_is_tried():
-    assert set(SMALL) == {name for name in FAMILIES if issubclass(family_class(name), AdversarialFamily)}
+    assert set(SMALL) == {name for name in FAMILIES if issubclass(family_class(name), LatentGAN)}
 
 
 @pytest.mark.parametrize("name", LOSSES)
@@ -110,7 +111,7 @@ def test_drift():
 def test_each_phase_of_each_loss_in_each_family_moves_its_own_network(loss, family_name):
     """Finite gradients, none of them zero as a whole, and nothing else's gradient is used."""
     family = make_family(family_name, adversarial={"loss": loss, "drift": 0.1, "r1": 0.5}, conditioning="projection")
-    disturb(family)
+    disturb(*family.networks.values())
     expected = {"critic": {"adversarial", "drift"}, "critic_r1": {"r1"}, "generator": {"adversarial"}}
     if loss == "wgan-gp":
         expected["critic"].add("gradient_penalty")
@@ -198,7 +199,7 @@ def test_without_labels(name):
 @pytest.mark.parametrize("name", SMALL)
 def test_labels_change_what_is_made_and_how_it_is_judged(name):
     family = make_family(name, conditioning="projection")
-    disturb(family)
+    disturb(*family.networks.values())
     assert family.batch_features().labels
     batch, draws = make_batch(family), make_draws()
     other = {**batch, "label": (batch["label"] + 1) % len(LABELS)}
@@ -222,7 +223,7 @@ def test_labels_change_what_is_made_and_how_it_is_judged(name):
 def test_options(name, options):
     """Each option trains: gradients of the paper's game reach every weight of both networks."""
     family = make_family(name, **options)
-    disturb(family)
+    disturb(*family.networks.values())
     for phase in family.phases():
         _, slopes = gradients(family, phase)
         (network,) = phase.networks
@@ -234,7 +235,7 @@ def test_options(name, options):
 def test_batch_norm_is_everywhere_but_in_the_last_layer_of_g_and_the_first_of_d():
     for name in SMALL:
         family = make_family(name, batch_norm=True)
-        convolutions = {"wavegan": len(getattr(family, "strides", ())), "specgan": getattr(family, "stages", 0)}[name]
+        convolutions = len(family.strides) if name == "wavegan" else family.spectrogram.stages
         for network, expected in (("generator", convolutions), ("critic", convolutions - 1)):  # G: the dense layer and all but the last
             found = [layer for layer in family.networks[network].layers if type(layer).__name__ == "BatchNormalization"]
             assert len(found) == expected
@@ -259,7 +260,7 @@ def test_preview_and_the_saved_model(name, channels, tmp_path):
     import keras
 
     family = make_family(name, data={"channels": channels}, conditioning="projection")
-    disturb(family)
+    disturb(*family.networks.values())
     preview = family.preview(family.networks, 5)
     assert preview.shape == (5, 512, channels)
     assert preview.dtype == np.float32

@@ -18,14 +18,15 @@ from gansynth_cli.training.learner import Learner
 from gansynth_cli.training.strategy import Devices
 
 from .conversion_families import make_batch, make_family, write_voices
-from .tiny_families import disturb, make_draws, phase_named
+from .helpers import disturb
+from .tiny_families import make_draws, phase_named
 
 
 @pytest.fixture(scope="module")
 def family():
     """One for all tests that change nothing of it: to build the networks takes a second."""
     made = make_family("cyclegan_vc", domains=2)
-    disturb(made)
+    disturb(*made.networks.values())
     return made
 
 

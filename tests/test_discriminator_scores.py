@@ -24,7 +24,7 @@ from gansynth_cli.training.learner import Learner, numbered
 from gansynth_cli.training.strategy import Devices
 
 from .conversion_families import RATE, make_family, voice, write_voices
-from .tiny_families import disturb
+from .helpers import disturb
 from .tiny_families import make_family as make_generator
 
 
@@ -96,7 +96,7 @@ def run(data, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("runs") / "run"
     recipe, info = load_recipe("stargan_vc/tiny"), read_dataset_info(data)
     family = family_class("stargan_vc")(recipe, info)
-    disturb(family)
+    disturb(*family.networks.values())
     folder.mkdir()
     (folder / "recipe.toml").write_text(recipe_to_toml(recipe))
     (folder / "dataset_info.json").write_text(info.without_sources().to_json())

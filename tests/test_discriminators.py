@@ -19,9 +19,7 @@ from gansynth_cli.layers.discriminators import (
     multi_scale,
 )
 
-
-def noise(*shape, seed=0) -> np.ndarray:
-    return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
+from .helpers import noise
 
 
 def naive_convolution(x, kernel, stride=1, dilation=1, groups=1) -> np.ndarray:

@@ -171,7 +171,7 @@ def note_data(tmp_path_factory) -> Path:
             for take in range(6):
                 audio = sound(instrument, pitch + rng.uniform(-0.1, 0.1)) * rng.uniform(0.5, 1)
                 write_wav(root / "own" / instrument / f"take{'abcdef'[take]}_{pitch:03d}.wav", audio)
-    command = ["prepare", str(root / "own"), "-o", str(root / "data"), "--layout", "notes", "--pitch-from", "name", "-q"]
+    command = ["prepare", str(root / "own"), "-o", str(root / "data"), "--layout", "notes", "--corpus", "pitch-from=name", "-q"]
     assert main([*command, "--sample-rate", str(RATE), "--clip-samples", str(SAMPLES), "--validation", "0.2", "--test", "0.2"]) == EXIT_OK
     return root / "data"
 

@@ -192,10 +192,10 @@ def test_slopes_are_those_of_the_full_picture(space):
     from gansynth_cli.losses.adversarial import gradient_penalty
 
     family = make(["adversarial.gradient_penalty=1.0", f"losses.penalty_space={space}"])
-    stage, batch, draws = family.stages[0], make_batch(), draws_at()
-    losses = family.critic_losses(batch, draws, stage)
-    real = family.represent(batch, draws, stage)
-    fake = family.generate(family._asked(batch, draws), batch, draws, stage)
+    objective, batch, draws = family.objectives()[0], make_batch(), draws_at()
+    losses = objective.critic_losses(batch, draws)
+    real = objective.real_examples(batch, draws)
+    fake = objective.generate(objective.requested(batch, draws), draws)
     m = family.model
     scale, shift = ([m.magnitude_scale, m.phase_scale], [m.magnitude_shift, 0.0]) if space == "unnormalized" else ([1.0], [0.0])
     judge = lambda x: family.networks["critic"].at(halve(x * scale + shift, 2), 0, None)["logit"][:, 0]
@@ -266,7 +266,7 @@ def test_optimisers_begin_anew_with_each_stage_and_averages_go_on():
 def test_classes_of_generated_notes_are_as_frequent_as_in_the_data():
     counts = {"pitch": {"55": 6, "58": 0, "60": 3, "64": 1, "67": 0}}
     family = make(counts=counts)
-    drawn = family._asked({"audio": tf.zeros([4000, 1, 1])}, draws_at())["pitch"].numpy()
+    drawn = family.objectives()[0].requested({"audio": tf.zeros([4000, 1, 1])}, draws_at())["pitch"].numpy()
     np.testing.assert_allclose(np.bincount(drawn, minlength=5) / 4000, [0.6, 0, 0.3, 0.1, 0], atol=0.03)
     np.testing.assert_allclose(make().shares["pitch"], np.full(5, 0.2))
 

@@ -10,10 +10,7 @@ import tensorflow as tf
 from gansynth_cli import layers
 from gansynth_cli.signal.stft import stft
 
-
-def noise(*shape: int, seed: int = 0) -> np.ndarray:
-    return np.random.default_rng(seed).normal(0, 1, shape).astype(np.float32)
-
+from .helpers import noise
 
 LABEL = np.array([0, 1, 1, 0], np.int32)
 SCALE = {"fft": 32, "hop": 16, "mean": np.linspace(-3, -8, 17), "deviation": np.linspace(2, 1, 17)}

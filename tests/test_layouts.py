@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
 import pytest
 
-from gansynth_cli.data.audio.find import find_audio
-from gansynth_cli.data.corpora.layouts import LabelOptions, label_order, label_sources
+from gansynth_cli.data.corpora.labelling import label_order
+from gansynth_cli.data.corpora.layouts import KEYS, LAYOUTS, Layout, mode_of
+from gansynth_cli.data.corpora.source_file import LabelOptions
 from gansynth_cli.errors import DatasetError, UsageError
 
-
-def tree(root: Path, *names: str) -> Path:
-    for name in names:
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).write_bytes(b"not decoded here")
-    return root
-
-
-def labelled(root: Path | list[Path], **options: str):
-    return label_sources(find_audio(root if isinstance(root, list) else [root]), LabelOptions(**options))
+from .helpers import labelled, tree
 
 
 def facts(outcome) -> dict[str, tuple[str, str, str]]:
@@ -174,17 +167,17 @@ def test_a_layout_without_labels_still_knows_speakers(tmp_path: Path):
 @pytest.mark.parametrize(
     "options, message",
     [
-        ({"labels": "folders"}, "expected one of auto, none, folder"),
-        ({"layout": "sc10"}, "expected one of folder, fsdd, sc09"),
-        ({"labels": "csv"}, "needs --label-csv"),
-        ({"layout": "csv"}, "needs --label-csv"),
-        ({"labels": "pattern"}, "needs --label-pattern"),
+        ({"labels": "folders"}, "expected none, folder, layout"),
+        ({"layout": "sc10"}, "expected one of folder, csv, fsdd, sc09"),
+        ({"labels": "csv"}, "needs a table"),
+        ({"layout": "csv"}, "needs a table"),
+        ({"labels": "pattern"}, "needs an expression"),
         ({"labels": "layout"}, "needs --layout"),
     ],
 )
 def test_options_that_contradict(options: dict[str, str], message: str):
     with pytest.raises(UsageError, match=message):
-        LabelOptions(**options).mode()
+        mode_of(LabelOptions(**options))
 
 
 def test_numbers_are_ordered_by_value():
@@ -201,3 +194,43 @@ def test_real_corpora(data_folder: Path):
     assert len(notes.sources) == 637
     assert label_order(s.label for s in notes.sources) == [str(pitch) for pitch in range(36, 85)]
     assert notes.warnings == []
+
+
+EXAMPLES: dict[str, tuple[tuple[str, ...], dict[str, str], str]] = {  # layout -> files, further options, label of the first recording
+    "folder": (("kick/a.wav",), {}, "kick"),
+    "csv": (("a.wav",), {"csv": "path,label\na.wav,kick\n"}, "kick"),
+    "fsdd": (("7_jackson_32.wav",), {}, "7"),
+    "sc09": (("one/ab_nohash_0.wav",), {}, "one"),
+    "nsynth": (("audio/organ_000-060-100.wav",), {"json": '{"organ_000-060-100": {"pitch": 60, "instrument_family_str": "organ"}}'}, "60"),
+    "notes": (("piano_C4.wav",), {"pitch_from": "name"}, "60"),
+    "pairs": (("clean/a.wav", "noisy/a.wav"), {}, ""),
+    "speakers": (("anna/a.wav",), {}, "anna"),
+    "vctk": (("p225_001.wav",), {}, "p225"),
+    "esd": (("0011_000351.wav",), {}, "0011/angry"),
+    "ravdess": (("03-01-06-01-02-01-12.wav",), {}, "fearful"),
+    "crema-d": (("1001_IEO_ANG_HI.wav",), {}, "anger"),
+    "emo-db": (("03a01Fa.wav",), {}, "happiness"),
+}
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_every_layout_reads_its_corpus(name: str, tmp_path: Path):
+    """A layout that is registered without an example here fails, and so does one whose reader labels nothing."""
+    files, options, label = EXAMPLES[name]
+    root = tree(tmp_path / "in", *files)
+    options = dict(options)
+    if "json" in options:
+        (root / "examples.json").write_text(options.pop("json"))
+    if "csv" in options:
+        (tmp_path / "labels.csv").write_text(options["csv"])
+        options["csv"] = str(tmp_path / "labels.csv")
+    first = labelled(root, layout=name, **options).sources[0]
+    assert (first.name, first.label) == (files[0], label)
+
+
+def test_a_layout_needs_a_reader():
+    with pytest.raises(TypeError, match="read"):
+        Layout(about="a name without a reader")  # type: ignore[call-arg]
+    fields = {field.name for field in dataclasses.fields(LabelOptions)}
+    assert {key.field for key in KEYS.values()} <= fields
+    assert {key for layout in LAYOUTS.values() for key in layout.keys} <= set(KEYS)

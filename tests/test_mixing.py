@@ -25,7 +25,10 @@ from gansynth_cli.data.mixing.mix import (
 from gansynth_cli.data.mixing.room_acoustics import room_bank
 from gansynth_cli.data.mixing.stream import Mixer, _without_padding
 from gansynth_cli.data.pipeline import open_source
-from gansynth_cli.data.prepare.job import CutOptions, PrepareOptions, SplitOptions, prepare
+from gansynth_cli.data.prepare.clip_cutting import CutOptions
+from gansynth_cli.data.prepare.job import prepare
+from gansynth_cli.data.prepare.report import PrepareOptions
+from gansynth_cli.data.prepare.work import SplitOptions
 from gansynth_cli.errors import DatasetError, RecipeError
 from gansynth_cli.feature_specs import BatchFeatures
 from gansynth_cli.recipe import load_recipe, recipe_from_toml, recipe_from_tree, recipe_to_toml
@@ -581,7 +584,7 @@ def test_what_cannot_be_mixed(noisy_data: Path, tmp_path: Path):
 
 
 def test_labels_and_augmentation_go_along(tmp_path: Path):
-    from gansynth_cli.data.prepare.job import LabelOptions
+    from gansynth_cli.data.corpora.source_file import LabelOptions
 
     for take in range(4):
         write_wav(tmp_path / "in" / "ab"[take % 2] / f"{take}.wav", speech_like(take, CLIP))

@@ -12,8 +12,10 @@ import tensorflow as tf
 from gansynth_cli.cli.app import main
 from gansynth_cli.data import shards
 from gansynth_cli.data.audio.find import find_audio
-from gansynth_cli.data.corpora import note_layouts, note_names
-from gansynth_cli.data.corpora.layouts import LabelOptions, SourceFile, label_sources
+from gansynth_cli.data.corpora import note_names, notes
+from gansynth_cli.data.corpora.labelling import label_sources
+from gansynth_cli.data.corpora.nsynth import TFRECORD
+from gansynth_cli.data.corpora.source_file import LabelOptions, Reading, SourceFile
 from gansynth_cli.data.dataset_info import read_dataset_info
 from gansynth_cli.data.pipeline import open_source
 from gansynth_cli.errors import DatasetError, UsageError
@@ -33,7 +35,7 @@ def tone(pitch: float, seconds: float = 0.5, rate: int = RATE) -> np.ndarray:
 
 
 def labelled(root: Path, **options):
-    return label_sources(find_audio([root], note_layouts.TFRECORD), LabelOptions(**options))
+    return label_sources(find_audio([root], TFRECORD), LabelOptions(**options))
 
 
 def told(found) -> dict[str, dict[str, str]]:
@@ -173,7 +175,7 @@ def write_tfrecord(path: Path, notes=NOTES, **changes) -> Path:
 
 def prepare(root: Path, output: Path, *more: str) -> int:
     command = ["prepare", str(root), "-o", str(output), "--sample-rate", str(RATE), "--clip-samples", str(CLIP), "-q"]
-    return main([*command, "--max-clips", "1", *more])
+    return main([*command, "--detail", "max-clips=1", *more])
 
 
 def records(data: Path) -> dict[str, tuple[dict[str, str], np.ndarray]]:
@@ -206,7 +208,7 @@ def test_nsynths_tfrecords_give_the_same_notes(nsynth_folder, tmp_path):
     """The same notes as folder and as TFRecord: the same attributes, labels, splits and, to one step of 16 bits, samples."""
     write_tfrecord(tmp_path / "records" / "nsynth-train.tfrecord")
     for name, root in (("a", nsynth_folder), ("b", tmp_path / "records")):
-        assert prepare(root, tmp_path / name, "--layout", "nsynth", "--name", "n") == 0
+        assert prepare(root, tmp_path / name, "--layout", "nsynth", "--detail", "name=n") == 0
     one, two = read_dataset_info(tmp_path / "a"), read_dataset_info(tmp_path / "b")
     assert (one.attributes, one.labels) == (two.attributes, two.labels)
     assert one.splits.keys() == two.splits.keys() == {"train"}  # the file's name says so
@@ -257,11 +259,11 @@ def test_a_tfrecord_of_something_else(tmp_path):
 def test_choosing_pitches_and_instruments(nsynth_folder):
     found = labelled(nsynth_folder, layout="nsynth", pitches="C3-84", instruments=("guitar",))
     assert {entry["pitch"] for entry in told(found).values()} == {"52", "64"}
-    assert dict(found.left_out)["audio/flute_acoustic_002-076-050.wav"] == "not among --instruments"
-    assert dict(found.left_out)["audio/guitar_acoustic_001-040-050.wav"] == "not among --pitches"
+    assert dict(found.left_out)["audio/flute_acoustic_002-076-050.wav"] == "not among --corpus instruments"
+    assert dict(found.left_out)["audio/guitar_acoustic_001-040-050.wav"] == "not among --corpus pitches"
     with pytest.raises(UsageError, match="names oboe; the recordings have flute, guitar"):
         labelled(nsynth_folder, layout="nsynth", instruments=("oboe",))
-    with pytest.raises(DatasetError, match="None of the 8 recordings has a pitch of --pitches 1-3"):
+    with pytest.raises(DatasetError, match="None of the 8 recordings has a pitch of --corpus pitches=1-3"):
         labelled(nsynth_folder, layout="nsynth", pitches="1-3")
     with pytest.raises(UsageError, match="nothing says the pitch"):
         labelled(nsynth_folder, pitches="60")
@@ -294,10 +296,11 @@ def own(root: Path, names: dict[str, float]) -> Path:
 
 
 def reader(root: Path, track=None, **options):
-    found, left_out, warnings = sorted(p for p in root.rglob("*.wav")), [], []
+    found = sorted(root.rglob("*.wav"))
     sources = [SourceFile(path, path.relative_to(root).as_posix()) for path in found]
-    made = note_layouts.notes(sources, [root], LabelOptions(layout="notes", **options), left_out, warnings, track or heard_as_named)
-    return {source.name: dict(source.attributes) for source in made}, left_out, warnings
+    reading = Reading(sources, dict.fromkeys(found, root), LabelOptions(layout="notes", **options))
+    made = notes.notes(reading, track or heard_as_named)
+    return {source.name: dict(source.attributes) for source in made}, reading.left_out, reading.warnings
 
 
 def heard_as_named(path: Path) -> tuple[float, float]:
@@ -370,7 +373,7 @@ def test_what_names_do_not_tell_is_measured_and_doubt_is_told(tmp_path):
     answers = {"take one": (64.02, 0.98), "take two": (65.4, 0.6), "noise": (float("nan"), 0.0), "piano_C4": (60, 0.9)}
     found, left_out, warnings = reader(root, lambda path: answers[path.stem])
     assert {name: entry["pitch"] for name, entry in found.items()} == {"piano_C4.wav": "60", "take one.wav": "64", "take two.wav": "65"}
-    assert left_out == [("noise.wav", "no pitch could be heard in it")]
+    assert left_out == [("noise.wav", "no pitch could be measured in it")]
     assert "the pitch of 3 of 4 recordings was measured" in warnings[0]
     assert "take two.wav: F4 +40 cents, confidence 0.60" in warnings[0]
     found, left_out, _ = reader(root, pitch_from="name")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from gansynth_cli.losses.perceptual import _bark, _over_split_seconds, bark_disturbance
+from gansynth_cli.losses.perceptual import _bark, _over_split_seconds, bark_disturbance, pesq_points
 from gansynth_cli.losses.spectral import spectrum
 
 RATE = 16000
@@ -49,6 +49,16 @@ def test_what_is_counted():
     assert missing[0] > 0.5
     assert missing[1] == pytest.approx(0.0, abs=2e-3)  # nothing was added
     assert points(0.97 * clean, clean)[0] < 0.05  # masked
+
+
+def test_points_are_those_of_the_standard():
+    """ITU-T P.862, section 10.2.14: 4.5 - 0.1 d - 0.0309 a."""
+    target = speech_like(seed=1)
+    estimate = target + 0.1 * np.random.default_rng(0).standard_normal(len(target))
+    symmetric, asymmetric = points(estimate, target)
+    assert symmetric > 2 * asymmetric or asymmetric > 2 * symmetric  # so that the two factors cannot stand for each other
+    spectra = [spectrum(tf.constant(x[None], tf.float32), 512, 256) for x in (estimate, target)]
+    assert float(pesq_points(*spectra, RATE)) == pytest.approx(0.1 * symmetric + 0.0309 * asymmetric, rel=1e-5)
 
 
 def test_split_seconds_are_ruled_by_their_worst_frames():

@@ -15,14 +15,20 @@ import tensorflow as tf
 from gansynth_cli.data import shards
 from gansynth_cli.data.audio.wav_clip import pcm_of_wav_bytes, wav_bytes
 from gansynth_cli.data.clip_reader import ShardClips, conform_clip
+from gansynth_cli.data.clip_stream import augmented, crop
+from gansynth_cli.data.corpora.source_file import LabelOptions
 from gansynth_cli.data.dataset_info import DatasetInfo
-from gansynth_cli.data.pipeline import Source, _augmented, open_source
-from gansynth_cli.data.prepare.job import CutOptions, LabelOptions, PrepareOptions, SplitOptions, prepare
+from gansynth_cli.data.pipeline import open_source
+from gansynth_cli.data.prepare.clip_cutting import CutOptions
+from gansynth_cli.data.prepare.job import prepare
+from gansynth_cli.data.prepare.report import PrepareOptions
+from gansynth_cli.data.prepare.work import SplitOptions
+from gansynth_cli.data.source import Source
 from gansynth_cli.data.statistics import compute, ensure_statistics, statistics_key
 from gansynth_cli.errors import DatasetError
 from gansynth_cli.feature_specs import BatchFeatures, LogSpectrogram
 from gansynth_cli.recipe import recipe_from_tree
-from gansynth_cli.recipe_schema import Augment, Recipe
+from gansynth_cli.recipe_schema import Augment, Data, Recipe
 
 from .conftest import write_tones, write_wav
 
@@ -228,6 +234,13 @@ def test_random_crops_are_uniform_and_whole(ramp_folder: Path, folder: str):
     assert (np.abs(histogram - 206) < 60).all(), f"starts 0..100 in four parts: {histogram}"
 
 
+def test_a_random_crop_reaches_every_start_the_last_one_too():
+    audio, settings = tf.range(7.0)[:, None], Data(clip_samples=4)
+    starts = [int(crop(audio, settings, tf.constant(uniform))[0, 0]) for uniform in (0.0, 0.24, 0.26, 0.49, 0.51, 0.74, 0.76, 1 - 2**-24)]
+    assert starts == [0, 0, 1, 1, 2, 2, 3, 3]
+    assert np.array_equal(crop(audio, settings, tf.constant(0.99))[:, 0], [3, 4, 5, 6])
+
+
 @pytest.mark.parametrize("crop, start", [("start", 0), ("centre", 50)])
 def test_fixed_crops(ramp_folder: Path, crop: str, start: int):
     np.testing.assert_array_equal(ramp_clips(ramp_folder, crop=crop)[0], start + np.arange(900))
@@ -281,7 +294,7 @@ def test_shift_moves_both_ways_and_fills_with_zeros():
         (0.5, [1, 2, 3, 4, 5, 6, 7, 8]),
         (0.9999, [3, 4, 5, 6, 7, 8, 0, 0]),
     ):
-        np.testing.assert_array_equal(_augmented(audio, settings, tf.constant([0.0, 0.0, uniform]))[:, 0], expected)
+        np.testing.assert_array_equal(augmented(audio, settings, tf.constant([0.0, 0.0, uniform]))[:, 0], expected)
 
 
 # --- direct mode ------------------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import hashlib
 import json
@@ -17,18 +18,22 @@ import pyloudnorm
 import pytest
 import soundfile
 
-from gansynth_cli.cli.app import main
+from gansynth_cli.cli.prepare import DETAILS
 from gansynth_cli.data import shards
 from gansynth_cli.data.audio.loudness import loudness_lufs
 from gansynth_cli.data.clip_reader import ShardClips
+from gansynth_cli.data.corpora.source_file import LabelOptions
 from gansynth_cli.data.dataset_info import DatasetInfo, read_dataset_info
 from gansynth_cli.data.prepare import clip_cutting
-from gansynth_cli.data.prepare import job as prepare_module
+from gansynth_cli.data.prepare import plan as plan_module
 from gansynth_cli.data.prepare import work as prepare_work
 from gansynth_cli.data.prepare.clip_cutting import Clip, CutOptions, CutReport, cut
-from gansynth_cli.data.prepare.job import LabelOptions, PrepareOptions, SplitOptions, prepare
+from gansynth_cli.data.prepare.job import prepare
+from gansynth_cli.data.prepare.report import PrepareOptions
+from gansynth_cli.data.prepare.work import SplitOptions
 from gansynth_cli.errors import AudioFileError, DatasetError, UsageError
 
+from . import helpers
 from .conftest import write_tones, write_wav
 
 RATE = 8000
@@ -236,7 +241,7 @@ def shards_pcm(record: shards.ClipRecord) -> np.ndarray:
 def test_bytes_do_not_depend_on_jobs_units_or_spilling(tone_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     prepare([tone_folder], tmp_path / "one", options(), jobs=1)
     monkeypatch.setattr(prepare_work, "_POOL_BYTES", 0)
-    monkeypatch.setattr(prepare_module, "_UNIT_FILES", 5)
+    monkeypatch.setattr(plan_module, "_UNIT_FILES", 5)
     prepare([tone_folder], tmp_path / "two", options(), jobs=2)
     monkeypatch.setattr(prepare_work, "_SPILL_BYTES", 5000)
     prepare([tone_folder], tmp_path / "three", options(), jobs=1)
@@ -383,7 +388,7 @@ def test_speakers_that_are_not_known(tmp_path: Path):
         )
     with pytest.raises(UsageError, match="6 recordings have no speaker, such as") as caught:
         prepare([tmp_path / "in"], tmp_path / "a", options(splits=SplitOptions("speaker")))
-    assert "--label-pattern" in caught.value.hint
+    assert "--labels pattern:" in caught.value.hint
 
 
 def test_official_splits_are_kept(tmp_path: Path):
@@ -402,7 +407,7 @@ def test_official_splits_are_kept(tmp_path: Path):
 
 
 def small_units(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(prepare_module, "_UNIT_FILES", 5)
+    monkeypatch.setattr(plan_module, "_UNIT_FILES", 5)
 
 
 def interrupt_after(files: int):
@@ -456,7 +461,7 @@ def test_a_killed_process_goes_on(tmp_path: Path, how: signal.Signals, code: int
         write_wav(tmp_path / "in" / f"{index}.wav", noise[index:], 11025)
 
     def command(output: str, jobs: int) -> list[str]:
-        cut_options = ["--sample-rate", "16000", "--level", "lufs", "--name", "d", "--jobs", str(jobs)]
+        cut_options = ["--sample-rate", "16000", "--level", "lufs", "--detail", "name=d", "--jobs", str(jobs)]
         return [sys.executable, "-m", "gansynth_cli", "prepare", str(tmp_path / "in"), "-o", str(tmp_path / output), *cut_options]
 
     journal = tmp_path / "data.partial" / "journal.jsonl"
@@ -533,9 +538,7 @@ def test_a_dry_run_writes_nothing(tone_folder: Path, tmp_path: Path):
 
 
 def run(capsys: pytest.CaptureFixture, *arguments: object) -> tuple[int, str, str]:
-    code = main(["prepare", *map(str, arguments)])
-    out, err = capsys.readouterr()
-    return code, out, err
+    return helpers.run(capsys, "prepare", *arguments)
 
 
 def test_one_bad_file_does_not_stop_the_rest(tone_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture):
@@ -599,20 +602,26 @@ def test_files_without_permission_are_reported(tone_folder: Path, tmp_path: Path
         (["{texts}"], 1, "suffixes .txt"),
         (["{missing}"], 2, "does not exist"),
         (["{silent}"], 1, "None of the 2 recordings gave a clip: silent (2)"),
-        (["{tones}", "--clip-samples", "1000", "--clip-seconds", "1"], 2, "give one of them"),
-        (["{tones}", "--short", "stretch"], 2, "expected one of pad, loop, drop"),
+        (["{tones}", "--clip-samples", "long"], 2, "expected samples, as 16384, or seconds, as 1.5s"),
+        (["{tones}", "--detail", "short=stretch"], 2, "expected one of pad, loop, drop"),
+        (["{tones}", "--detail", "max-clips=many"], 2, "--detail max-clips is 'many'; expected a whole number"),
+        (["{tones}", "--detail", "colour=red"], 2, "expected KEY=VALUE with one of hop-samples, short"),
+        (["{tones}", "--corpus", "pitch-from"], 2, "expected KEY=VALUE with one of domain, label"),
+        (["{tones}", "--corpus", "label=pitch", "--layout", "notes"], 2, "--corpus label is for --layout nsynth; the layout is notes"),
+        (["{tones}", "--labels", "folder:x"], 2, "expected none, folder, layout, csv:FILE or pattern:REGEX"),
         (["{tones}", "--level", "loud"], 2, "expected one of none, peak, rms, lufs"),
-        (["{tones}", "--level-target", "3"], 2, "expected 0 or less"),
+        (["{tones}", "--level", "rms:3"], 2, "expected 0 or less"),
+        (["{tones}", "--level", "rms:x"], 2, "as rms:-26"),
         (["{tones}", "--sample-rate", "-1"], 2, "--sample-rate is -1"),
         (["{tones}", "--validation", "0.6", "--test", "0.5"], 2, "leave nothing for training"),
         (["{tones}", "--test", "1.5"], 2, "expected a fraction"),
         (["{tones}", "--split-by", "moon"], 2, "expected file or speaker"),
-        (["{tones}", "--layout", "sc10"], 2, "expected one of folder, fsdd"),
+        (["{tones}", "--layout", "sc10"], 2, "expected one of folder, csv, fsdd"),
         (["{tones}", "--recipe", "nonsense/x"], 2, "no recipe named"),
         (["{tones}", "--set", "data.channels=2"], 2, "no --recipe"),
         (["{tones}", "--jobs", "-2"], 2, "--jobs is -2"),
-        (["{tones}", "--label-csv", "{texts}/a.txt"], 1, "expected path,label"),
-        (["{tones}", "--name", "a/b"], 2, "--name is 'a/b'"),
+        (["{tones}", "--labels", "csv:{texts}/a.txt"], 1, "expected path,label"),
+        (["{tones}", "--detail", "name=a/b"], 2, "--detail name is 'a/b'"),
     ],
 )
 def test_bad_calls(tone_folder: Path, tmp_path: Path, capsys, arguments: list[str], code: int, message: str):
@@ -722,11 +731,46 @@ def test_a_recording_that_fails_at_its_end_gives_nothing(tmp_path: Path, monkeyp
     assert not list((tmp_path / "data").glob("spill*"))
 
 
+@pytest.mark.parametrize(
+    "old, new",
+    [
+        (["--min-clean-db", "40"], "--detail min-clean-db=40"),
+        (["--hop-samples=100"], "--detail hop-samples=100"),
+        (["--pitches", "36-84"], "--corpus pitches=36-84"),
+        (["--label-field", "instrument_str"], "--corpus label=instrument_str"),
+        (["--label-pattern", "(?P<label>x)"], "--labels 'pattern:(?P<label>x)'"),
+        (["--label-csv", "a.csv"], "--labels csv:a.csv"),
+        (["--clip-seconds", "3"], "--clip-samples 3s"),
+    ],
+)
+def test_options_of_earlier_versions_are_answered_with_their_present_form(tone_folder: Path, tmp_path: Path, capsys, old, new):
+    code, _, said = run(capsys, tone_folder, "-o", tmp_path / "data", *old)
+    assert code == 2
+    assert f"prepare has no option {old[0].partition('=')[0]} any more" in said
+    assert f"hint: {new}" in said
+
+
+def test_details_and_lengths_in_seconds(tone_folder: Path, tmp_path: Path, capsys):
+    """Each key of --detail sets its field, with its type."""
+    details = {"hop-samples": 500, "min-seconds": 0.1, "max-clips": 2, "preroll-ms": 1.5, "min-clean-db": 1.0, "shards": 2, "name": "n"}
+    given = [word for key, value in details.items() for word in ("--detail", f"{key}={value}")]
+    common = ["-o", tmp_path / "data", "--sample-rate", 8000, "--clip-samples", "0.125s", "--level", "rms:-26", "--json"]
+    code, out, _ = run(capsys, tone_folder, *common, *given, "--labels", "pattern:(?P<label>high|low|noise)")
+    assert code == 0
+    assert json.loads(out)["clip_samples"] == 1000
+    assert json.loads(out)["labels"] == ["high", "low", "noise"]
+    made = read_dataset_info(tmp_path / "data").prepared_with
+    assert {key: made[key.replace("-", "_")] for key in details} == details
+    assert (made["level"], made["level_target"]) == ("rms", -26.0)
+    fields = {"cut": CutOptions, "": PrepareOptions, "splits": SplitOptions}
+    assert all(field in {f.name for f in dataclasses.fields(fields[table])} for table, field, _ in DETAILS.values())
+
+
 @pytest.mark.realdata
 def test_real_digits(data_folder: Path, tmp_path: Path, capsys):
     code, out, _ = run(
         capsys, data_folder / "digits", "-o", tmp_path / "data", "--layout", "fsdd", "--sample-rate", 8000, "--clip-samples", 8192,
-        "--holdout-speakers", "george,lucas", "--test", 0, "--json",
+        "--detail", "holdout-speakers=george,lucas", "--test", 0, "--json",
     )  # fmt: skip
     outcome = json.loads(out)
     assert code == 0

@@ -11,12 +11,15 @@ import pytest
 from gansynth_cli.cli.app import main
 from gansynth_cli.data.audio.wav_clip import pcm_of_wav_bytes
 from gansynth_cli.data.clip_reader import ShardClips
+from gansynth_cli.data.corpora.source_file import LabelOptions
 from gansynth_cli.data.dataset_info import read_dataset_info
 from gansynth_cli.data.prepare import clip_cutting
-from gansynth_cli.data.prepare import job as prepare_module
+from gansynth_cli.data.prepare import plan as plan_module
 from gansynth_cli.data.prepare import work as prepare_work
 from gansynth_cli.data.prepare.clip_cutting import CutOptions, CutReport, cut
-from gansynth_cli.data.prepare.job import LabelOptions, PrepareOptions, SplitOptions, prepare
+from gansynth_cli.data.prepare.job import prepare
+from gansynth_cli.data.prepare.report import PrepareOptions
+from gansynth_cli.data.prepare.work import SplitOptions
 from gansynth_cli.errors import DatasetError, UsageError
 
 from .conftest import write_wav
@@ -125,7 +128,7 @@ def test_dry_run_and_table(roles: Path, capsys):
 
 
 def test_an_interrupted_run_goes_on_and_jobs_do_not_matter(roles: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(prepare_module, "_UNIT_FILES", 5)
+    monkeypatch.setattr(plan_module, "_UNIT_FILES", 5)
     arguments = {"noise": [roles / "noise"]}
     prepare([roles / "speech"], roles / "whole", options(shards=2), **arguments)
     with pytest.raises(KeyboardInterrupt):
@@ -153,10 +156,10 @@ def test_data_sets_of_earlier_versions_are_still_the_same(roles: Path):
     "arguments, code, message",
     [
         (["--noise", "nowhere"], 2, "The input nowhere does not exist"),
-        (["--noise-short", "stretch"], 2, "--noise-short is 'stretch'; expected one of pad, loop, drop"),
-        (["--noise-hop-samples", "-1"], 2, "--noise-hop-samples is -1"),
-        (["--min-clean-db", "-3"], 2, "--min-clean-db is -3.0"),
-        (["--min-clean-db", "90"], 1, "too short to tell whether it is clean (below 0.5 s) (12)"),
+        (["--detail", "noise-short=stretch"], 2, "--detail noise-short is 'stretch'; expected one of pad, loop, drop"),
+        (["--detail", "noise-hop-samples=-1"], 2, "--detail noise-hop-samples is -1"),
+        (["--detail", "min-clean-db=-3"], 2, "--detail min-clean-db is -3.0"),
+        (["--detail", "min-clean-db=90"], 1, "too short to tell whether it is clean (below 0.5 s) (12)"),
     ],
 )
 def test_bad_calls(roles: Path, capsys, arguments: list[str], code: int, message: str):
@@ -204,7 +207,7 @@ def test_noise_need_not_be_clean(roles: Path, capsys):
     for path in (roles / "speech").rglob("*.wav"):
         write_wav(path, spoken(-60 if path.stem > "5" else -20))
     arguments = ["prepare", str(roles / "speech"), "--noise", str(roles / "noise"), "-o", str(roles / "data"), "--sample-rate", "8000"]
-    assert main([*arguments, "--min-clean-db", "40", "--validation", "0", "--test", "0", "--json"]) == 0
+    assert main([*arguments, "--detail", "min-clean-db=40", "--validation", "0", "--test", "0", "--json"]) == 0
     captured = capsys.readouterr()
     out = json.loads(captured.out)
     assert len(out["dropped"]) == 8
@@ -362,5 +365,5 @@ def test_batches_of_pairs(voicebank: Path, tmp_path: Path):
 def test_no_folders_of_pairs(roles: Path):
     with pytest.raises(DatasetError, match=r"neither below a folder clean\.\.\. nor below one noisy\.\.\. \(12 files\)"):
         prepare([roles / "speech"], roles / "data", options(labels=LabelOptions(layout="pairs")))
-    with pytest.raises(UsageError, match="expected one of folder, fsdd, sc09, nsynth, notes, pairs, speakers"):
+    with pytest.raises(UsageError, match="expected one of folder, csv, fsdd, sc09, nsynth, notes, pairs, speakers"):
         prepare([roles / "speech"], roles / "data", options(labels=LabelOptions(layout="pair")))

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import pytest
 
-from gansynth_cli.cli.app import main
 from gansynth_cli.data.dataset_info import DatasetInfo
 from gansynth_cli.errors import RecipeError
 from gansynth_cli.recipe import (
@@ -30,12 +29,11 @@ from gansynth_cli.recipe import (
 )
 from gansynth_cli.recipe_schema import FAMILIES
 
+from . import helpers
+
 
 def run(capsys, *arguments) -> tuple[int, str, str]:
-    capsys.readouterr()
-    code = main(["recipes", *map(str, arguments)])
-    out, err = capsys.readouterr()
-    return code, out, err
+    return helpers.run(capsys, "recipes", *arguments)
 
 
 def write(path: Path, text: str) -> str:

@@ -11,7 +11,6 @@ import pytest
 import soundfile
 import tensorflow as tf
 
-from gansynth_cli.cli.app import main
 from gansynth_cli.data.dataset_info import DatasetInfo, SplitInfo
 from gansynth_cli.errors import DatasetError, RecipeError
 from gansynth_cli.families.segan.family import SEGAN
@@ -27,7 +26,6 @@ from gansynth_cli.training.learner import Learner
 from gansynth_cli.training.strategy import Devices
 from gansynth_cli.training.trainer import Trainer
 
-from .conftest import write_tones, write_wav
 from .tiny_families import make_draws, phase_named
 
 WINDOW = 256
@@ -176,7 +174,8 @@ def test_runtime_shapes(model):
     made = family.generate(batch, make_draws())
     assert made.shape == (4, WINDOW, 1)
     assert family.judge(made, batch, make_draws(), "fake").shape == (4,)
-    assert [x.shape for x in family.judge_both(made, made, batch, make_draws())] == [(4,), (4,)]
+    both = family.answers_to_both(made, made, batch, batch, make_draws())
+    assert [answers["logits"].shape for answers in both] == [(4,), (4,)]
     if family.shuffled:
         assert family.shuffled == 1
 
@@ -293,7 +292,7 @@ def test_the_reference_rows_stand_in_front_and_go_again():
 def test_real_and_generated_clips_do_not_share_statistics():
     family, batch, draws = make_family(), make_pairs(), make_draws()
     real, fake = batch["clean"], 5.0 * batch["noisy"][::-1]
-    together = family.judge_both(real, fake, batch, draws)
+    together = [answers["logits"] for answers in family.answers_to_both(real, fake, batch, batch, draws)]
     apart = family.judge(real, batch, draws, "real"), family.judge(fake, batch, draws, "fake")
     np.testing.assert_allclose(together, apart, atol=1e-5)
     shared = family._judge(
@@ -539,30 +538,6 @@ def test_data_without_pairs_is_refused(tmp_path):
     with pytest.raises(DatasetError, match="no pairs") as failure:
         family.begin(PairSource(pairs=False))
     assert "--noise" in failure.value.hint
-
-
-def test_the_tiny_recipe_from_recordings_to_a_model(tmp_path, monkeypatch, capsys):
-    """prepare and train, by the commands alone."""
-    monkeypatch.chdir(tmp_path)
-    write_tones(tmp_path / "speech", takes=6)
-    for i in range(8):
-        write_wav(tmp_path / "noise" / f"{i}.wav", np.random.default_rng(i).normal(0, 0.1, 9000))
-    assert main(["prepare", "speech", "--noise", "noise", "--recipe", "segan/tiny", "-o", "data", "--validation", "0.3"]) == 0
-    command = ["train", "--recipe", "segan/tiny", "--data", "data", "--set", "training.preview_clips=1"]
-    assert main([*command, "--steps", "2"]) == 0
-    capsys.readouterr()
-    run = tmp_path / "runs" / "segan-tiny"
-    assert {"00.wav", "00-noisy.wav", "00-clean.wav"} <= {p.name for p in (run / "samples").rglob("*.wav")}
-    model = keras.models.load_model(run / "model" / "generator.keras")
-    assert isinstance(model, WindowEnhancer)
-    assert model.provenance["step"] == 2
-    clean, _ = soundfile.read(next((run / "samples").rglob("00-clean.wav")))
-    assert len(clean) == model.window == 2048
-    write_wav(tmp_path / "noisy.wav", np.random.default_rng(3).normal(0, 0.1, 5001))
-    assert main(["enhance", "noisy.wav", "-o", "clean", "--model", str(run)]) == 0
-    assert soundfile.info("clean/noisy.wav").frames == 5001
-    assert main(["generate", str(run), "-n", "1", "-o", "clips"]) == 1
-    assert "WindowEnhancer, not a generator" in capsys.readouterr().err
 
 
 @pytest.mark.slow

@@ -9,7 +9,8 @@ import tensorflow as tf
 from gansynth_cli.data.dataset_info import DatasetInfo
 from gansynth_cli.data.statistics import compute, statistics_key
 from gansynth_cli.errors import DatasetError, RecipeError
-from gansynth_cli.families.specgan.family import SpecGAN, stages_of
+from gansynth_cli.families.sizes import stages_of
+from gansynth_cli.families.specgan.family import SpecGAN
 from gansynth_cli.layers import SpectrogramToAudio
 from gansynth_cli.recipe import load_recipe
 from gansynth_cli.signal.stft import griffin_lim_plain, istft_plain, stft

@@ -117,14 +117,15 @@ def test_compressed_spectrum():
 def test_si_snr():
     x, y = (v.astype(np.float64) for v in signals())
     ratios = []
-    for e, t in zip(x + y, y + 0.1, strict=True):
-        e, t = e - e.mean(), t - t.mean()
+    for e, t in zip(x + y, y, strict=True):
         projected = t * (e @ t) / (t @ t)
         ratios.append(10 * np.log10((projected @ projected) / ((e - projected) @ (e - projected))))
-    estimate, target = tf.constant(x + y, tf.float32), tf.constant(y + 0.1, tf.float32)
-    assert float(spectral.si_snr_loss(estimate, target)) == pytest.approx(-np.mean(ratios), rel=1e-4)
-    assert float(spectral.si_snr_loss(7.0 * estimate + 0.2, target)) == pytest.approx(-np.mean(ratios), rel=1e-3)
-    assert float(spectral.si_snr_loss(estimate[..., None], target[..., None])) == pytest.approx(-np.mean(ratios), rel=1e-4)
+    estimate, target = tf.constant(x + y, tf.float32), tf.constant(y, tf.float32)
+    assert float(spectral.si_snr_loss(estimate, target, 100.0)) == pytest.approx(-np.mean(ratios), rel=1e-3)
+    assert float(spectral.si_snr_loss(7.0 * estimate, target, 100.0)) == pytest.approx(-np.mean(ratios), rel=1e-3)  # blind to the level
+    limited = -np.mean([10 * np.log10(1 / (10 ** (-ratio / 10) + 10**-0.3)) for ratio in ratios])  # noise and ceiling add up
+    assert float(spectral.si_snr_loss(estimate, target, 3.0)) == pytest.approx(limited, rel=1e-3)
+    assert float(spectral.si_snr_loss(target, target, 30.0)) == pytest.approx(-30.0, abs=0.01)
 
 
 def test_a_silent_target_has_no_si_snr():
@@ -132,8 +133,8 @@ def test_a_silent_target_has_no_si_snr():
     silent = tf.concat([y[:1], tf.zeros_like(y[:1])], axis=0)
     with tf.GradientTape() as tape:
         tape.watch(x)
-        loss = spectral.si_snr_loss(x, silent)
-    assert float(loss) == pytest.approx(0.5 * float(spectral.si_snr_loss(x[:1], y[:1])), rel=1e-5)
+        loss = spectral.si_snr_loss(x, silent, 30.0)
+    assert float(loss) == pytest.approx(0.5 * float(spectral.si_snr_loss(x[:1], y[:1], 30.0)), rel=1e-5)
     slopes = tape.gradient(loss, x).numpy()
     assert np.abs(slopes[0]).max() > 0
     assert np.abs(slopes[1]).max() == 0
@@ -206,7 +207,7 @@ def test_feature_matching_sums_the_maps_of_all_discriminators_and_spares_the_tar
 LOSSES = {
     "waveform_l1": spectral.waveform_l1,
     "waveform_l2": spectral.waveform_l2,
-    "si_snr": spectral.si_snr_loss,
+    "si_snr": lambda e, t: spectral.si_snr_loss(e, t, 30.0),
     **{f"stft_l1_{p}": lambda e, t, p=p: spectral.stft_l1(e, t, FFT, HOP, p) for p in ("real", "imag", "magnitude")},
     **{f"stft_l2_{p}": lambda e, t, p=p: spectral.stft_l2(e, t, FFT, HOP, p) for p in ("real", "imag", "magnitude")},
     "compressed_complex": lambda e, t: spectral.compressed_spectrum(e, t, FFT, HOP)[0],
@@ -261,9 +262,9 @@ def test_the_terms_trace_in_a_graph_with_unknown_sizes():
     @tf.function(autograph=False, input_signature=[tf.TensorSpec([None, None]), tf.TensorSpec([None, None])])
     def total(e, t):
         s, r = spectrum(e, FFT, HOP), spectrum(t, FFT, HOP)
-        return tf.add_n([spectral.spectrum_l1(s, r), spectral.si_snr_loss(e, t), *spectral.compressed_spectrum(s, r)])
+        return tf.add_n([spectral.spectrum_l1(s, r), spectral.si_snr_loss(e, t, 30.0), *spectral.compressed_spectrum(s, r)])
 
     x, y = map(tf.constant, signals())
     s, r = spectrum(x, FFT, HOP), spectrum(y, FFT, HOP)
-    expected = float(tf.add_n([spectral.spectrum_l1(s, r), spectral.si_snr_loss(x, y), *spectral.compressed_spectrum(s, r)]))
+    expected = float(tf.add_n([spectral.spectrum_l1(s, r), spectral.si_snr_loss(x, y, 30.0), *spectral.compressed_spectrum(s, r)]))
     assert float(total(x, y)) == pytest.approx(expected, rel=1e-5)

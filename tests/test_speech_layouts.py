@@ -2,33 +2,18 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
-from gansynth_cli.data.audio.find import find_audio
-from gansynth_cli.data.corpora.layouts import SPEECH_LAYOUTS, LabelOptions, label_sources
-from gansynth_cli.data.corpora.speech_layouts import READERS
 from gansynth_cli.data.prepare.work import SplitOptions
 from gansynth_cli.errors import DatasetError, UsageError
 
-from .test_layouts import tree
+from .helpers import labelled, tree
 
 CREMA_SENTENCES = ("IEO", "TIE", "IOM", "IWW", "TAI", "MTI", "IWL", "ITH", "DFA", "ITS", "TSI", "WSI")
 
 
-def labelled(roots: Path | list[Path], **options: str):
-    return label_sources(find_audio(roots if isinstance(roots, list) else [roots]), LabelOptions(**options))
-
-
 def facts(outcome) -> dict[str, tuple[str, str, str, str]]:
     return {source.path.name: (source.label, source.speaker, source.emotion, source.group) for source in outcome.sources}
-
-
-def test_every_speech_layout_is_tested_here():
-    source = Path(__file__).read_text(encoding="utf-8")
-    assert set(READERS) == set(SPEECH_LAYOUTS)
-    assert all(f'layout="{name}"' in source for name in SPEECH_LAYOUTS)
 
 
 def test_speaker_folders(tmp_path):

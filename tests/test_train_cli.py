@@ -12,20 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from gansynth_cli.cli.app import main
 from gansynth_cli.data.audio import audio_file
 
 from .conftest import write_wav
+from .helpers import run
 from .training_fakes import fake_recipe, train_fake
 
 ROOT = Path(__file__).parent.parent
-
-
-def run(capsys, *arguments: object) -> tuple[int, str, str]:
-    capsys.readouterr()
-    code = main([str(a) for a in arguments])
-    captured = capsys.readouterr()
-    return code, captured.out, captured.err
 
 
 def test_train_resume_and_info(tmp_path, tiny_dataset, capsys, monkeypatch):

@@ -19,14 +19,17 @@ import tensorflow as tf
 from gansynth_cli.data.audio.audio_file import read_mark
 from gansynth_cli.errors import GanAudioError, RecipeError, RunError, TrainingStopped
 from gansynth_cli.families.base import Draws
+from gansynth_cli.families.registry import family_class
 from gansynth_cli.recipe_schema import Optimizer
 from gansynth_cli.run_folder import RunFolder
 from gansynth_cli.training.beginning import budget_in_steps
 from gansynth_cli.training.checkpoint import read_checkpoint
-from gansynth_cli.training.learner import draw_seed
+from gansynth_cli.training.learner import Learner, draw_seed
 from gansynth_cli.training.optimizers import begin_anew, learning_rate, make_optimizer
+from gansynth_cli.training.strategy import Devices
 from gansynth_cli.training.summaries import PreviewJudge, collapse_reason, spectrogram_picture
 
+from .tiny_families import make_batch, make_family
 from .training_fakes import FakeSource, fake_recipe, make_learner, make_trainer, run_steps, train_fake, weights
 
 ROOT = Path(__file__).parent.parent
@@ -219,6 +222,22 @@ def test_the_average_is_the_textbooks(warmup):
     for average, e in zip(learner.averaged["generator"].weights, expected, strict=True):
         np.testing.assert_allclose(average.numpy(), e, atol=1e-6)
     assert learner.averaged["generator"] is not learner.family.networks["generator"]
+
+
+def test_statistics_of_batch_norm_are_copied_into_the_average():
+    """They are moving averages already: averaged once more they would lag behind the weights that they belong to."""
+    family = make_family("wavegan", batch_norm=True)
+    recipe = dataclasses.replace(family.recipe, training=dataclasses.replace(family.recipe.training, ema=0.9, ema_warmup=False))
+    learner = Learner(recipe, lambda: family_class("wavegan")(recipe, family.info), Devices(), 3)
+    learner.step(0, [make_batch(family)] * learner.batches_of(0))
+    trained, average = learner.family.networks["generator"], learner.averaged["generator"]
+    learnt = {id(variable) for variable in trained.trainable_weights}
+    pairs = list(zip(trained.weights, average.weights, strict=True))
+    statistics = [(a.numpy(), b.numpy()) for a, b in pairs if "moving" in a.name]
+    assert statistics
+    assert all(np.array_equal(a, b) for a, b in statistics)
+    assert any((a != 0).any() and (a != 1).any() for a, _ in statistics)  # the step has moved them
+    assert all(not np.array_equal(a.numpy(), b.numpy()) for a, b in pairs if id(a) in learnt and np.ptp(a.numpy()) > 0)
 
 
 def test_without_an_average_the_trained_network_is_shown():

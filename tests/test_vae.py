@@ -69,7 +69,7 @@ def test_divergence_is_that_of_two_gaussians():
 def test_reconstruction_is_the_gaussian_log_likelihood():
     family = make()
     rng = np.random.default_rng(0)
-    made, example = (rng.normal(0, 0.3, (3, *family.shape)).astype(np.float32) for _ in range(2))
+    made, example = (rng.normal(0, 0.3, (3, *family.domain.shape)).astype(np.float32) for _ in range(2))
     deviation = math.exp(float(family.networks["deviation"](made)[0, 0]))
     assert deviation == pytest.approx(0.51)
     expected = -scipy.stats.norm(made, deviation).logpdf(example).sum(axis=(1, 2, 3)).mean()
@@ -83,7 +83,7 @@ def test_reconstruction_is_the_gaussian_log_likelihood():
 def test_the_learnt_deviation_ends_at_that_of_the_errors():
     """The likelihood is best where the deviation is the root of the mean squared error (Rybkin et al. 2021, equation 5)."""
     family = make()
-    error = np.random.default_rng(0).normal(0, 0.1, (8, *family.shape)).astype(np.float32)
+    error = np.random.default_rng(0).normal(0, 0.1, (8, *family.domain.shape)).astype(np.float32)
     network, optimizer = family.networks["deviation"], keras.optimizers.Adam(0.05)
     optimizer.build(network.trainable_variables)
 

@@ -34,7 +34,8 @@ from gansynth_cli.signal.mel_convention import MelConvention
 from gansynth_cli.signal.mel_front_end import mel_spectrogram
 
 from .conftest import write_wav
-from .vocoder_families import disturb, make_family, speech_like
+from .helpers import disturb
+from .vocoder_families import make_family, speech_like
 
 C = MelConvention(fft=256, hop=64, bands=20).resolved(8000)
 REFLECT = MelConvention(fft=256, hop=32, bands=20, padding="reflect").resolved(8000)

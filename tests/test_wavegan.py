@@ -8,7 +8,8 @@ import tensorflow as tf
 
 from gansynth_cli.data.dataset_info import DatasetInfo
 from gansynth_cli.errors import RecipeError
-from gansynth_cli.families.wavegan.family import WaveGAN, strides_of
+from gansynth_cli.families.sizes import strides_of
+from gansynth_cli.families.wavegan.family import WaveGAN
 from gansynth_cli.recipe import load_recipe
 
 from .tiny_families import gradients, make_batch, make_draws, make_family, phase_named

@@ -11,9 +11,7 @@ from keras import layers
 from gansynth_cli.layers.convolution import Convolution1D, TransposedConvolution1D
 from gansynth_cli.layers.weight_norm import SpectralNormalization, WeightNormalization, fold_normalization
 
-
-def noise(*shape, seed=0) -> np.ndarray:
-    return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
+from .helpers import noise
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ import tensorflow as tf
 
 from gansynth_cli.data.dataset_info import DatasetInfo
 from gansynth_cli.data.statistics import compute, statistics_key
-from gansynth_cli.families.adversarial import AdversarialFamily
 from gansynth_cli.families.base import Draws, Phase
+from gansynth_cli.families.latent_gan import LatentGAN
 from gansynth_cli.families.registry import family_class
 from gansynth_cli.recipe import recipe_from_tree
 
@@ -26,7 +26,7 @@ SMALL: dict[str, dict[str, Any]] = {
 
 def make_family(
     name: str, data: dict | None = None, adversarial: dict | None = None, seed: int = 0, labels=LABELS, **model: Any
-) -> AdversarialFamily:
+) -> LatentGAN:
     """A tiny family; keyword arguments change `[model]`. Statistics are those of noise."""
     small = SMALL[name]
     tree = {
@@ -39,12 +39,12 @@ def make_family(
     recipe = recipe_from_tree(tree)
     rng = np.random.default_rng(1)
     noise = [rng.uniform(-0.5, 0.5, (recipe.data.clip_samples, 1)).astype(np.float32) for _ in range(4)]
-    statistics = {statistics_key(spec, False): compute(spec, noise) for spec in getattr(recipe.model, "statistics", ())}
+    statistics = {statistics_key(spec, False): compute(spec, noise) for spec in recipe.model.statistics}
     info = DatasetInfo("tiny", 8000, recipe.data.channels, recipe.data.clip_samples, list(labels), {}, statistics=statistics)
     return family_class(name)(recipe, info)
 
 
-def make_batch(family: AdversarialFamily, clips: int = 4, seed: int = 0) -> dict[str, tf.Tensor]:
+def make_batch(family: LatentGAN, clips: int = 4, seed: int = 0) -> dict[str, tf.Tensor]:
     data = family.recipe.data
     rng = np.random.default_rng(seed)
     audio = rng.uniform(-0.5, 0.5, (clips, data.clip_samples, data.channels)).astype(np.float32)
@@ -55,11 +55,11 @@ def make_draws(step: int = 0) -> Draws:
     return Draws(tf.constant([step, 17]), tf.constant(0), 1)
 
 
-def phase_named(family: AdversarialFamily, name: str) -> Phase:
+def phase_named(family: LatentGAN, name: str) -> Phase:
     return next(phase for phase in family.phases() if phase.name == name)
 
 
-def gradients(family: AdversarialFamily, phase: Phase) -> tuple[dict[str, float], dict[str, list[np.ndarray | None]]]:
+def gradients(family: LatentGAN, phase: Phase) -> tuple[dict[str, float], dict[str, list[np.ndarray | None]]]:
     """The phase's losses on one batch, and the gradients of their sum with respect to the weights of every network."""
     with tf.GradientTape() as tape:  # eagerly: tracing a graph takes ten times as long as these few weights
         losses = phase.losses(make_batch(family), make_draws())
@@ -69,11 +69,3 @@ def gradients(family: AdversarialFamily, phase: Phase) -> tuple[dict[str, float]
         {name: float(value) for name, value in losses.items()},
         {name: [None if g is None else g.numpy() for g in values] for name, values in slopes.items()},
     )
-
-
-def disturb(family: AdversarialFamily, seed: int = 3) -> None:
-    """Moves every weight a little, so that what starts at zero (biases, projections) takes part."""
-    rng = np.random.default_rng(seed)
-    for network in family.networks.values():
-        for variable in network.trainable_variables:
-            variable.assign_add(rng.normal(0.0, 0.05, variable.shape).astype(np.float32))

@@ -103,7 +103,7 @@ class FakeFamily:
 
 
 class FakeSource:
-    """Clips that are pure functions of (seed, position), as `data.pipeline.Source` gives them."""
+    """Clips that are pure functions of (seed, position), as `data.source.Source` gives them."""
 
     def __init__(self, clips: int = 40):
         rng = np.random.default_rng(5)

@@ -48,13 +48,6 @@ def make_batch(family: VocoderFamily, clips: int = 4) -> dict[str, tf.Tensor]:
     return {"audio": tf.constant(np.stack([speech_like(data.clip_samples, data.sample_rate, seed) for seed in range(clips)]))}
 
 
-def disturb(network, seed: int = 3, deviation: float = 0.05) -> None:
-    """Moves every weight a little, so that what starts at zero or one takes part."""
-    rng = np.random.default_rng(seed)
-    for variable in network.trainable_variables:
-        variable.assign_add(rng.normal(0.0, deviation, variable.shape).astype(np.float32))
-
-
 def steps(learner: Any, count: int, first: int = 0) -> list[dict[str, float]]:
     """Steps `first` to `first + count - 1` on one batch; the values of each."""
     batch = make_batch(learner.family, learner.recipe.data.batch_size)

@@ -2,30 +2,145 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
+from typer.core import TyperCommand
 
+from ..data.corpora.layouts import KEYS, LAYOUTS
 from ..errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, UsageError
 from ..recipe_schema import Recipe
 from . import console
 
 if TYPE_CHECKING:
+    from ..data.corpora.source_file import LabelOptions
     from ..data.dataset_info import DatasetInfo, SplitInfo
-    from ..data.prepare.job import PrepareReport
+    from ..data.prepare.report import PrepareOptions, PrepareReport
 
-_SOUND, _LABELS, _SPLITS, _NOISE = "Sound", "Labels", "Splits", "Noise, for training enhancement"
-_NOTES = "Notes, for pitched instruments"
-_LONGEST_NOTE = 20_000  # characters; every model carries it
+_INPUT, _CLIPS, _LABELS, _SPLITS, _NOISE = "What goes in", "What a clip is", "Labels", "Splits", "Noise, for training enhancement"
+_MAX_NOTE = 20_000  # characters; every model carries it
+
+# Key of --detail -> (table of `PrepareOptions`, field, a line for the help).
+DETAILS: dict[str, tuple[str, str, str]] = {
+    "hop-samples": ("cut", "hop_samples", "from one clip to the next; the clip length"),
+    "short": ("cut", "short", "recordings and last pieces shorter than a clip: pad, loop or drop"),
+    "min-seconds": ("cut", "min_seconds", "drop recordings shorter than this; 0.02"),
+    "max-clips": ("cut", "max_clips", "clips of one recording at most; 0 is no limit"),
+    "preroll-ms": ("cut", "preroll_ms", "kept before the onset of --onset-align; 2"),
+    "min-clean-db": (
+        "cut",
+        "min_clean_db",
+        "drop recordings whose pauses are less than this below their loudest parts; try 40",
+    ),
+    "noise-hop-samples": ("", "noise_hop_samples", "from one clip of noise to the next; the clip length"),
+    "noise-max-clips": ("", "noise_max_clips", "clips of one recording of noise at most; 0 is no limit"),
+    "noise-short": ("", "noise_short", "noise shorter than a clip: pad (mixing repeats it), loop or drop"),
+    "holdout-speakers": ("splits", "holdout_speakers", "speakers that are only in the test split, as A,B"),
+    "shards": ("", "shards", "shards of the train split; 0 chooses"),
+    "name": ("", "name", "first part of the shards' names; the output folder's"),
+}
+_MOVED = {  # options of earlier versions -> how they are written now; {} is the value
+    **{f"--{key}": f"--detail {key}={{}}" for key in DETAILS},
+    **{f"--{key}": f"--corpus {key}={{}}" for key in ("domain", "pitches", "instruments", "attributes", "pitch-from")},
+    "--label-field": "--corpus label={}",
+    "--instrument-field": "--corpus instrument={}",
+    "--label-pattern": "--labels 'pattern:{}'",
+    "--label-csv": "--labels csv:{}",
+    "--clip-seconds": "--clip-samples {}s",
+    "--level-target": "--level KIND:{}",
+}
 
 
+def _keys(about: Mapping[str, str]) -> str:
+    return "\n\n".join(f"{key}: {line}" for key, line in about.items())
+
+
+class _Command(TyperCommand):
+    """Answers the options of earlier versions with their present form, and lists the keys of --corpus and --detail."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        for index, word in enumerate(args):
+            name, separator, value = word.partition("=")
+            if name in _MOVED:
+                value = value if separator else next(iter(args[index + 1 : index + 2]), "VALUE")
+                raise UsageError(f"prepare has no option {name} any more.", hint=_MOVED[name].format(value))
+        return super().parse_args(ctx, args)
+
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.command(cls=_Command)
 def command(
     inputs: Annotated[list[str], typer.Argument(metavar="INPUT...", help="Folders (searched to any depth) and files.")],
-    output: Annotated[str, typer.Option("-o", "--output", metavar="DATA", help="The data set folder to make.")],
+    output: Annotated[str, typer.Option("-o", "--output", metavar="DATA", help="The data set folder to create.")],
+    recipe: Annotated[str, typer.Option(help="Take rate, channels, clip length and statistics from this recipe.")] = "",
+    set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key of the recipe.")] = None,
+    layout: Annotated[
+        str,
+        typer.Option(help="A known corpus:\n\n" + _keys({name: found.about for name, found in LAYOUTS.items()}), rich_help_panel=_INPUT),
+    ] = "",
+    corpus: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KEY=VALUE",
+            help=f"How a corpus is read, repeatable:\n\n{_keys({name: key.about for name, key in KEYS.items()})}",
+            rich_help_panel=_INPUT,
+        ),
+    ] = None,
+    select: Annotated[str, typer.Option(metavar="REGEX", help="Only recordings whose path matches.", rich_help_panel=_INPUT)] = "",
+    exclude: Annotated[str, typer.Option(metavar="REGEX", help="No recordings whose path matches.", rich_help_panel=_INPUT)] = "",
+    labels: Annotated[
+        str,
+        typer.Option(
+            metavar="MODE",
+            help="none, folder (the first below the input), layout, csv:FILE (columns path,label and maybe speaker,emotion,sentence,"
+            "split), or pattern:REGEX with the group (?P<label>...) and maybe (?P<speaker>...).",
+            show_default="layout with --layout, folder with a recipe that needs labels, else none",
+            rich_help_panel=_LABELS,
+        ),
+    ] = "auto",
+    sample_rate: Annotated[int, typer.Option(help="Hz.", show_default="the recipe's, else 16000", rich_help_panel=_CLIPS)] = 0,
+    channels: Annotated[
+        int,
+        typer.Option(help="1 mixes down; 2 keeps stereo and doubles mono.", show_default="the recipe's, else 1", rich_help_panel=_CLIPS),
+    ] = 0,
+    clip_samples: Annotated[
+        str,
+        typer.Option(
+            metavar="N",
+            help="Length of a clip in samples, or in seconds as 1.5s; 0 keeps recordings whole.",
+            show_default="the recipe's, else 16384",
+            rich_help_panel=_CLIPS,
+        ),
+    ] = "",
+    trim_silence: Annotated[
+        float, typer.Option(metavar="DB", help="Cut both ends this far below the loudest part; 0 does not.", rich_help_panel=_CLIPS)
+    ] = 0.0,
+    level: Annotated[
+        str,
+        typer.Option(
+            metavar="KIND[:DB]",
+            help="Bring each recording to one level: none, peak, rms or lufs, to -1 dBFS, -20 dBFS or -23 LUFS unless given, as rms:-26.",
+            rich_help_panel=_CLIPS,
+        ),
+    ] = "none",
+    onset_align: Annotated[
+        bool, typer.Option("--onset-align", help="Start each recording at its first onset: for one-shots.", rich_help_panel=_CLIPS)
+    ] = False,
+    detail: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KEY=VALUE",
+            help=f"A less common setting, repeatable:\n\n{_keys({key: line for key, (_, _, line) in DETAILS.items()})}",
+            rich_help_panel=_CLIPS,
+        ),
+    ] = None,
     noise: Annotated[
         list[str] | None,
         typer.Option(
@@ -34,105 +149,6 @@ def command(
             rich_help_panel=_NOISE,
         ),
     ] = None,
-    noise_hop_samples: Annotated[
-        int, typer.Option(help="From one clip of noise to the next.", show_default="the clip length", rich_help_panel=_NOISE)
-    ] = 0,
-    noise_max_clips: Annotated[
-        int, typer.Option(help="Clips of one recording of noise at most; 0 is no limit.", rich_help_panel=_NOISE)
-    ] = 0,
-    noise_short: Annotated[
-        str, typer.Option(help="Noise shorter than a clip: pad (mixing repeats it), loop or drop.", rich_help_panel=_NOISE)
-    ] = "pad",
-    min_clean_db: Annotated[
-        float,
-        typer.Option(
-            metavar="DB",
-            help="Drop recordings of INPUT whose pauses are less than this below their loudest parts; 0 keeps all. 40 is a good choice.",
-            rich_help_panel=_NOISE,
-        ),
-    ] = 0.0,
-    recipe: Annotated[str, typer.Option(help="Take rate, channels, clip length and statistics from this recipe.")] = "",
-    set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key of the recipe.")] = None,
-    sample_rate: Annotated[int, typer.Option(help="Hz.", show_default="the recipe's, else 16000", rich_help_panel=_SOUND)] = 0,
-    channels: Annotated[
-        int,
-        typer.Option(help="1 mixes down; 2 keeps stereo and doubles mono.", show_default="the recipe's, else 1", rich_help_panel=_SOUND),
-    ] = 0,
-    clip_samples: Annotated[
-        int,
-        typer.Option(help="Length of a clip; 0 keeps recordings whole.", show_default="the recipe's, else 16384", rich_help_panel=_SOUND),
-    ] = -1,
-    clip_seconds: Annotated[float, typer.Option(help="The same in seconds.", show_default=False, rich_help_panel=_SOUND)] = 0.0,
-    hop_samples: Annotated[
-        int, typer.Option(help="From one clip to the next.", show_default="the clip length", rich_help_panel=_SOUND)
-    ] = 0,
-    short: Annotated[
-        str, typer.Option(help="What to do with short recordings and last pieces: pad, loop or drop.", rich_help_panel=_SOUND)
-    ] = "pad",
-    min_seconds: Annotated[float, typer.Option(help="Drop recordings shorter than this.", rich_help_panel=_SOUND)] = 0.02,
-    max_clips: Annotated[int, typer.Option(help="Clips of one recording at most; 0 is no limit.", rich_help_panel=_SOUND)] = 0,
-    trim_silence: Annotated[
-        float, typer.Option(metavar="DB", help="Cut both ends this far below the loudest part; 0 does not.", rich_help_panel=_SOUND)
-    ] = 0.0,
-    level: Annotated[
-        str, typer.Option(help="Bring each recording to one level: none, peak, rms or lufs.", rich_help_panel=_SOUND)
-    ] = "none",
-    level_target: Annotated[
-        float | None,
-        typer.Option(
-            metavar="DB", help="What to bring it to.", show_default="peak -1 dBFS, rms -20 dBFS, lufs -23 LUFS", rich_help_panel=_SOUND
-        ),
-    ] = None,
-    onset_align: Annotated[
-        bool, typer.Option("--onset-align", help="Start each recording at its first onset: for one-shots.", rich_help_panel=_SOUND)
-    ] = False,
-    preroll_ms: Annotated[float, typer.Option(help="Kept before that onset.", rich_help_panel=_SOUND)] = 2.0,
-    labels: Annotated[
-        str,
-        typer.Option(help="none, folder, pattern, csv or layout.", show_default="what the options below imply", rich_help_panel=_LABELS),
-    ] = "auto",
-    label_pattern: Annotated[
-        str, typer.Option(metavar="REGEX", help="With the group (?P<label>...) and maybe (?P<speaker>...).", rich_help_panel=_LABELS)
-    ] = "",
-    label_csv: Annotated[
-        str, typer.Option(metavar="FILE", help="Columns path,label and maybe speaker,split.", rich_help_panel=_LABELS)
-    ] = "",
-    layout: Annotated[
-        str,
-        typer.Option(
-            help="A known corpus: folder, fsdd, sc09, nsynth, notes, pairs, speakers, vctk, esd, ravdess, crema-d, emo-db or csv.",
-            rich_help_panel=_LABELS,
-        ),
-    ] = "",
-    domain: Annotated[
-        str,
-        typer.Option(
-            metavar="speaker|emotion|both",
-            help="What the label is, for converting voices.",
-            show_default="the layout's",
-            rich_help_panel=_LABELS,
-        ),
-    ] = "",
-    label_field: Annotated[str, typer.Option(help="nsynth: pitch, instrument_family_str, ...", rich_help_panel=_LABELS)] = "pitch",
-    instrument_field: Annotated[
-        str, typer.Option(help="nsynth: what the instrument is: instrument_family_str, instrument_str, ...", rich_help_panel=_NOTES)
-    ] = "instrument_family_str",
-    pitches: Annotated[
-        str, typer.Option(metavar="36-84", help="Only notes of these pitches: MIDI numbers, names, ranges.", rich_help_panel=_NOTES)
-    ] = "",
-    instruments: Annotated[str, typer.Option(metavar="A,B", help="Only notes of these instruments.", rich_help_panel=_NOTES)] = "",
-    attributes: Annotated[
-        str,
-        typer.Option(
-            metavar="FILE", help="Table: file,pitch,instrument or other attributes of each recording, as CSV.", rich_help_panel=_NOTES
-        ),
-    ] = "",
-    pitch_from: Annotated[
-        str,
-        typer.Option(help="notes: name, sound (measured) or auto: the name if it tells one.", rich_help_panel=_NOTES),
-    ] = "auto",
-    select: Annotated[str, typer.Option(metavar="REGEX", help="Only recordings whose path matches.", rich_help_panel=_LABELS)] = "",
-    exclude: Annotated[str, typer.Option(metavar="REGEX", help="No recordings whose path matches.", rich_help_panel=_LABELS)] = "",
     split_by: Annotated[
         str, typer.Option(help="file or speaker.", show_default="the corpus's own splits, else file", rich_help_panel=_SPLITS)
     ] = "auto",
@@ -140,16 +156,13 @@ def command(
         float, typer.Option(help="Fraction of the recordings, or speakers, for validation.", rich_help_panel=_SPLITS)
     ] = 0.1,
     test: Annotated[float, typer.Option(help="Fraction for test.", rich_help_panel=_SPLITS)] = 0.1,
-    holdout_speakers: Annotated[str, typer.Option(metavar="A,B", help="Speakers that are test alone.", rich_help_panel=_SPLITS)] = "",
     consent: Annotated[
         str,
         typer.Option(
             metavar="FILE",
-            help="A text that says who allowed these recordings to be used, and for what. The data set and all models made of it keep it.",
+            help="A text file: who allowed these recordings to be used, and for what. The data set and all models trained on it keep it.",
         ),
     ] = "",
-    shards: Annotated[int, typer.Option(help="Shards of the train split; 0 chooses.")] = 0,
-    name: Annotated[str, typer.Option(help="First part of the shards' names.", show_default="the output folder's")] = "",
     jobs: Annotated[int, typer.Option("-j", "--jobs", help="Worker processes; 0 is one for each core.")] = 0,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the data set that is there.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Decode and count, write nothing.")] = False,
@@ -163,62 +176,32 @@ def command(
     Exit code 1 if a recording could not be decoded; the others are in the data set all the same.
     """
     console.configure(quiet=quiet, json_output=json_output)
-    from ..data.corpora.layouts import LabelOptions
     from ..data.prepare.clip_cutting import CutOptions
-    from ..data.prepare.job import PrepareOptions, prepare
+    from ..data.prepare.job import prepare
+    from ..data.prepare.report import PrepareOptions
     from ..data.prepare.work import SplitOptions
     from ..recipe import load_recipe
 
     if set_ and not recipe:
         raise UsageError("--set changes a recipe, but there is no --recipe.")
-    loaded = load_recipe(recipe, set_ or ()) if recipe else Recipe(family="")
-    wanted, model = loaded.data, loaded.model
-    if clip_seconds and clip_samples >= 0:
-        raise UsageError("--clip-samples and --clip-seconds say the same thing; give one of them.")
-    rate = sample_rate or wanted.sample_rate
-    usual = 0 if model.whole_recordings else wanted.clip_samples
-    length = round(clip_seconds * rate) if clip_seconds else usual if clip_samples < 0 else clip_samples
     if jobs < 0:
         raise UsageError(f"--jobs is {jobs}; expected at least 1, or 0 for one a core.")
-    if labels == "auto" and not (label_pattern or label_csv or layout) and model.conditioning != "none":
-        labels = "folder"
+    loaded = load_recipe(recipe, set_ or ()) if recipe else Recipe(family="")
+    wanted, model = loaded.data, loaded.model
+    rate = sample_rate or wanted.sample_rate
+    kind, target = _level(level)
     options = PrepareOptions(
         cut=CutOptions(
             sample_rate=rate,
             channels=channels or wanted.channels,
-            clip_samples=length,
-            hop_samples=hop_samples,
-            short=short,
-            min_seconds=min_seconds,
-            max_clips=max_clips,
+            clip_samples=_clip_samples(clip_samples, rate, 0 if model.whole_recordings else wanted.clip_samples),
             trim_silence=trim_silence,
-            level=level,
-            level_target=level_target,
+            level=kind,
+            level_target=target,
             onset_align=onset_align,
-            preroll_ms=preroll_ms,
-            min_clean_db=min_clean_db,
         ),
-        labels=LabelOptions(
-            labels,
-            label_pattern,
-            label_csv,
-            layout,
-            label_field,
-            select,
-            exclude,
-            instrument_field,
-            pitches,
-            _listed(instruments),
-            attributes,
-            pitch_from,
-            domain,
-        ),
-        splits=SplitOptions(split_by, validation, test, _listed(holdout_speakers)),
-        name=name,
-        shards=shards,
-        noise_hop_samples=noise_hop_samples,
-        noise_short=noise_short,
-        noise_max_clips=noise_max_clips,
+        labels=_labels(labels, layout, select, exclude, corpus or (), model.conditioning != "none"),
+        splits=SplitOptions(split_by, validation, test),
     )
     with console.progress("Preparing", None, "files") as bar, _interruptions(output, dry_run):
 
@@ -229,7 +212,7 @@ def command(
         report = prepare(
             inputs,
             output,
-            options,
+            _with_details(options, detail or ()),
             noise=noise or (),
             specs=model.statistics,
             peak_normalize=wanted.peak_normalize,
@@ -246,6 +229,64 @@ def command(
     return EXIT_FAILED if report.failed and report.status in ("written", "dry run") else EXIT_OK
 
 
+def _clip_samples(text: str, rate: int, usual: int) -> int:
+    if not text:
+        return usual
+    try:
+        return round(float(text[:-1]) * rate) if text.endswith("s") else int(text)
+    except ValueError:
+        raise UsageError(f"--clip-samples is {text!r}; expected samples, as 16384, or seconds, as 1.5s.") from None
+
+
+def _level(text: str) -> tuple[str, float | None]:
+    kind, separator, target = text.partition(":")
+    try:
+        return kind, float(target) if separator else None
+    except ValueError:
+        raise UsageError(f"--level is {text!r}; expected none, peak, rms or lufs, and maybe a level in dB, as rms:-26.") from None
+
+
+def _labels(labels: str, layout: str, select: str, exclude: str, corpus: Sequence[str], conditional: bool) -> LabelOptions:
+    """The options that `--labels`, `--layout`, `--select`, `--exclude` and `--corpus` give."""
+    from ..data.corpora.source_file import LabelOptions
+
+    mode, separator, value = labels.partition(":")
+    if separator and (mode not in ("csv", "pattern") or not value):
+        raise UsageError(f"--labels is {labels!r}; expected none, folder, layout, csv:FILE or pattern:REGEX.")
+    if labels == "auto" and not layout and conditional:
+        mode = "folder"
+    options = LabelOptions("auto" if separator else mode, layout=layout, select=select, exclude=exclude)
+    changes: dict[str, Any] = {mode: value} if separator else {}
+    for key, text in _pairs("--corpus", corpus, KEYS):
+        readers = [name for name, found in LAYOUTS.items() if key in found.keys]
+        if readers and layout not in readers:
+            raise UsageError(f"--corpus {key} is for --layout {' or '.join(readers)}; the layout is {layout or 'not given'}.")
+        changes[KEYS[key].field] = _listed(text) if key == "instruments" else text
+    return dataclasses.replace(options, **changes)
+
+
+def _with_details(options: PrepareOptions, detail: Sequence[str]) -> PrepareOptions:
+    """The options with what `--detail` changes."""
+    tables: dict[str, Any] = {"": options, "cut": options.cut, "splits": options.splits}
+    for key, text in _pairs("--detail", detail, DETAILS):
+        table, field, _ = DETAILS[key]
+        kind = get_type_hints(type(tables[table]))[field]
+        try:
+            value = _listed(text) if kind == tuple[str, ...] else kind(text)
+        except ValueError:
+            raise UsageError(f"--detail {key} is {text!r}; expected {'a whole number' if kind is int else 'a number'}.") from None
+        tables[table] = dataclasses.replace(tables[table], **{field: value})
+    return dataclasses.replace(tables[""], cut=tables["cut"], splits=tables["splits"])
+
+
+def _pairs(option: str, texts: Sequence[str], known: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    for text in texts:
+        key, separator, value = text.partition("=")
+        if not separator or key not in known:
+            raise UsageError(f"{option} is {text!r}; expected KEY=VALUE with one of {', '.join(known)}.", hint="gan-audio prepare --help")
+        yield key, value
+
+
 def _listed(text: str) -> tuple[str, ...]:
     return tuple(filter(None, (part.strip() for part in text.split(","))))
 
@@ -257,8 +298,8 @@ def _note(path: str) -> str:
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
         raise UsageError(f"--consent {path} cannot be read: {reason}.", hint="a text file: who agreed, to what, when") from error
-    if not text or len(text) > _LONGEST_NOTE:
-        raise UsageError(f"--consent {path} has {len(text)} characters; expected 1 to {_LONGEST_NOTE}.")
+    if not text or len(text) > _MAX_NOTE:
+        raise UsageError(f"--consent {path} has {len(text)} characters; expected 1 to {_MAX_NOTE}.")
     return text
 
 

@@ -24,10 +24,11 @@ from ..recipe_schema import Data, Recipe
 from .audio import audio_file
 from .audio.find import find_audio
 from .clip_reader import conform_clip
-from .corpora.layouts import label_order
+from .clip_stream import balanced_repeats
+from .corpora.labelling import label_order
 from .corpora.note_names import pitch_of_name
 from .dataset_info import DatasetInfo, SplitInfo
-from .pipeline import Source, balanced_repeats
+from .source import Source
 
 # (container, subtype) -> branch of `_decode_in_graph`
 _BRANCHES = {("WAV", "PCM_16"): 1, ("WAVEX", "PCM_16"): 1, ("FLAC", "PCM_16"): 1, ("OGG", "VORBIS"): 2, ("MP3", "MPEG_LAYER_III"): 2}
@@ -84,10 +85,10 @@ class FolderSource(Source):
                 )
         return None
 
-    def _epoch(self, split: str, settings: Data, seed: tf.Tensor, number: tf.Tensor) -> tf.data.Dataset:
+    def epoch(self, split: str, settings: Data, seed: tf.Tensor, number: tf.Tensor) -> tf.data.Dataset:
         indices = tf.range(len(self._windows), dtype=tf.int64)
         if settings.balance != "none" and self.info.labels:
-            counts = self._label_counts(split)
+            counts = self.label_counts(split)
             rank = np.zeros(len(self._windows), np.int64)
             for label in range(len(counts)):
                 mine = np.flatnonzero(self._windows.labels == label)
@@ -98,7 +99,7 @@ class FolderSource(Source):
             indices = tf.random.experimental.stateless_shuffle(indices, seed)
         return tf.data.Dataset.from_tensor_slices(indices)
 
-    def _decode(self, record: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def decode(self, record: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         if self._in_graph:
             audio = self._decode_in_graph(record)
         else:
@@ -106,10 +107,10 @@ class FolderSource(Source):
         audio = tf.ensure_shape(audio, [None, self.info.channels])
         return audio, tf.cast(tf.gather(tf.constant(self._windows.labels), record), tf.int32)
 
-    def _attributes(self, record: tf.Tensor) -> dict[str, tf.Tensor]:
+    def attributes(self, record: tf.Tensor) -> dict[str, tf.Tensor]:
         return {name: tf.cast(tf.gather(tf.constant(numbers), record), tf.int32) for name, numbers in self._windows.attributes.items()}
 
-    def _label(self, record: tf.Tensor) -> tf.Tensor:
+    def label(self, record: tf.Tensor) -> tf.Tensor:
         return tf.gather(tf.constant(self._windows.labels), record)
 
     def _read(self, index: int) -> np.ndarray:

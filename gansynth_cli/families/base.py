@@ -17,10 +17,12 @@ from ..feature_specs import BatchFeatures
 from ..recipe_schema import Recipe
 
 if TYPE_CHECKING:
-    from ..data.pipeline import Source
+    from ..data.source import Source
 
 Batch = Mapping[str, tf.Tensor]
 Losses = dict[str, tf.Tensor]
+
+PREVIEW_BATCH = 16  # examples of a preview that are computed at once; the result does not depend on it
 
 
 @dataclass(frozen=True)
@@ -188,3 +190,10 @@ def provenance_of(recipe: Recipe, info: DatasetInfo) -> dict[str, Any]:
         "seed": recipe.seed,
         "data": info.fingerprint,
     } | ({"consent": info.consent} if info.consent else {})
+
+
+def in_parts(function: Callable[[dict[str, tf.Tensor]], tf.Tensor], inputs: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Apply a function of a batch to at most `PREVIEW_BATCH` examples at a time and join the results: bounds the memory of a preview."""
+    count = len(next(iter(inputs.values())))
+    parts = [slice(start, start + PREVIEW_BATCH) for start in range(0, count, PREVIEW_BATCH)]
+    return np.concatenate([function({k: tf.constant(v[part]) for k, v in inputs.items()}).numpy() for part in parts])

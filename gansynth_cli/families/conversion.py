@@ -15,15 +15,14 @@ from ..feature_specs import BatchFeatures
 from ..losses.adversarial import LOSSES
 from ..models.voice_converter import VoiceConverter
 from ..recipe_schema import Recipe
-from ..signal.mel_front_end import inverse_bank_of
-from ..signal.stft import istft, stft
+from ..signal.mel_filter import filtered, nepers_between
 from .adversarial import batch_size
 from .base import Draws, provenance_of
 from .conversion_schema import ConversionLosses, ConversionModel
 
 if TYPE_CHECKING:
     from ..data.frame_features import FrameClip
-    from ..data.pipeline import Source
+    from ..data.source import Source
 
 PREVIEW_CLIPS = 18
 _PREVIEW_SECONDS = 4.0
@@ -52,7 +51,7 @@ class ConversionFamily:
         assert isinstance(recipe.model, ConversionModel)
         assert isinstance(recipe.losses, ConversionLosses)
         self.recipe, self.info, self.model, self.weights = recipe, info, recipe.model, recipe.losses
-        self.game = LOSSES[recipe.adversarial.loss]
+        self.loss = LOSSES[recipe.adversarial.loss]
         self.spec = self.model.frame_features(recipe.data.sample_rate)
         self.convention = self.spec.convention
         self.domains = tuple(info.labels)
@@ -139,7 +138,8 @@ class ConversionFamily:
             target = (source + 1 + number // len(self.domains) % (len(self.domains) - 1)) % len(self.domains)
             mel = model.convert(clip.spectrum[None], [source], [target]).numpy()[0]
             self._converted.append((mel, source, target))
-            audio = filtered(clip.audio(), mel - clip.spectrum, self.convention)[:samples]
+            nepers = nepers_between(clip.spectrum, mel, self.convention, smooth=self.model.features == "mel")
+            audio = filtered(clip.audio(), self.convention, nepers)[:samples]
             made.append(np.pad(audio, (0, samples - len(audio))))
         return np.stack(made)[..., None].astype(np.float32)
 
@@ -211,7 +211,7 @@ class ConversionFamily:
                 f"data.clip_samples is {data.clip_samples}, no multiple of four hops of {c.hop} samples (model.mel.hop).",
                 hint=f"--set data.clip_samples={near}",
             )
-        if self.game.gradient_penalty or self.game.weight_clip or self.recipe.adversarial.r1:
+        if self.loss.gradient_penalty or self.loss.weight_clip or self.recipe.adversarial.r1:
             raise RecipeError(
                 f"adversarial.loss is {self.recipe.adversarial.loss!r}, r1 {self.recipe.adversarial.r1:g}; the critics of conversion take "
                 "a loss without penalties.",
@@ -222,26 +222,3 @@ class ConversionFamily:
                 'model.features is "world": envelopes without harmonics, from which a mel vocoder makes no voice.',
                 hint="--set model.vocoder=world, or --set model.features=mel",
             )
-
-
-def filtered(audio: np.ndarray, change: np.ndarray, convention: Any) -> np.ndarray:
-    """A recording under a change of its log-mel spectrum: each band's gain, spread over the band's bins.
-
-    Args:
-        audio: float32 [samples].
-        change: float [frames, bands], in the convention's logarithm.
-        convention: Resolved.
-
-    Returns:
-        float32 [samples], held to [-1, 1].
-    """
-    c = convention
-    unit = 1.0 if c.log == "ln" else float(np.log(10.0))
-    spread = np.abs(inverse_bank_of(c))
-    gain = change.astype(np.float64) * unit / c.exponent @ (spread / np.maximum(spread.sum(axis=0), 1e-9))
-    gain = np.exp(np.clip(gain, -5.0, 5.0)).astype(np.float32)
-    # Frame t of `stft` begins at t * hop - front: its middle is then where the convention's is.
-    front = c.fft // 2 if c.padding == "centre" else (c.fft - c.hop) // 2
-    spectrum = stft(tf.constant(audio[None], tf.float32), c.fft, c.hop, frames=len(gain) + c.fft // c.hop, front=front)
-    gain = np.pad(gain, [(0, spectrum.shape[1] - len(gain)), (0, 0)], "edge")
-    return np.clip(istft(spectrum * gain[None], c.fft, c.hop, len(audio), front=front).numpy()[0], -1.0, 1.0)

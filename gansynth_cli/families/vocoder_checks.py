@@ -1,21 +1,24 @@
-"""What the recipe of a vocoder may not ask for."""
+"""Recipes of vocoders that cannot be trained."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
-
-import numpy as np
-
 from ..errors import RecipeError
+from ..losses.adversarial import LOSSES
+from ..recipe_schema import Recipe
+from ..signal.mel_convention import MelConvention
+from .vocoder_schema import VocoderLosses, VocoderModel
+from .vocoder_terms import TERMS, of_spectrum
 
-if TYPE_CHECKING:
-    from .vocoder import VocoderFamily
 
+def check_sizes(recipe: Recipe, model: VocoderModel, losses: VocoderLosses, conventions: tuple[MelConvention, MelConvention]) -> None:
+    """Raise RecipeError for sizes that do not fit together.
 
-def check_vocoder(family: VocoderFamily) -> None:
-    """Raises RecipeError for sizes that do not fit together, and for critics or losses that cannot work on such clips."""
-    data, c, m = family.recipe.data, family.convention, family.model
+    Args:
+        recipe: The recipe, whose tables `model` and `losses` are.
+        model, losses: Its `[model]` and `[losses]`.
+        conventions: Of the network's input, and of the mel spectrograms that are compared.
+    """
+    data, m, (c, compared) = recipe.data, model, conventions
     if data.channels != 1:
         raise RecipeError(f"data.channels is {data.channels}; a vocoder has 1.", hint="--set data.channels=1")
     if c.sample_rate != data.sample_rate:
@@ -23,7 +26,7 @@ def check_vocoder(family: VocoderFamily) -> None:
             f"model.mel.sample_rate is {c.sample_rate}, but data.sample_rate {data.sample_rate}.",
             hint="leave model.mel.sample_rate out",
         )
-    if wrong := c.problems() or family.loss_convention.problems():
+    if wrong := c.problems() or compared.problems():
         raise RecipeError(f"[model.mel] is no mel spectrogram: {'; '.join(wrong)}.")
     if data.clip_samples % c.hop:
         near = max(1, round(data.clip_samples / c.hop)) * c.hop
@@ -31,58 +34,54 @@ def check_vocoder(family: VocoderFamily) -> None:
             f"data.clip_samples is {data.clip_samples}, no multiple of the hop of {c.hop} samples (model.mel.hop).",
             hint=f"--set data.clip_samples={near}",
         )
-    seen = min(data.clip_samples, family.weights.critic_samples or data.clip_samples)
+    seen = min(data.clip_samples, losses.critic_samples or data.clip_samples)
     longest = max([c.window, *(m.mrd.resolutions if "mrd" in m.discriminators else ())])
     if seen <= longest // 2 or data.clip_samples <= c.window // 2:
         raise RecipeError(
-            f"data.clip_samples is {data.clip_samples} and losses.critic_samples {family.weights.critic_samples}; a transform of "
+            f"data.clip_samples is {data.clip_samples} and losses.critic_samples {losses.critic_samples}; a transform of "
             f"{longest} samples mirrors half as many at each end, and needs more than those.",
             hint=f"--set data.clip_samples={-(-longest // c.hop) * c.hop} --set losses.critic_samples=0",
         )
     if len(set(m.discriminators)) != len(m.discriminators):
         raise RecipeError(f"model.discriminators is {list(m.discriminators)}; expected each kind once.")
-    if family.game.gradient_penalty or family.game.weight_clip or family.recipe.adversarial.r1:
+    loss = LOSSES[recipe.adversarial.loss]
+    if loss.gradient_penalty or loss.weight_clip or recipe.adversarial.r1:
         raise RecipeError(
-            f"adversarial.loss is {family.recipe.adversarial.loss!r}, r1 {family.recipe.adversarial.r1:g}; the critics of a vocoder take a "
+            f"adversarial.loss is {recipe.adversarial.loss!r}, r1 {recipe.adversarial.r1:g}; the discriminators of a vocoder take a "
             "loss without penalties.",
             hint="--set adversarial.loss=hinge (or lsgan, nonsaturating, minimax) --set adversarial.r1=0",
         )
-    _check_losses(family)
 
 
-def _check_losses(family: VocoderFamily) -> None:
-    w, m, start = family.weights, family.model, family.recipe.adversarial.critic_start
-    spectrum = (w.spectrum_magnitude, w.spectrum_convergence, w.spectrum_mel, w.spectrum_disturbance)
-    sound = (w.mel_l1, w.mel_l2, w.stft_convergence, w.stft_magnitude, w.sub_band_convergence, w.sub_band_magnitude, w.waveform_l1)
-    if (any(spectrum) or w.sound_start) and not family.gives_spectrum:
+def check_losses(recipe: Recipe, model: VocoderModel, losses: VocoderLosses, *, gives_spectrum: bool, gives_sub_bands: bool) -> None:
+    """Raise RecipeError for losses that this generator does not have, and for steps in which it would have none."""
+    start, spectrum = recipe.adversarial.critic_start, of_spectrum(losses)
+    if (spectrum or losses.sound_start) and not gives_spectrum:
         raise RecipeError(
-            f"losses.spectrum_* and losses.sound_start are for generators of spectra; family {family.recipe.family!r} gives sound.",
+            f"losses.spectrum_* and losses.sound_start are for generators of spectra; family {recipe.family!r} gives waveforms.",
             hint="leave them out, or use family vocos",
         )
-    if w.sound_start and not any(spectrum):
+    sub_bands = [name for name in TERMS.active(losses) if name.startswith("sub_band_")]
+    if sub_bands and not gives_sub_bands:
         raise RecipeError(
-            f"losses.sound_start is {w.sound_start}, but no losses.spectrum_* has a weight: before that step there is nothing to learn.",
+            f"losses.{sub_bands[0]} has a weight, but this generator gives no sub-bands.",
+            hint=f"--set losses.{sub_bands[0]}=0, or family melgan with --set model.bands=4",
+        )
+    if losses.sound_start and not spectrum:
+        raise RecipeError(
+            f"losses.sound_start is {losses.sound_start}, but no losses.spectrum_* has a weight: before that step there is "
+            "nothing to learn.",
             hint="--set losses.spectrum_magnitude=1, or --set losses.sound_start=0",
         )
-    if m.discriminators and start < w.sound_start:
+    if model.discriminators and start < losses.sound_start:
         raise RecipeError(
-            f"adversarial.critic_start is {start}, before losses.sound_start, which is {w.sound_start}: critics judge sound.",
-            hint=f"--set adversarial.critic_start={w.sound_start}",
+            f"adversarial.critic_start is {start}, before losses.sound_start, which is {losses.sound_start}: discriminators need "
+            "waveforms.",
+            hint=f"--set adversarial.critic_start={losses.sound_start}",
         )
-    if not any((*sound, *spectrum, w.disturbance)):
-        alone = not m.discriminators or start or w.adversarial_every > 1
-        if alone:
-            raise RecipeError(
-                "No reconstruction loss has a weight, so the generator has nothing to learn while its critics do not judge it.",
-                hint="--set losses.mel_l1=45, or --set adversarial.critic_start=0 --set losses.adversarial_every=1",
-            )
-
-
-def check_upsampling(factors: Sequence[int], hop: int, key: str = "model.upsample") -> None:
-    """Raises RecipeError unless the factors' product is the hop."""
-    product = int(np.prod(factors))
-    if product != hop:
+    alone = not model.discriminators or start or losses.adversarial_every > 1
+    if alone and not TERMS.active(losses):
         raise RecipeError(
-            f"{key} multiplies to {product} samples a frame ({' x '.join(map(str, factors))}), but model.mel.hop is {hop}.",
-            hint="choose factors whose product is the hop",
+            "No reconstruction loss has a weight, so the generator has nothing to learn while its discriminators do not judge it.",
+            hint="--set losses.mel_l1=45, or --set adversarial.critic_start=0 --set losses.adversarial_every=1",
         )

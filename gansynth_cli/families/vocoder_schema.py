@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from ..family_schema import ModelTable
-from ..schema_types import Count, Fraction, Positive, Weight
+from ..schema_types import Count, Fraction, Positive, TermWeight, Weight
 from ..signal.mel_convention import MelConvention
 
 
@@ -21,7 +21,7 @@ class MultiScaleCritic:
     channels: Count = 0  # of the first layer; 0: as published, 16 (melgan) or 128 (hifigan)
     most_channels: Positive = 1024
     strides: tuple[Positive, ...] = (4, 4, 4, 4)  # melgan only
-    weight: Weight = 1.0  # of what it says, in the critic's and in the generator's losses
+    weight: Weight = 1.0  # factor of its losses, the discriminator's and the generator's
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class MultiResolutionCritic:
 
 @dataclass(frozen=True)
 class MelCritic:
-    """`[model.mel_critic]`: a critic of the log-mel spectrogram, `discriminators = ["mel"]`; see `layers.discriminators.mel_domain`."""
+    """`[model.mel_critic]`: a discriminator of log-mel spectrograms, `discriminators = ["mel"]`; see `layers.discriminators.mel_domain`."""
 
     channels: Positive = 32
     weight: Weight = 1.0
@@ -53,46 +53,46 @@ class MelCritic:
 
 @dataclass(frozen=True, kw_only=True)
 class VocoderModel(ModelTable):
-    """`[model]`: what the vocoders share. Any generator is judged by any of the critics, and by several."""
+    """`[model]`: keys that all vocoders share. Any generator goes with any of the discriminators, and with several."""
 
     mel: MelConvention = field(default_factory=MelConvention)
-    discriminators: tuple[Literal["msd", "mpd", "mrd", "mel"], ...] = ("msd",)  # empty: no game, the losses alone
+    discriminators: tuple[Literal["msd", "mpd", "mrd", "mel"], ...] = ("msd",)  # empty: not adversarial, the other losses only
     msd: MultiScaleCritic = field(default_factory=MultiScaleCritic)
     mpd: MultiPeriodCritic = field(default_factory=MultiPeriodCritic)
     mrd: MultiResolutionCritic = field(default_factory=MultiResolutionCritic)
     mel_critic: MelCritic = field(default_factory=MelCritic)
-    initializer: Literal["fan_in", "normal"] = "fan_in"  # "normal": the paper's N(0, deviation^2); fan_in: U(+-1 / sqrt(fan in))
+    initializer: Literal["fan_in", "normal"] = "fan_in"  # "normal": the paper's normal distribution; fan_in: U(+-1 / sqrt(fan in))
 
 
 @dataclass(frozen=True)
 class VocoderLosses:
-    """`[losses]` of the vocoders: the weights of named terms; a term with weight 0 is not computed. `[adversarial] loss` names the game,
-    and `[adversarial] critic_start` the step from which it is played: before, the generator learns from the other terms alone."""
+    """`[losses]` of the vocoders: the weights of named terms; a term with weight 0 is not computed. `[adversarial] loss` names the
+    adversarial loss, and `[adversarial] critic_start` the step from which it counts: before, the generator learns from the other terms."""
 
-    adversarial: Weight = 1.0
-    feature_matching: Weight = 0.0
+    adversarial: TermWeight = 1.0
+    feature_matching: TermWeight = 0.0
     feature_matching_first: bool = True  # whether the first feature map of each sub-discriminator is matched
     feature_matching_logits: bool = False  # whether the logits are matched too
     average: bool = False  # mean over the sub-discriminators of a kind, in place of their sum
-    adversarial_every: Positive = 1  # the game is played at every n-th step only; the critics are most of its cost
-    critic_clips: Count = 0  # the critics see so many clips of a batch; 0: all
-    critic_samples: Count = 0  # and so many samples of each, from a place drawn anew at each step; 0: all
-    mel_l1: Weight = 0.0
-    mel_l2: Weight = 0.0
+    adversarial_every: Positive = 1  # the adversarial loss is computed at every n-th step only; the discriminators are most of the cost
+    critic_clips: Count = 0  # clips of a batch that the discriminators see; 0: all
+    critic_samples: Count = 0  # samples of each that they see, from a place drawn at each step; 0: all
+    mel_l1: TermWeight = 0.0
+    mel_l2: TermWeight = 0.0
     mel_high_hz: Weight = 0.0  # upper edge of the mel spectrograms that are compared; 0: half the sample rate
     mel_clamp: bool = False  # compare log(max(mel, floor)) as published; else log(mel + floor), whose gradient lives in silence
-    stft_convergence: Weight = 0.0  # spectral convergence over `stft_resolutions`
-    stft_magnitude: Weight = 0.0  # L1 of their log magnitudes
+    stft_convergence: TermWeight = 0.0  # spectral convergence over `stft_resolutions`
+    stft_magnitude: TermWeight = 0.0  # L1 of their log magnitudes
     # fft, hop, window in samples
     stft_resolutions: tuple[tuple[Positive, Positive, Positive], ...] = ((1024, 120, 600), (2048, 240, 1200), (512, 50, 240))
-    sub_band_convergence: Weight = 0.0  # the same two of the sub-bands; model.bands = 4
-    sub_band_magnitude: Weight = 0.0
+    sub_band_convergence: TermWeight = 0.0  # the same two of the sub-bands; model.bands = 4
+    sub_band_magnitude: TermWeight = 0.0
     sub_band_resolutions: tuple[tuple[Positive, Positive, Positive], ...] = ((384, 30, 150), (683, 60, 300), (171, 10, 60))
-    waveform_l1: Weight = 0.0
-    disturbance: Weight = 0.0  # the points by which the disturbances of PESQ lower its score; see `losses.perceptual.bark_disturbance`
-    # vocos: the same of the spectrum that the network gives, before any inverse transform; they cost next to nothing
-    spectrum_magnitude: Weight = 0.0  # L1 of the log magnitudes
-    spectrum_convergence: Weight = 0.0
-    spectrum_mel: Weight = 0.0  # L1 of their log-mel spectra
-    spectrum_disturbance: Weight = 0.0
-    sound_start: Count = 0  # before this step only the terms `spectrum_*` count, and no sound is made
+    waveform_l1: TermWeight = 0.0
+    disturbance: TermWeight = 0.0  # the points by which the disturbances of PESQ lower its score; see `losses.perceptual.bark_disturbance`
+    # vocos: distances of the spectrum that the network gives, before any inverse transform; they cost next to nothing
+    spectrum_magnitude: TermWeight = 0.0  # L1 of the log magnitudes
+    spectrum_convergence: TermWeight = 0.0
+    spectrum_mel: TermWeight = 0.0  # L1 of their log-mel spectra
+    spectrum_disturbance: TermWeight = 0.0
+    sound_start: Count = 0  # before this step only the terms `spectrum_*` count, and no waveform is computed

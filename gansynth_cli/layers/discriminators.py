@@ -21,12 +21,14 @@ from keras import layers
 
 from ..signal.stft import stft
 from .convolution import Convolution1D, Initializer, bias_initializer, make_initializer, pad_time
+from .seeds import layer_seeds
 from .weight_norm import SpectralNormalization, WeightNormalization
 
 _register = keras.saving.register_keras_serializable(package="gan_audio")
 
 PERIODS = (2, 3, 5, 7, 11)
 RESOLUTIONS = (2048, 1024, 512)
+_SEED_STREAM = 0xD15C
 BAND_EDGES = (0.0, 0.1, 0.25, 0.5, 0.75, 1.0)
 
 
@@ -54,7 +56,7 @@ def multi_scale(
 
     5.64 M weights a scale as "melgan", 29.6 M in all as "hifigan".
     """
-    seeds = _seeds(seed)
+    seeds = layer_seeds(seed, _SEED_STREAM)
     audio = keras.Input((None, 1), name="audio")
     build = _melgan_scale if style == "melgan" else _hifigan_scale
     if style not in ("melgan", "hifigan"):
@@ -110,7 +112,7 @@ def multi_period(periods: Sequence[int] = PERIODS, channels: int = 32, initializ
 
     Feature maps are [batch * p, steps, channels].
     """
-    seeds = _seeds(seed)
+    seeds = layer_seeds(seed, _SEED_STREAM)
     audio = keras.Input((None, 1), name="audio")
     logits, features = [], []
     for period in periods:
@@ -142,7 +144,7 @@ def multi_resolution(
 
     A clip is longer than half the largest FFT. Features: the maps of one band after the other.
     """
-    seeds = _seeds(seed)
+    seeds = layer_seeds(seed, _SEED_STREAM)
     audio = keras.Input((None, 1), name="audio")
     logits, features = [], []
     for fft in resolutions:
@@ -167,7 +169,7 @@ def mel_domain(front_end: keras.layers.Layer, channels: int = 32, initializer: I
         channels: Of every layer.
         initializer, seed: Of the first weights.
     """
-    seeds = _seeds(seed)
+    seeds = layer_seeds(seed, _SEED_STREAM)
     audio = keras.Input((None, 1), name="audio")
     conv = _weight_normalized_2d(initializer, seeds)
     x, maps = layers.Reshape((-1, front_end.bands, 1))(front_end(audio)), []
@@ -310,9 +312,3 @@ def _weight_normalized_2d(initializer: Initializer, seeds: Iterator[int]) -> Cal
         return convolve
 
     return make
-
-
-def _seeds(seed: int) -> Iterator[int]:
-    rng = np.random.default_rng([seed, 0xD15C])
-    while True:
-        yield int(rng.integers(2**31))

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from .spectral import Spectrum
 
+POINTS, ADDED_POINTS = 0.1, 0.0309  # of PESQ's raw score for a unit of either disturbance (ITU-T P.862, section 10.2.14)
 _BANDS_A_BARK = 2
 _LEVEL = 13_270.0  # power of a bin at the listening level of 79 dB SPL; units in which the hearing threshold is 10^(dB / 10)
 _EXPONENT = 0.23  # of Zwicker's loudness
@@ -66,6 +67,12 @@ def _over_split_seconds(squares: tf.Tensor) -> tf.Tensor:
     cut = tf.signal.frame(squares, frames, max(1, frames // 2), axis=1)
     most = tf.stop_gradient(tf.reduce_max(cut, axis=2, keepdims=True)) + 1e-9  # third powers of what is divided by it stay in range
     return tf.reduce_mean(most[..., 0] * tf.pow(tf.reduce_mean(tf.pow(cut / most, 3.0), axis=2) + 1e-9, 1.0 / 3.0), axis=1)
+
+
+def pesq_points(estimate: Spectrum, target: Spectrum, sample_rate: int) -> tf.Tensor:
+    """Return the points by which both disturbances lower PESQ's raw score. Arguments as for `bark_disturbance`."""
+    symmetric, asymmetric = bark_disturbance(estimate, target, sample_rate)
+    return POINTS * symmetric + ADDED_POINTS * asymmetric
 
 
 @lru_cache

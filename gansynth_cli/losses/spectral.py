@@ -31,7 +31,7 @@ Resolution = tuple[int, int, int]  # fft, hop, window, in samples
 
 POWER_FLOOR = 1e-10  # mean square of a sample at -100 dB of full scale; white noise that low has this power in every bin, times `gain`
 QUIET = 1e-6  # -60 dB: targets below count as that loud where a distance is relative to the target
-SILENT = 1e-10  # mean square under which a target has no signal-to-noise ratio
+SILENT = 1e-3  # mean square under which a target of about unit power has no signal-to-noise ratio
 
 # Yamamoto, Song and Kim 2020 ("Parallel WaveGAN"), table 1; Yang et al. 2021 ("Multi-band MelGAN") for the full band and the four bands.
 RESOLUTIONS: tuple[Resolution, ...] = ((1024, 120, 600), (2048, 240, 1200), (512, 50, 240))
@@ -128,21 +128,24 @@ def waveform_l2(estimate: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
     return _l2(tf.cast(estimate, tf.float32), tf.cast(target, tf.float32))
 
 
-def si_snr_loss(estimate: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
-    """Minus the scale-invariant signal-to-noise ratio in dB, means removed (Le Roux et al. 2019, "SDR - half-baked or well done?", eq. 5;
-    Luo and Mesgarani 2019, eq. 14).
+def si_snr_loss(estimate: tf.Tensor, target: tf.Tensor, ceiling_db: float) -> tf.Tensor:
+    """Return minus the scale-invariant signal-to-noise ratio in dB (Le Roux et al. 2019, "SDR - half-baked or well done?", eq. 5; Luo and
+    Mesgarani 2019, eq. 14, means not removed), which approaches `ceiling_db` and does not pass it.
 
-    Clips [batch, samples] or [batch, samples, channels], channels counted together. A silent target has no such ratio: it counts 0 and
-    sends no gradient, so that "remove everything" has to be learnt from another term. Both energies have `POWER_FLOOR` added.
+    Without the ceiling, clips that are nearly clean would rule the gradient: one dB more of 40 would count as much as one more of 5.
+
+    Args:
+        estimate, target: Clips [batch, samples] of a mean square of about 1. A target below 1e-3 (-30 dB) has no such ratio: it counts 0
+            and sends no gradient, so that "remove everything" has to be learnt from another term.
+        ceiling_db: The limit, dB.
     """
-    e, t = _flat(tf.cast(estimate, tf.float32)), _flat(tf.cast(target, tf.float32))
-    e, t = e - tf.reduce_mean(e, axis=1, keepdims=True), t - tf.reduce_mean(t, axis=1, keepdims=True)
-    energy = tf.reduce_mean(tf.square(t), axis=1, keepdims=True)
-    projected = t * (tf.reduce_mean(e * t, axis=1, keepdims=True) / tf.maximum(energy, SILENT))
-    signal = tf.reduce_mean(tf.square(projected), axis=1) + POWER_FLOOR
-    noise = tf.reduce_mean(tf.square(e - projected), axis=1) + POWER_FLOOR
+    energy = tf.reduce_mean(tf.square(target), axis=1)
+    audible = energy > SILENT
+    factor = tf.reduce_mean(estimate * target, axis=1) / tf.maximum(energy, SILENT)
+    signal = tf.square(factor) * energy + 1e-6
+    noise = tf.reduce_mean(tf.square(estimate - factor[:, None] * target), axis=1) + 10.0 ** (-ceiling_db / 10.0) * signal
     decibels = (10.0 / math.log(10.0)) * (tf.math.log(noise) - tf.math.log(signal))
-    return tf.reduce_mean(tf.where(energy[:, 0] > SILENT, decibels, tf.zeros_like(decibels)))
+    return tf.reduce_mean(tf.where(audible, decibels, tf.zeros_like(decibels)))
 
 
 # Short-time spectra.
@@ -327,8 +330,3 @@ def _l1(estimate: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
 
 def _l2(estimate: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
     return tf.reduce_mean(tf.square(estimate - target))
-
-
-def _flat(audio: tf.Tensor) -> tf.Tensor:
-    """[batch, ...] -> [batch, all the rest]."""
-    return tf.reshape(audio, [tf.shape(audio)[0], -1])

@@ -84,7 +84,7 @@ class Trainer:
 
     Args:
         recipe: The recipe.
-        source: Where clips come from: `batches`, `clips`, `clips_per_epoch`, `check`, `splits` of `data.pipeline.Source`.
+        source: Where clips come from: `batches`, `clips`, `clips_per_epoch`, `check`, `splits` of `data.source.Source`.
         run: The run folder, opened.
         devices: Where it runs.
         build: Makes the family; the registry's by default.

@@ -33,7 +33,7 @@ from .arrays import ForeignArrays, open_arrays
 from .assignment import Assignment, NormalizedKernel, SpectralKernel
 from .config_files import read_config
 from .contents import LazyArray
-from .numeric_files import read_moments
+from .moments import read_moments
 from .problems import ArrayMismatchError, ForeignFileError, MissingArrayError, UnsafeFileError
 
 __all__ = [

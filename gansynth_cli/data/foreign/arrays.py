@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from ...files import sha256_of
 from .contents import Contents, LazyArray, SourceFile
 from .numeric_files import read_hdf5, read_npy, read_npz, read_numpy_pickle
 from .onnx_file import read_onnx
@@ -31,7 +32,6 @@ _READERS: dict[str, Callable[[Path], Contents]] = {
     "npy": read_npy,
 }
 _TORCH: dict[str, Callable[..., Contents]] = {"torch zip": read_torch_zip, "torch legacy": read_torch_legacy}
-_HASH_CHUNK = 1 << 20
 
 
 class ForeignArrays(Mapping[str, np.ndarray]):
@@ -194,11 +194,7 @@ def _nearest(name: str, names: Mapping[str, Any]) -> str:
 
 
 def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
     try:
-        with path.open("rb") as file:
-            while block := file.read(_HASH_CHUNK):
-                digest.update(block)
+        return sha256_of(path)
     except OSError as error:
         raise ForeignFileError(path, f"cannot be read: {error.strerror}.") from error
-    return digest.hexdigest()

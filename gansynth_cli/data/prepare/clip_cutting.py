@@ -20,13 +20,13 @@ KEEP_SAMPLES = 1 << 22  # recordings up to this many samples (16 MiB) stay decod
 LEVELS = {"none": 0.0, "peak": -1.0, "rms": -20.0, "lufs": -23.0}  # and the default target: dBFS, dBFS, LUFS (EBU R 128)
 SHORT = ("pad", "loop", "drop")
 _FRAME_SECONDS = 0.01  # resolution of --trim-silence
-_QUIET, _JUDGED_SECONDS = 0.05, 0.5  # --min-clean-db: share of the frames; recordings as short as that may have no pause
+_QUIET, _JUDGED_SECONDS = 0.05, 0.5  # min-clean-db: share of the frames; recordings as short as that may have no pause
 _ONSET = 10 ** (-20 / 20)  # an onset is the first sample at a tenth of the recording's peak
 
 
 @dataclass(frozen=True)
 class CutOptions:
-    """What `prepare` does to the sound.
+    """How `prepare` cuts recordings into clips.
 
     Attributes:
         sample_rate: Hz.
@@ -62,26 +62,26 @@ class CutOptions:
     min_clean_db: float = 0.0
 
     def check(self) -> None:
-        """Raises UsageError where a value is out of range."""
+        """Raise UsageError where a value is out of range."""
         for option, value, least in (
             ("--sample-rate", self.sample_rate, 1),
             ("--channels", self.channels, 1),
             ("--clip-samples", self.clip_samples, 0),
-            ("--hop-samples", self.hop_samples, 0),
-            ("--min-seconds", self.min_seconds, 0),
-            ("--max-clips", self.max_clips, 0),
+            ("--detail hop-samples", self.hop_samples, 0),
+            ("--detail min-seconds", self.min_seconds, 0),
+            ("--detail max-clips", self.max_clips, 0),
             ("--trim-silence", self.trim_silence, 0),
-            ("--preroll-ms", self.preroll_ms, 0),
-            ("--min-clean-db", self.min_clean_db, 0),
+            ("--detail preroll-ms", self.preroll_ms, 0),
+            ("--detail min-clean-db", self.min_clean_db, 0),
         ):
             if not value >= least:
                 raise UsageError(f"{option} is {value}; expected at least {least}.")
         if self.short not in SHORT:
-            raise UsageError(f"--short is {self.short!r}; expected one of {', '.join(SHORT)}.")
+            raise UsageError(f"--detail short is {self.short!r}; expected one of {', '.join(SHORT)}.")
         if self.level not in LEVELS:
             raise UsageError(f"--level is {self.level!r}; expected one of {', '.join(LEVELS)}.")
         if self.level_target is not None and self.level_target > 0:
-            raise UsageError(f"--level-target is {self.level_target} dB; expected 0 or less (full scale is 0 dBFS).")
+            raise UsageError(f"--level is {self.level}:{self.level_target:g}; expected 0 or less (full scale is 0 dBFS).")
 
     @property
     def measures(self) -> bool:
@@ -102,7 +102,7 @@ class Clip:
 
 @dataclass
 class CutReport:
-    """What became of a recording beside its clips."""
+    """The outcome of cutting a recording, beside its clips."""
 
     dropped: str = ""  # why the recording gave no clip
     short_pieces: int = 0  # last pieces that were dropped

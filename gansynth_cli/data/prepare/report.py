@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import UsageError
-from ..corpora.layouts import LabelOptions
+from ..corpora.layouts import mode_of
+from ..corpora.source_file import LabelOptions
 from ..dataset_info import DatasetInfo
 from .clip_cutting import SHORT, CutOptions
 from .work import Outcome, SplitOptions
@@ -42,7 +43,7 @@ class PrepareOptions:
     @property
     def pairs(self) -> bool:
         """Whether the recordings are clean ones with their noisy partners."""
-        return self.labels.mode() == "layout" and self.labels.layout == "pairs"
+        return mode_of(self.labels) == "layout" and self.labels.layout == "pairs"
 
     @property
     def noise_cut(self) -> CutOptions:
@@ -58,24 +59,24 @@ class PrepareOptions:
         )
 
     def check(self) -> None:
-        """Raises UsageError where options are out of range or contradict each other."""
+        """Raise UsageError where options are out of range or contradict each other."""
         self.cut.check()
-        for option, value in (("--noise-hop-samples", self.noise_hop_samples), ("--noise-max-clips", self.noise_max_clips)):
+        for option, value in (("--detail noise-hop-samples", self.noise_hop_samples), ("--detail noise-max-clips", self.noise_max_clips)):
             if value < 0:
                 raise UsageError(f"{option} is {value}; expected at least 0.")
         if self.noise_short not in SHORT:
-            raise UsageError(f"--noise-short is {self.noise_short!r}; expected one of {', '.join(SHORT)}.")
-        self.labels.mode()
+            raise UsageError(f"--detail noise-short is {self.noise_short!r}; expected one of {', '.join(SHORT)}.")
+        mode_of(self.labels)
         self.splits.check()
         if not 0 <= self.shards <= 99999:
-            raise UsageError(f"--shards is {self.shards}; expected 1 to 99999, or 0 to choose.")
+            raise UsageError(f"--detail shards is {self.shards}; expected 1 to 99999, or 0 to choose.")
         if self.name and not re.fullmatch(r"[\w.-]+", self.name):
-            raise UsageError(f"--name is {self.name!r}; expected letters, digits, '_', '.' and '-'.")
+            raise UsageError(f"--detail name is {self.name!r}; expected letters, digits, '_', '.' and '-'.")
 
 
 @dataclass
 class PrepareReport:
-    """What `prepare` did.
+    """The outcome of `prepare`.
 
     Attributes:
         output: The data set folder.
@@ -106,7 +107,7 @@ class PrepareReport:
         return [outcome for outcome in self.outcomes if outcome.dropped]
 
     def total(self, what: str) -> float:
-        """Sum over the recordings of a numeric field of `Outcome`."""
+        """Return the sum over the recordings of a numeric field of `Outcome`."""
         return sum(getattr(outcome, what) for outcome in self.outcomes)
 
     def to_json(self) -> dict[str, Any]:

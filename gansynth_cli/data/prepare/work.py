@@ -18,8 +18,8 @@ from ...files import sha256_of
 from ...processes import clean_context, follow_parent
 from ..audio import audio_file
 from ..audio.wav_clip import wav_bytes
-from ..corpora.layouts import SourceFile
-from ..corpora.note_layouts import read_record
+from ..corpora.nsynth import read_record
+from ..corpora.source_file import SourceFile
 from ..shards import ClipRecord, encode_example, frame_record, read_records
 from .clip_cutting import CutOptions, CutReport, cut
 
@@ -45,7 +45,7 @@ class SplitOptions:
     holdout_speakers: tuple[str, ...] = ()
 
     def check(self) -> None:
-        """Raises UsageError where a value is out of range."""
+        """Raise UsageError where a value is out of range."""
         if self.split_by not in ("auto", "file", "speaker"):
             raise UsageError(f"--split-by is {self.split_by!r}; expected file or speaker.")
         for option, value in (("--validation", self.validation), ("--test", self.test)):
@@ -181,7 +181,7 @@ def _as_file(source: SourceFile) -> Iterator[tuple[Path, str]]:
     audio, rate, content = read_record(source)
     with TemporaryDirectory(prefix="gan-audio-") as folder:
         path = Path(folder, "note.wav")
-        audio_file.write(path, audio, rate, subtype="FLOAT")
+        audio_file.write(path, audio, rate, subtype="FLOAT", durable=False)
         yield path, hashlib.sha256(content).hexdigest()
 
 

@@ -11,8 +11,8 @@ import tensorflow as tf
 from ...data.dataset_info import DatasetInfo
 from ...errors import DatasetError, RecipeError
 from ...layers.cyclegan import TwoWays
+from ...layers.seeds import layer_seeds
 from ...recipe_schema import Recipe
-from ..adversarial import layer_seeds
 from ..base import Batch, Draws, Losses, Phase
 from ..conversion import ConversionFamily
 from . import networks
@@ -97,7 +97,7 @@ class CycleGANVC(ConversionFamily):
     def critic_losses(self, batch: Batch, draws: Draws) -> Losses:
         a, b = self.both(batch)
         fake_b, fake_a = (tf.stop_gradient(x) for x in self.masked(a, b, draws))
-        compare = lambda name, real, fake: 0.5 * self.game.critic(self.judge(name, real), self.judge(name, fake))
+        compare = lambda name, real, fake: 0.5 * self.loss.critic(self.judge(name, real), self.judge(name, fake))
         losses = {"adversarial": compare("critic_first", a, fake_a) + compare("critic_second", b, fake_b)}
         if self.weights.second_adversarial:
             again_a, again_b = (tf.stop_gradient(x) for x in (self.generate("to_first", fake_b), self.generate("to_second", fake_a)))
@@ -108,7 +108,7 @@ class CycleGANVC(ConversionFamily):
         a, b = self.both(batch)
         w, identity = self.weights, self.identity_weight(late)
         fake_b, fake_a = self.masked(a, b, draws)
-        score = lambda name, fake: self.game.generator(self.judge(name, fake))
+        score = lambda name, fake: self.loss.generator(self.judge(name, fake))
         distance = lambda x, y: tf.reduce_mean(tf.abs(x - y))
         losses = {"adversarial": w.adversarial * (score("critic_first", fake_a) + score("critic_second", fake_b))}
         again_a, again_b = self.generate("to_first", fake_b), self.generate("to_second", fake_a)

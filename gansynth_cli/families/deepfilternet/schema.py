@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from ...family_schema import ENHANCE, FamilySchema, ModelTable
-from ...schema_types import Count, Fraction, Positive, Weight
+from ...schema_types import Count, Fraction, Positive, TermWeight, Weight
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class DeepFilterNetModel(ModelTable):
     filter_layers: Positive = 2  # and of the decoder of filter taps
     snr_head: bool = False  # keep the published estimate of the local SNR, which nothing reads
     stored_as: Literal["float32", "float16"] = "float16"  # half precision costs no quality (measured)
-    # The discriminator: `layers.discriminators.multi_resolution`, there only if a loss asks for it.
+    # The discriminator: `layers.discriminators.multi_resolution`, built only if a loss needs it.
     critic_resolutions: tuple[Positive, ...] = (1024, 512, 256)  # FFT sizes
     critic_band_edges: tuple[Fraction, ...] = (0.0, 0.1, 0.25, 0.5, 0.75, 1.0)  # each band of a spectrum has kernels of its own
     critic_channels: Positive = 8
@@ -37,13 +37,13 @@ class DeepFilterNetLosses:
 
     windows_ms: tuple[Positive, ...] = (16, 32, 64)  # of the spectra that are compared; hop a quarter of each
     power: Annotated[float, Meta(gt=0, le=1)] = 0.3  # compression of magnitudes
-    complex: Weight = 0.3  # mean square difference of compressed complex spectra
-    magnitude: Weight = 0.7  # of compressed magnitudes
-    over_suppression: Weight = 0.0  # of missing magnitude only
-    si_snr: Weight = 0.0  # for each dB of scale-invariant signal-to-noise ratio
+    complex: TermWeight = 0.3  # mean square difference of compressed complex spectra
+    magnitude: TermWeight = 0.7  # of compressed magnitudes
+    over_suppression: TermWeight = 0.0  # of missing magnitude only
+    si_snr: TermWeight = 0.0  # for each dB of scale-invariant signal-to-noise ratio
     si_snr_ceiling_db: Weight = 30.0  # above which it does not count
-    adversarial: Weight = 0.0  # of the discriminator's score; 0 with feature_matching = 0: there is no discriminator
-    feature_matching: Weight = 0.0
+    adversarial: TermWeight = 0.0  # of the discriminator's score; 0 with feature_matching = 0: there is no discriminator
+    feature_matching: TermWeight = 0.0
     first_frames: Count = 0  # frames at a clip's start that the losses leave out
 
 

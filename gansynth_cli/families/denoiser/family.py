@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
-from typing import Any
 
 import keras
 import numpy as np
@@ -12,25 +10,19 @@ import tensorflow as tf
 
 from ...data.dataset_info import DatasetInfo
 from ...errors import RecipeError
-from ...feature_specs import BatchFeatures
-from ...layers import discriminators
 from ...losses.adversarial import LOSSES
-from ...losses.perceptual import bark_disturbance
-from ...losses.spectral import compressed_spectrum, feature_matching, multi_resolution_stft, over_suppression, spectrum, waveform_l1
-from ...models.frame_denoiser import FrameDenoiser
 from ...recipe_schema import Recipe
-from ..adversarial import AdversarialGame
 from ..base import Batch, Draws, Losses, Phase, provenance_of
-from ..enhancement import EnhancementPreviews
+from ..enhancement import EnhancementObjective
+from .networks import build_critic, build_generator
 from .schema import DenoiserLosses, DenoiserModel
+from .terms import DISTURBANCES, TERMS, Pair
 
 _QUIET = 1e-3  # -60 dBFS: clips below count as that loud when they are levelled for the losses
-_MOST_LEVEL = 1.5  # 3.5 dB: what is turned down by more is not for a factor to mend
-_POINTS, _ADDED_POINTS = 0.1, 0.0309  # PESQ's raw score a unit of disturbance
-_SILENT = 1e-3  # a target whose energy is below this part of the noisy clip's (-30 dB) has no signal-to-noise ratio to improve
+_MAX_LEVEL = 1.5  # 3.5 dB: what is turned down by more is not for a factor to mend
 
 
-class Denoiser(EnhancementPreviews, AdversarialGame):
+class Denoiser(EnhancementObjective):
     """A spectral mask network trained on mixtures.
 
     Networks:
@@ -43,14 +35,15 @@ class Denoiser(EnhancementPreviews, AdversarialGame):
     Args:
         recipe: A recipe of the family.
         info: Facts of the data set.
-        seed: Of the first weights; `recipe.seed` where it is None.
+        seed: Seed of the first weights; `recipe.seed` where it is None.
 
     Raises:
         RecipeError: Bands that do not add up to the spectrum, several channels, no loss.
     """
 
     averaged = ("generator",)
-    reconstructs = True
+    model: DenoiserModel
+    weights: DenoiserLosses
 
     def __init__(self, recipe: Recipe, info: DatasetInfo, seed: int | None = None):
         assert isinstance(recipe.model, DenoiserModel)
@@ -59,33 +52,13 @@ class Denoiser(EnhancementPreviews, AdversarialGame):
         self.settings, self.loss = recipe.adversarial, LOSSES[recipe.adversarial.loss]
         self._check()
         seed = recipe.seed if seed is None else seed
-        m = self.model
-        options: dict[str, Any]
-        if m.network == "gru":
-            options = {"mel_bands": m.mel_bands, "width": m.width, "layers": m.layers, "mask": m.mask, "max_gain": m.max_gain}
-        else:
-            options = {
-                "segments": [list(segment) for segment in m.segments],
-                "channels": m.channels,
-                "blocks": m.blocks,
-                "shared_blocks": m.shared_blocks,
-                "context": m.context,
-                "max_gain": m.max_gain,
-            }
-            # Left out where they are not used: files of before they existed and after are the same.
-            options |= {name: value for name in ("added_blocks", "past_frames") if (value := getattr(m, name))}
-        generator = FrameDenoiser(
-            m.network, recipe.data.sample_rate, m.fft, m.fft // 2, options, stored_as=m.stored_as, seed=seed, name="frame_denoiser"
-        )
-        self.networks: dict[str, keras.Model] = {"generator": generator}
+        self.networks: dict[str, keras.Model] = {"generator": build_generator(self.model, recipe.data.sample_rate, seed)}
         if self.adversarial:
-            self.networks["critic"] = discriminators.multi_resolution(
-                m.critic_resolutions, m.critic_channels, m.critic_band_edges, seed=seed
-            )
+            self.networks["critic"] = build_critic(self.model, seed)
 
     @property
-    def adversarial(self) -> bool:
-        return self.weights.adversarial > 0 or self.weights.feature_matching > 0
+    def critic_clips(self) -> int:
+        return self.model.critic_clips
 
     def _check(self) -> None:
         m, data, w = self.model, self.recipe.data, self.weights
@@ -115,13 +88,20 @@ class Denoiser(EnhancementPreviews, AdversarialGame):
                     f"model.segments cover {sum(bins for bins, _ in m.segments)} bins; expected model.fft / 2 = {m.fft // 2}.",
                     hint="--set model.segments=[[32,2],[64,4],[160,16]] goes with model.fft=512",
                 )
-        if not (w.complex or w.magnitude or w.si_snr or w.waveform_l1 or w.stft):
-            raise RecipeError("All weights in [losses] are 0 but the critic's; expected one that compares with the clean clip.")
+        comparing = TERMS.active(w)
+        if not comparing:
+            raise RecipeError("No term of [losses] that compares with the clean clip has a weight.", hint="--set losses.magnitude=1")
+        if not self.adversarial and w.disturbance_start and set(comparing) <= set(DISTURBANCES):
+            raise RecipeError(
+                f"losses.disturbance_start is {w.disturbance_start}, but only {' and '.join(comparing)} has a weight: before that step "
+                "there is nothing to learn.",
+                hint="--set losses.disturbance_start=0, or --set losses.magnitude=1",
+            )
 
     # From audio to audio.
 
-    def enhance(self, noisy: tf.Tensor, network: keras.Model | None = None, training: bool = False) -> tf.Tensor:
-        """float32 [batch, samples] -> [batch, samples], cleaned; the same transform as at inference, aligned to the sample."""
+    def enhance(self, noisy: tf.Tensor, training: bool = False, network: keras.Model | None = None) -> tf.Tensor:
+        """Clean float32 [batch, samples] by `network`, else the trained one; the transform is that of inference, aligned to the sample."""
         fft, hop = self.model.fft, self.model.fft // 2
         samples = noisy.shape[1]
         window = tf.constant(np.sqrt(0.5 - 0.5 * np.cos(2.0 * np.pi * np.arange(fft) / fft)), tf.float32)
@@ -135,94 +115,46 @@ class Denoiser(EnhancementPreviews, AdversarialGame):
         return tf.reshape(audio, [-1, (blocks - 1) * hop])[:, :samples]
 
     def levelled(self, batch: Batch, clips: int | None = None) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        """(noisy, clean, scale): the first `clips` clips, float32 [n, samples], and float32 [n, 1] that brings the noisy one to
-        a root mean square of 1."""
+        """See `EnhancementObjective`: to a root mean square of 1 of the noisy clip."""
         noisy, clean = batch["noisy"][:clips, :, 0], batch["clean"][:clips, :, 0]
         scale = tf.math.rsqrt(tf.reduce_mean(tf.square(noisy), axis=1, keepdims=True) + _QUIET**2)
         return noisy, clean, scale
 
     # Losses.
 
-    def reconstruct(self, batch: Batch, draws: Draws) -> Losses:
-        noisy, clean, scale = self.levelled(batch)
-        return self.reconstruction(self.enhance(noisy, training=True) * scale, clean * scale)
-
     def reconstruct_first(self, batch: Batch, draws: Draws) -> Losses:
-        """Before `losses.disturbance_start`."""
+        """Return the losses before `losses.disturbance_start`."""
         noisy, clean, scale = self.levelled(batch)
-        return self.reconstruction(self.enhance(noisy, training=True) * scale, clean * scale, disturbance=False)
+        return self.reconstruction(self.enhance(noisy, training=True) * scale, clean * scale, without=DISTURBANCES)
 
-    def reconstruction(self, estimate: tf.Tensor, clean: tf.Tensor, disturbance: bool = True) -> Losses:
-        """The weighted terms of `[losses]` beside the critic's, of levelled clips [batch, samples]."""
-        w, fft = self.weights, self.model.fft
-        losses: Losses = {}
-        e, t = spectrum(estimate, fft, fft // 2), spectrum(clean, fft, fft // 2)
-        if disturbance and (w.disturbance or w.added_disturbance):
-            all_of_it, added = bark_disturbance(e, t, self.recipe.data.sample_rate, worst=w.disturbance_worst)
-            losses |= {"disturbance": w.disturbance * _POINTS * all_of_it, "added_disturbance": w.added_disturbance * _ADDED_POINTS * added}
-        if w.complex or w.magnitude or w.over_suppression:
-            complex_mse, magnitude_mse = compressed_spectrum(e, t, power=w.power)
-            losses |= {"complex": w.complex * complex_mse, "magnitude": w.magnitude * magnitude_mse}
-            if w.over_suppression:
-                losses["over_suppression"] = w.over_suppression * over_suppression(e, t, w.power)
-        if w.si_snr:
-            losses["si_snr"] = w.si_snr * limited_si_snr_loss(estimate, clean, w.si_snr_ceiling_db)
-        if w.waveform_l1:
-            losses["waveform_l1"] = w.waveform_l1 * waveform_l1(estimate, clean)
-        if w.stft:
-            convergence, log_magnitude = multi_resolution_stft(estimate, clean, ((1024, 256, 1024), (256, 64, 256)))
-            losses["stft"] = w.stft * (convergence + log_magnitude)
-        return losses
+    def reconstruction(self, estimate: tf.Tensor, clean: tf.Tensor, without: tuple[str, ...] = ()) -> Losses:
+        """Return the weighted terms of `[losses]` beside the discriminator's, of levelled clips [batch, samples]."""
+        return TERMS(self.weights, Pair(estimate, clean, self.model.fft, self.recipe.data.sample_rate, self.weights), without)
 
     def phases(self) -> tuple[Phase, ...]:
-        """generator alone where no critic judges it (generator_first before `losses.disturbance_start`); else as `AdversarialGame`, the
-        critic from `adversarial.critic_start` on."""
+        """Return the generator's phase only where there is no discriminator (generator_first before `losses.disturbance_start`); else
+        those of `AdversarialObjective`, the critic from `adversarial.critic_start` on."""
         if self.adversarial:
             return super().phases()
         w = self.weights
-        later = w.disturbance_start if w.disturbance or w.added_disturbance else 0
+        later = w.disturbance_start if any(getattr(w, name) for name in DISTURBANCES) else 0
         first = (Phase("generator_first", ("generator",), self.reconstruct_first, "generator", stop=later),) if later else ()
         return (*first, Phase("generator", ("generator",), self.reconstruct, "generator", start=later))
 
-    def critic_losses(self, batch: Batch, draws: Draws) -> Losses:
-        noisy, clean, scale = self.levelled(batch, self.model.critic_clips)
-        fake = tf.stop_gradient(self.enhance(noisy, training=True) * scale)
-        real_logits, _ = self.networks["critic"]((clean * scale)[..., None], training=True)
-        fake_logits, _ = self.networks["critic"](fake[..., None], training=True)
-        return {"adversarial": self.loss.critic(_joined(real_logits), _joined(fake_logits))}
-
-    def generator_losses(self, batch: Batch, draws: Draws) -> Losses:
-        """All terms. The critic judges `critic_clips` of the clips: it costs several times what the generator does."""
-        noisy, clean, scale = self.levelled(batch)
-        estimate, clean = self.enhance(noisy, training=True) * scale, clean * scale
-        losses = self.reconstruction(estimate, clean)
-        judged = self.model.critic_clips
-        logits, features = self.networks["critic"](estimate[:judged, :, None], training=True)
-        if self.weights.adversarial:
-            losses["adversarial"] = self.weights.adversarial * self.loss.generator(_joined(logits))
-        if self.weights.feature_matching:
-            _, wanted = self.networks["critic"](clean[:judged, :, None], training=True)
-            losses["feature_matching"] = self.weights.feature_matching * feature_matching(features, wanted)
-        return losses
-
-    # What the trainer and the verbs ask.
-
-    def batch_features(self) -> BatchFeatures:
-        data = self.recipe.data
-        return BatchFeatures(data.sample_rate, data.channels, data.clip_samples, pairs=True)
+    # Previews and the shipped model.
 
     def enhance_clips(self, networks: Mapping[str, keras.Model], noisy: np.ndarray) -> np.ndarray:
-        return self.enhance(tf.constant(noisy[..., 0]), networks["generator"]).numpy()[..., None]
+        return self.enhance(tf.constant(noisy[..., 0]), network=networks["generator"]).numpy()[..., None]
 
     def preview(self, networks: Mapping[str, keras.Model], clips: int) -> np.ndarray:
-        """The mixtures, cleaned. Sets the shown network's `level` before, so that clean speech comes out as loud as it went in."""
+        """Clean the mixtures, and set the shown network's `level` before, so that clean speech comes out as loud as it went in."""
         network, clean = networks["generator"], self._examples["clean"][..., 0]
         clean = clean[np.sqrt(np.mean(np.square(clean), axis=1)) > _QUIET]
         if len(clean):
             network.level = 1.0
-            made = self.enhance(tf.constant(clean), network).numpy()
+            made = self.enhance(tf.constant(clean), network=network).numpy()
             kept = np.sum(made * clean, axis=1) / np.sum(np.square(clean), axis=1)
-            network.level = float(np.clip(1.0 / max(np.median(kept), 1e-3), 1.0, _MOST_LEVEL))
+            network.level = float(np.clip(1.0 / max(np.median(kept), 1e-3), 1.0, _MAX_LEVEL))
         return super().preview(networks, clips)
 
     def inference_model(self, networks: Mapping[str, keras.Model]) -> keras.Model:
@@ -230,25 +162,6 @@ class Denoiser(EnhancementPreviews, AdversarialGame):
         recipe = self.recipe
         model.provenance = provenance_of(recipe, self.info)
         return model
-
-
-def limited_si_snr_loss(estimate: tf.Tensor, target: tf.Tensor, ceiling_db: float) -> tf.Tensor:
-    """Minus the scale-invariant signal-to-noise ratio in dB, which approaches `ceiling_db` and does not pass it.
-
-    Without the ceiling, clips that are nearly clean would rule the gradient: one dB more of 40 would count as much as one more of 5.
-    Clips [batch, samples]. A silent target, or one 30 dB under the estimate's scale of 1, counts 0 and sends no gradient.
-    """
-    energy = tf.reduce_mean(tf.square(target), axis=1)
-    heard = energy > _SILENT
-    factor = tf.reduce_mean(estimate * target, axis=1) / tf.maximum(energy, _SILENT)
-    signal = tf.square(factor) * energy + 1e-6
-    noise = tf.reduce_mean(tf.square(estimate - factor[:, None] * target), axis=1) + 10.0 ** (-ceiling_db / 10.0) * signal
-    decibels = (10.0 / math.log(10.0)) * (tf.math.log(noise) - tf.math.log(signal))
-    return tf.reduce_mean(tf.where(heard, decibels, tf.zeros_like(decibels)))
-
-
-def _joined(logits: list[tf.Tensor]) -> tf.Tensor:
-    return tf.concat([tf.reshape(part, [-1]) for part in logits], axis=0)
 
 
 FAMILY = Denoiser

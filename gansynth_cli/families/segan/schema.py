@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from ...family_schema import ENHANCE, FamilySchema, ModelTable
-from ...schema_types import Count, Positive, Weight
+from ...schema_types import Count, Positive, TermWeight
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class SEGANModel(ModelTable):
     # number in (0, 1) for every channel and sample that the decoder gives (as Oktay et al. 2018, "Attention U-Net"; no part of SEGAN).
     skips: Literal["plain", "scaled", "gated"] = "plain"
     residual: bool = False  # the network's output is added to the noisy window
-    initial: Literal["normal", "he"] = "normal"  # truncated normal of deviation .02, or of He et al. 2015, which small networks need
+    initial: Literal["normal", "he"] = "normal"  # truncated normal, standard deviation 0.02; or He et al. 2015, for small networks
     critic_norm: Literal["virtual", "none"] = "virtual"  # virtual batch normalisation (Salimans et al. 2016)
     reference_clips: Positive = 100  # of virtual batch normalisation: chosen before the first step, kept with the critic
     phase_shuffle: Count = 0  # radius in samples before each of the critic's layers but the first two (SEGAN+: 5); 0: none
@@ -40,14 +40,14 @@ class SEGANLosses:
     so a weight means about the same for a spectrum as for the waveform.
     """
 
-    waveform_l1: Weight = 100.0
-    waveform_l2: Weight = 0.0
-    stft_real_l1: Weight = 0.0
-    stft_real_l2: Weight = 0.0
-    stft_imag_l1: Weight = 0.0
-    stft_imag_l2: Weight = 0.0
-    stft_magnitude_l1: Weight = 0.0
-    stft_magnitude_l2: Weight = 0.0
+    waveform_l1: TermWeight = 100.0
+    waveform_l2: TermWeight = 0.0
+    stft_real_l1: TermWeight = 0.0
+    stft_real_l2: TermWeight = 0.0
+    stft_imag_l1: TermWeight = 0.0
+    stft_imag_l2: TermWeight = 0.0
+    stft_magnitude_l1: TermWeight = 0.0
+    stft_magnitude_l2: TermWeight = 0.0
     stft_fft: Annotated[int, Meta(ge=4)] = 512  # samples, as is the Hann window
     stft_hop: Positive = 128  # samples
 

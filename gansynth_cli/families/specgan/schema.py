@@ -7,18 +7,16 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from ...family_schema import FamilySchema, ModelTable
+from ...family_schema import FamilySchema
 from ...feature_specs import LogSpectrogram
 from ...schema_types import Count, Positive, Rate
+from ..latent_gan_schema import LatentGANModel
 
 
 @dataclass(frozen=True)
-class SpecGANModel(ModelTable):
+class SpecGANModel(LatentGANModel):
     """`[model]` of family specgan (Donahue et al. 2019)."""
 
-    latent_dim: Positive = 100
-    latent: Literal["uniform", "normal"] = "uniform"
-    dim: Positive = 64
     kernel: Positive = 5
     fft: Positive = 256  # samples; the Nyquist bin is dropped, so there are fft / 2 bins
     hop: Positive = 128  # samples
@@ -27,15 +25,9 @@ class SpecGANModel(ModelTable):
     clip_deviations: Rate = 3.0  # the normalised log spectrogram is clipped at this many standard deviations
     griffin_lim: Literal["matched", "plain"] = "matched"  # plain: the authors' own, whose inverse does not divide the windows out
     griffin_lim_iterations: Count = 16
-    griffin_lim_momentum: Annotated[float, Meta(ge=0, lt=1)] = 0.0  # .99: fast Griffin-Lim (Perraudin et al. 2013); "matched" only
-    loud: Literal["turn_down", "clip"] = "turn_down"  # clips that pass full scale: divided by their peak, or their peaks cut off
+    griffin_lim_momentum: Annotated[float, Meta(ge=0, lt=1)] = 0.0  # 0.99: fast Griffin-Lim (Perraudin et al. 2013); "matched" only
+    loud: Literal["turn_down", "clip"] = "turn_down"  # clips beyond full scale: divided by their peak, or clipped
     stages: Count = 0  # layers of stride 2; 0: as many as leave 4 frames or bins at the start (128 x 128: 5, the paper)
-    upsample: Literal["transposed", "nearest"] = "transposed"
-    batch_norm: bool = False
-    minibatch_stddev: bool = False
-    conditioning: Literal["none", "projection"] = "none"
-    label_dim: Positive = 32
-    modulation: Count = 0  # as in WaveGANModel
 
     def __post_init__(self) -> None:
         if self.griffin_lim == "plain" and self.griffin_lim_momentum:
@@ -43,7 +35,6 @@ class SpecGANModel(ModelTable):
 
     @property
     def statistics(self) -> tuple[LogSpectrogram, ...]:
-        """What `prepare --recipe` or the start of training computes over the training clips."""
         return (LogSpectrogram(self.fft, self.hop, self.frames, self.log_offset),)
 
 

@@ -17,16 +17,17 @@ import tensorflow as tf
 
 from ...data.dataset_info import DatasetInfo
 from ...errors import DatasetError, RecipeError
+from ...layers.seeds import layer_seeds
 from ...recipe_schema import Recipe
 from ...signal.pitch import decompose
-from ..adversarial import batch_size, layer_seeds
+from ..adversarial import batch_size
 from ..base import Batch, Draws, Losses, Phase
 from ..conversion import ConversionFamily
 from . import networks as stargan_networks
 from .schema import StarGANLosses, StarGANModel
 
 if TYPE_CHECKING:
-    from ...data.pipeline import Source
+    from ...data.source import Source
 
 
 class StarGANVC(ConversionFamily):
@@ -126,7 +127,7 @@ class StarGANVC(ConversionFamily):
         seen = tf.concat([self.seen(x, batch, label, draws, "real_floor"), self.seen(fake, batch, target_label, draws, "fake_floor")], 0)
         logits = self.judge(seen, tf.concat([other, source], 0), tf.concat([source, target], 0))
         real, made = tf.split(logits, 2, axis=0)
-        return {"adversarial": self.game.critic(real, made)}
+        return {"adversarial": self.loss.critic(real, made)}
 
     def classifier_losses(self, batch: Batch, draws: Draws) -> Losses:
         """The domain of real clips, of any level within 6 dB: how loud a recording is does not say who speaks."""
@@ -156,7 +157,7 @@ class StarGANVC(ConversionFamily):
         else:
             fake, same = self.generate(x, mask, source, to), x
         logits = self.judge(self.seen(fake, batch, target, draws, "floor"), source, to)
-        losses = {"adversarial": w.adversarial * self.game.generator(logits)}
+        losses = {"adversarial": w.adversarial * self.loss.generator(logits)}
         if w.cycle:
             losses["cycle"] = w.cycle * tf.reduce_mean(tf.abs(self.generate(fake, ones, to, source) - x))
         if identity:
@@ -260,13 +261,13 @@ class StarGANVC(ConversionFamily):
         other = self.code(self.other_domain(draws, "other", label))
         logits = self.judge_contour(tf.concat([x, fake], 0), tf.concat([other, source], 0), tf.concat([source, target], 0))
         real, made = tf.split(logits, 2, axis=0)
-        return {"adversarial": self.game.critic(real, made)}
+        return {"adversarial": self.loss.critic(real, made)}
 
     def prosody_losses(self, batch: Batch, draws: Draws) -> Losses:
         x, label = self.contour_batch(batch_size(batch["label"]), draws)
         w, source, target = self.weights, self.code(label), self.code(self.other_domain(draws, "target", label))
         fake, same = tf.split(self.convert_contour(tf.concat([x, x], 0), tf.concat([source] * 2, 0), tf.concat([target, source], 0)), 2)
-        losses = {"adversarial": self.game.generator(self.judge_contour(fake, source, target))}
+        losses = {"adversarial": self.loss.generator(self.judge_contour(fake, source, target))}
         losses["cycle"] = w.prosody_cycle * tf.reduce_mean(tf.abs(self.convert_contour(fake, target, source) - x))
         losses["identity"] = w.prosody_identity * tf.reduce_mean(tf.abs(same - x))
         return losses

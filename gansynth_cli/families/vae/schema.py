@@ -9,7 +9,7 @@ from msgspec import Meta
 
 from ...family_schema import FamilySchema, ModelTable
 from ...feature_specs import LogSpectrogram
-from ...schema_types import Count, Positive, Rate, Weight
+from ...schema_types import Count, Positive, Rate, TermWeight, Weight
 
 Condition = Literal["label", "pitch", "instrument", "velocity"]
 CONDITIONS: tuple[Condition, ...] = ("label", "pitch", "instrument", "velocity")  # the order in which networks take them
@@ -23,7 +23,7 @@ class VAEModel(ModelTable):
     latent_dim: Positive = 64
     dim: Positive = 32  # channels of the encoder's first hidden layer and of the decoder's last
     widest: Positive = 512  # channels double from layer to layer up to this many
-    conditions: tuple[Condition, ...] = ()  # what encoder and decoder are told of a clip; the data set must know it
+    conditions: tuple[Condition, ...] = ()  # what encoder and decoder are conditioned on; the data set must know it
     condition_dim: Positive = 32  # width of each condition's embedding
     modulation: Count = 0  # width of the style layer that scales and shifts each hidden layer of the decoder; 0: none
     # domain = "spectrogram": as in SpecGANModel
@@ -45,12 +45,10 @@ class VAEModel(ModelTable):
 
     @property
     def conditioning(self) -> str:
-        """ "label" where labels are needed, "none" where they are not."""
         return "label" if "label" in self.conditions else "none"
 
     @property
     def statistics(self) -> tuple[LogSpectrogram, ...]:
-        """What `prepare --recipe` or the start of training computes over the training clips."""
         return (LogSpectrogram(self.fft, self.hop, self.frames, self.log_offset),) if self.domain == "spectrogram" else ()
 
 
@@ -59,11 +57,11 @@ class VAELosses:
     """`[losses]` of family vae, in nats a clip: minus the evidence lower bound, with a weight on its second term."""
 
     beta: Weight = 1.0  # of the divergence from the prior (Higgins et al. 2017); 1 is the bound itself
-    warmup_steps: Count = 0  # beta rises linearly from 0 over so many steps (Bowman et al. 2016; Sonderby et al. 2016)
+    warmup_steps: Count = 0  # beta rises linearly from 0 over this many steps (Bowman et al. 2016; Sonderby et al. 2016)
     free_bits: Weight = 0.0  # nats of each latent dimension that cost nothing (Kingma et al. 2016, appendix C.8)
     deviation: Weight = 0.0  # spectrogram: standard deviation of the Gaussian decoder, 0: learnt (Rybkin et al. 2021)
-    spectral: Weight = 300.0  # waveform: nats for each unit of the multi-resolution spectral distance
-    waveform: Weight = 0.0  # waveform: nats for each unit of the L1 distance of samples
+    spectral: TermWeight = 300.0  # waveform: nats for each unit of the multi-resolution spectral distance
+    waveform: TermWeight = 0.0  # waveform: nats for each unit of the L1 distance of samples
 
 
 SCHEMA = FamilySchema(VAEModel, VAELosses, ("vae",))
