@@ -259,6 +259,16 @@ def test_who_speaks_is_heard(converter, tmp_path: Path):
     assert converter.estimate_speaker(np.ones(3, np.float32)).peak == 1
 
 
+def test_the_first_forty_seconds_that_are_not_silent_show_the_speaker(converter, monkeypatch):
+    taken = []
+    monkeypatch.setattr(converter, "estimate_speaker", taken.append)
+    second = lambda level: np.full((RATE, 2), level, np.float32)
+    estimate_speaker([second(0.0), second(5e-5), *(second(0.01 * number) for number in range(1, 60)), second(0.0)], RATE, converter)
+    np.testing.assert_allclose(taken[0], np.repeat(0.01 * np.arange(1, 41, dtype=np.float32), RATE), rtol=1e-6)
+    estimate_speaker([second(0.0)], RATE, converter)
+    assert taken[1].shape == (0,)
+
+
 def test_windows_of_detection_are_level_and_count_by_their_speech(tmp_path: Path, monkeypatch):
     converter = opened(tmp_path / "m.keras", active_level=[-4.0, -5.0, -6.0])
     audio = 0.05 * voice(8.0)

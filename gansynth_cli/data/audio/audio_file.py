@@ -1,7 +1,7 @@
-"""Reading and writing recordings: with `audio_stream`, its streaming half, the only code that decodes or encodes audio.
+"""Read and write recordings: with `audio_stream`, the streaming half, the only code that decodes or encodes audio.
 
-libsndfile does the decoding (WAV, FLAC, OGG, MP3, AIFF, CAF, AU, W64 and the rest of what it knows; the content counts,
-not the suffix) and soxr the resampling. Audio is float32 [frames, channels], full scale is [-1, 1].
+libsndfile decodes (WAV, FLAC, OGG, MP3, AIFF, CAF, AU, W64 and its other formats; the content counts, not the suffix), soxr resamples.
+Audio is float32 [frames, channels], full scale is [-1, 1].
 """
 
 from __future__ import annotations
@@ -26,24 +26,24 @@ from .wav_clip import to_pcm16, wav_bytes, with_comment
 CONTAINERS = {".wav": "WAV", ".flac": "FLAC", ".ogg": "OGG", ".mp3": "MP3"}
 LOSSY = {"OGG", "MP3"}
 _COUNTS_FRAMES = {"WAV", "WAVEX", "RF64", "W64", "FLAC", "AIFF", "AU", "CAF"}  # the header says how many frames follow
-_NOT_KNOWN = 1 << 60  # libsndfile answers about 2^63 frames for a stream whose header does not say
+_NOT_KNOWN = 1 << 60  # libsndfile reports about 2^63 frames for a stream whose header does not state its length
 BLOCK = 1 << 18  # frames; one block of one-channel float32 is 1 MiB
-_MP3_LEAD_IN = 10 * 1152  # an MP3 frame needs the bits of earlier ones: decode ten before the first that counts
-_LARGEST_BLOCK = 1 << 23  # a header that lies must not make us allocate what it claims
-_LARGEST_PLAIN_WAV = 1 << 30  # bytes of float32; the fast path for clips makes the file in memory, where libsndfile streams
+_MP3_LEAD_IN = 10 * 1152  # an MP3 frame needs the bits of earlier ones: decode ten before the first that is wanted
+_MAX_BLOCK = 1 << 23  # a wrong header must not make us allocate what it claims
+_MAX_PLAIN_WAV = 1 << 30  # bytes of float32; above it libsndfile streams instead of the fast path for clips in memory
 
 
 @dataclass(frozen=True)
 class AudioInfo:
-    """What the header of a recording says.
+    """The header of a recording.
 
     Attributes:
         path: The file.
         sample_rate: Hz.
         channels: Number of channels.
-        frames: Samples per channel; -1 where the header of a stream does not say.
+        frames: Samples per channel; -1 where the header of a stream does not state it.
         subtype: libsndfile's name of the encoding, such as "PCM_16".
-        container: libsndfile's name of the format, such as "WAV"; found from the content, whatever the suffix says.
+        container: libsndfile's name of the format, such as "WAV"; from the content, whatever the suffix.
     """
 
     path: Path
@@ -55,11 +55,12 @@ class AudioInfo:
 
     @property
     def seconds(self) -> float:
+        """Length; 0 where it is not known."""
         return max(self.frames, 0) / self.sample_rate
 
 
 def probe(path: str | os.PathLike) -> AudioInfo:
-    """Reads the header alone.
+    """Read the header only.
 
     Raises:
         AudioFileError: Missing, not readable, not audio, zero samples, or shorter than its header says.
@@ -77,7 +78,7 @@ def read(
     sample_rate: int | None = None,
     channels: int | None = None,
 ) -> tuple[np.ndarray, int]:
-    """Decodes a recording, or a part of it, into memory.
+    """Decode a recording, or a part of it, into memory.
 
     Args:
         path: The file.
@@ -96,7 +97,7 @@ def read(
         if start:
             _seek(sound, path, start, lead_in=_MP3_LEAD_IN if info.container == "MP3" else 0)
         expected = frames if frames >= 0 else info.frames - start
-        parts = list(decode(sound, info, frames, block_frames=min(max(expected, BLOCK), _LARGEST_BLOCK), start=start))
+        parts = list(decode(sound, info, frames, block_frames=min(max(expected, BLOCK), _MAX_BLOCK), start=start))
     audio = parts[0] if len(parts) == 1 else np.concatenate(parts) if parts else np.zeros((0, info.channels), np.float32)
     if channels is not None:
         audio = to_channels(audio, channels)
@@ -106,9 +107,17 @@ def read(
 
 
 def load(path: str | os.PathLike, *, sample_rate: int, channels: int, most_samples: int) -> tuple[AudioInfo, np.ndarray | None]:
-    """Header and sound with one opening of the file; no sound (None) where it would be more than `most_samples` in all.
+    """Read header and audio, opening the file once.
 
-    Arguments, result and errors otherwise as for `read`.
+    Args:
+        path, sample_rate, channels: As for `read`.
+        most_samples: Maximum size of the audio, all channels together.
+
+    Returns:
+        The header, and float32 [frames, channels] or, where it would be larger than `most_samples`, None.
+
+    Raises:
+        AudioFileError: As for `read`.
     """
     with opened(path) as (sound, info):
         if info.frames < 0 or info.frames / info.sample_rate * sample_rate * channels > most_samples:
@@ -125,17 +134,17 @@ def blocks(
     sample_rate: int | None = None,
     channels: int | None = None,
 ) -> Iterator[np.ndarray]:
-    """Decodes a recording piece by piece: memory does not grow with its length.
+    """Decode a recording in blocks: memory does not grow with its length.
 
-    The pieces joined are what `read` gives (but for rounding where the rate changes: soxr's stream and its one-call form
-    agree to about 1e-7).
+    Joined, the blocks equal what `read` returns (but for rounding where the rate changes: soxr's stream and its one-call form agree
+    to about 1e-7).
 
     Args:
         path, sample_rate, channels: As for `read`.
-        block_frames: Frames a piece at the file's own rate.
+        block_frames: Frames of a block at the file's own rate.
 
     Yields:
-        float32 [frames, channels]; pieces differ in length.
+        float32 [frames, channels], of different lengths.
     """
     with opened(path) as (sound, info):
         decoded = decode(sound, info, -1, block_frames)
@@ -144,7 +153,7 @@ def blocks(
 
 
 def resampled_blocks(blocks: Iterable[np.ndarray], source_rate: int, target_rate: int) -> Iterator[np.ndarray]:
-    """Resample float32 [frames, channels] that comes in blocks, as `resample` of the whole to about 1e-7."""
+    """Resample float32 [frames, channels] that arrives in blocks; equals `resample` of the whole to about 1e-7."""
     if source_rate == target_rate:
         yield from blocks
         return
@@ -163,17 +172,17 @@ def resampled_blocks(blocks: Iterable[np.ndarray], source_rate: int, target_rate
 
 
 def resample(audio: np.ndarray, source_rate: int, target_rate: int) -> np.ndarray:
-    """soxr at its high quality (passband to 0.91 of Nyquist, 120 dB down): [frames, channels] at another rate."""
+    """Resample [frames] or [frames, channels] by soxr at high quality: passband to 0.91 of Nyquist, 120 dB stopband."""
     if source_rate == target_rate or not len(audio):
         return audio
     return soxr.resample(audio, source_rate, target_rate)
 
 
 def to_channels(audio: np.ndarray, channels: int) -> np.ndarray:
-    """[frames, c] to [frames, channels].
+    """Change the number of channels, [frames, c] to [frames, channels].
 
-    One channel is the mean of all; a mono recording is repeated; of a recording with more channels than wanted the first
-    ones are kept (the front pair of 5.1); one with fewer, but more than one, repeats its last.
+    To one channel by the mean of all; mono is repeated; of more channels than wanted the first ones are kept (the front pair of 5.1);
+    of fewer, but more than one, the last is repeated.
     """
     have = audio.shape[1]
     if have == channels:
@@ -195,14 +204,14 @@ def write(
     overwrite: bool = False,
     durable: bool = True,
 ) -> None:
-    """Writes a recording under a temporary name beside it, then renames: no half file is ever left under its name.
+    """Write a recording under a temporary name beside it, then rename: no half file is ever left under its name.
 
     Args:
-        path: The suffix chooses the container: .wav, .flac, .ogg (Vorbis) or .mp3. Missing folders are made.
-        audio: [frames, channels] or [frames], [-1, 1]; louder samples are clipped.
+        path: Its suffix decides on the container: .wav, .flac, .ogg (Vorbis) or .mp3. Missing folders are created.
+        audio: [frames, channels] or [frames], full scale [-1, 1]; samples beyond it are clipped.
         sample_rate: Hz.
-        subtype: libsndfile's encoding for WAV and FLAC; OGG and MP3 have only one.
-        mark: Provenance of synthetic audio, written as JSON into the comment field that every player shows.
+        subtype: libsndfile's encoding of WAV and FLAC; OGG and MP3 have only one.
+        mark: Provenance tag of synthetic audio, written as JSON into the comment field that every player shows.
         overwrite: Replace an existing file.
         durable: Whether it has to survive a power cut; see `files.replacing`.
 
@@ -227,7 +236,7 @@ def write(
     comment = json.dumps(mark, sort_keys=True) if mark is not None else ""  # ASCII: players read it in several encodings
     try:
         with replacing(path, durable=durable) as temporary:
-            if (container, subtype) == ("WAV", "PCM_16") and audio.nbytes < _LARGEST_PLAIN_WAV:
+            if (container, subtype) == ("WAV", "PCM_16") and audio.nbytes < _MAX_PLAIN_WAV:
                 temporary.write_bytes(with_comment(wav_bytes(to_pcm16(audio), sample_rate), comment))
             else:
                 with soundfile.SoundFile(temporary, "w", sample_rate, audio.shape[1], subtype=subtype, format=container) as sound:
@@ -240,7 +249,7 @@ def write(
 
 
 def read_mark(path: str | os.PathLike) -> dict | None:
-    """The provenance that `write` put into the comment field; None if there is none."""
+    """Return the provenance tag in the comment field; None if there is none."""
     with opened(path) as (sound, _):
         comment = sound.comment
     try:
@@ -251,7 +260,7 @@ def read_mark(path: str | os.PathLike) -> dict | None:
 
 
 def as_integers(audio: np.ndarray, subtype: str) -> np.ndarray:
-    """In the type that libsndfile stores without scaling: its own scaling multiplies by 2^n - 1 where its reading divides by 2^n."""
+    """Convert to the type that libsndfile stores without scaling: it writes with a factor of 2^n - 1 and reads with 2^n."""
     if subtype in ("FLOAT", "DOUBLE"):
         return np.ascontiguousarray(audio, np.float32 if subtype == "FLOAT" else np.float64)
     if subtype in ("VORBIS", "OPUS", "MPEG_LAYER_III"):
@@ -266,7 +275,7 @@ def as_integers(audio: np.ndarray, subtype: str) -> np.ndarray:
 
 
 class _Sound(soundfile.SoundFile):
-    """soundfile seeks to where it is after each read of a seekable file; in an MP3 that loses bits which later frames need."""
+    """A file that is not seekable: after each read soundfile would seek to where it is, and lose bits that later MP3 frames need."""
 
     def seekable(self) -> bool:
         return False
@@ -274,7 +283,7 @@ class _Sound(soundfile.SoundFile):
 
 @contextmanager
 def opened(path: str | os.PathLike) -> Iterator[tuple[soundfile.SoundFile, AudioInfo]]:
-    """Opens through a file descriptor, which gives the system's own reason and takes every file name."""
+    """Open through a file descriptor, which reports the system's own reason and takes every file name."""
     try:
         file = Path(path).open("rb", buffering=0)  # noqa: SIM115 (unbuffered: libsndfile goes on with the descriptor)
     except FileNotFoundError as error:
@@ -297,7 +306,7 @@ def opened(path: str | os.PathLike) -> Iterator[tuple[soundfile.SoundFile, Audio
 
 
 def _check_start(path: str | os.PathLike, file: BinaryIO) -> int:
-    """Bytes that a WAV's data chunk promises beyond the end of the file: libsndfile shortens such a file without a word."""
+    """Return the bytes that a WAV's data chunk promises beyond the end of the file; libsndfile silently shortens such a file."""
     try:
         size = os.fstat(file.fileno()).st_size
         start = file.read(12)
@@ -312,7 +321,7 @@ def _check_start(path: str | os.PathLike, file: BinaryIO) -> int:
             file.seek(position)
             name, length = struct.unpack("<4sI", file.read(8))
             if name == b"data":
-                if length not in (0, 0xFFFFFFFF, 0x7FFFFFFF) and length < 0xFFFFFF00:  # what streaming writers leave there
+                if length not in (0, 0xFFFFFFFF, 0x7FFFFFFF) and length < 0xFFFFFF00:  # placeholders of streaming writers
                     missing = max(0, position + 8 + length - size)
                 break
             position += 8 + length + length % 2
@@ -332,7 +341,7 @@ def _seek(sound: soundfile.SoundFile, path: str | os.PathLike, start: int, lead_
 def decode(
     sound: soundfile.SoundFile, info: AudioInfo, frames: int, block_frames: int, start: int = 0, dtype: str = "float32"
 ) -> Iterator[np.ndarray]:
-    """Blocks of [n, channels] up to `frames` (-1: the end), checked."""
+    """Yield checked blocks of [n, channels] up to `frames` (-1: the end)."""
     total = 0
     may_be_infinite = not info.subtype.startswith(("PCM", "DPCM", "ALAW", "ULAW"))
     exact = frames < 0 and info.frames > 0 and info.container in _COUNTS_FRAMES

@@ -1,4 +1,4 @@
-"""Recordings read and written piece by piece, in memory that does not grow with their length: the streaming half of `audio_file`."""
+"""Read and write recordings in blocks, in memory that does not grow with their length: the streaming half of `audio_file`."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from ...errors import AudioFileError, UsageError
 from ...files import move_into_place, temporary_file
 from .audio_file import BLOCK, CONTAINERS, LOSSY, AudioInfo, as_integers, decode, opened, probe
 
-_LARGEST_WAV = (1 << 32) - (1 << 16)  # bytes of samples: the sizes in a WAV's header have 32 bits. Beyond that it becomes an RF64
+_MAX_WAV = (1 << 32) - (1 << 16)  # bytes of samples; a WAV's header states sizes in 32 bits, a longer one becomes an RF64
 _STEPPED = frozenset({"PCM_S8", "PCM_U8", "PCM_16", "PCM_24", "PCM_32"})
 _ENCODER_OPTIONS = "bitrate_mode" in inspect.signature(soundfile.SoundFile.__init__).parameters  # soundfile 0.13
 _MPEG_BITRATES = {True: (32.0, 320.0), False: (8.0, 160.0)}  # kbit/s of layer III at 32 kHz and above, and below
 
 
 class Reader:
-    """A recording that is being read from its start to its end, once; made by `open_reader`.
+    """A recording that is read once from its start to its end; made by `open_reader`.
 
     Attributes:
-        info: What its header says.
+        info: The header.
         tags: Title, artist, comment and so on, as far as libsndfile knows them.
         bytes: Size of the file.
     """
@@ -38,21 +38,21 @@ class Reader:
         self._sound, self._status = sound, status
 
     def blocks(self, frames: int = BLOCK) -> Iterator[np.ndarray]:
-        """The sound in pieces of at most `frames`: [n, channels], float64 where the file has more than 24 bits, else float32.
+        """Yield blocks of at most `frames`: [n, channels], float64 where the file has more than 24 bits, else float32.
 
         Raises:
-            AudioFileError: As for `read`; also the file changed or vanished meanwhile.
+            AudioFileError: As for `audio_file.read`; also the file changed or vanished meanwhile.
         """
         dtype = "float64" if self.info.subtype in ("DOUBLE", "PCM_32", "ALAC_32") else "float32"
         try:
             yield from decode(self._sound, self.info, -1, frames, dtype=dtype)
         except AudioFileError:
-            self.check_unchanged()  # a file that is being replaced looks damaged: that is the better reason
+            self.check_unchanged()  # a file that is being replaced looks damaged, and this reason is the better one
             raise
         self.check_unchanged()
 
     def check_unchanged(self) -> None:
-        """Raises AudioFileError if the file is no longer what was opened."""
+        """Raise AudioFileError if the file is no longer what was opened."""
         path, before = self.info.path, self._status
         try:
             now = path.stat()
@@ -66,21 +66,21 @@ class Reader:
 
 @contextmanager
 def open_reader(path: str | os.PathLike) -> Iterator[Reader]:
-    """Opens a recording to be read block by block.
+    """Open a recording to read it block by block.
 
     Raises:
         AudioFileError: As for `probe`.
     """
     path = Path(path)
     status = None
-    with suppress(OSError):  # `opened` says why
+    with suppress(OSError):  # `opened` reports it
         status = path.stat()
     with opened(path) as (sound, info):
         yield Reader(sound, info, status or path.stat())
 
 
 class Writer:
-    """Writes a recording piece by piece, under a temporary name beside it: no half file is ever left under its name.
+    """Writes a recording in blocks, under a temporary name beside it: no half file is ever left under its name.
 
         with Writer("clean.flac", 48000, 2, subtype="PCM_24") as out:
             for block in blocks:
@@ -89,13 +89,13 @@ class Writer:
     Leaving the block closes the file, checks that it holds every frame, and renames it. Leaving it by an exception deletes it.
 
     Args:
-        path: Where it is to be. Missing folders are made.
+        path: The file. Missing folders are created.
         sample_rate: Hz.
         channels: Number of channels.
         subtype: libsndfile's encoding.
         container: libsndfile's format; None takes it from the suffix: .wav, .flac, .ogg or .mp3.
-        tags: Title, artist, comment and so on (names as in `Reader.tags`), as far as the container has room for them.
-        frames: How many there will be, if known: a WAV that would grow beyond 4 GiB becomes an RF64.
+        tags: Title, artist, comment and so on (names as in `Reader.tags`), as far as the container can hold them.
+        frames: Number of frames to come, if known: a WAV that would grow beyond 4 GiB becomes an RF64.
         bitrate: kbit/s of MP3; None leaves the choice to the encoder.
         overwrite: Replace an existing file.
 
@@ -131,7 +131,7 @@ class Writer:
         if not soundfile.check_format(container, subtype):
             allowed = ", ".join(sorted(soundfile.available_subtypes(container)))
             raise UsageError(f"{path}: {container} has no encoding {subtype!r}; expected one of {allowed}.")
-        large = container in ("WAV", "WAVEX") and frames * channels * _sample_bytes(subtype) > _LARGEST_WAV
+        large = container in ("WAV", "WAVEX") and frames * channels * _sample_bytes(subtype) > _MAX_WAV
         self.container, self.subtype = "RF64" if large else container, subtype
         self.frames = self.clipped = 0
         self._bitrate, self._overwrite, self._finished = bitrate, overwrite, False
@@ -139,14 +139,14 @@ class Writer:
 
     @property
     def unfinished(self) -> Path:
-        """Where the file lies until the block ends."""
+        """Path of the file until the block ends."""
         return self._temporary
 
     def __enter__(self) -> Self:
         if self.path.exists() and not self._overwrite:
             raise AudioFileError(self.path, "exists already", hint="add --overwrite, or choose another output")
         try:
-            # Through a descriptor of our own: it takes every file name, and can be asked what became of the bytes.
+            # Through a descriptor of our own: it takes every file name, and reports what became of the bytes.
             self._temporary, self._file = self._held.__enter__()
             self._sound = soundfile.SoundFile(
                 self._file.fileno(),
@@ -162,7 +162,7 @@ class Writer:
             self._discard()
             raise _cannot_write(self.path, error) from error
         for name, text in self.tags.items():
-            with suppress(soundfile.SoundFileError, AttributeError):  # a container without room for this one
+            with suppress(soundfile.SoundFileError, AttributeError):  # a container that cannot hold this one
                 setattr(self._sound, name, text)
         return self
 
@@ -174,7 +174,7 @@ class Writer:
         return {"compression_level": level, "bitrate_mode": "CONSTANT"} if _ENCODER_OPTIONS else {}
 
     def write(self, audio: np.ndarray) -> None:
-        """Appends float [frames, channels]; louder than full scale is clipped, and counted, where the encoding has a full scale."""
+        """Append float [frames, channels]; samples beyond full scale are clipped and counted where the encoding has a full scale."""
         peak = float(np.abs(audio).max(initial=0.0))  # NaN if any sample is
         if not np.isfinite(peak):
             raise AudioFileError(self.path, "not written: NaN or infinite samples")
@@ -188,9 +188,9 @@ class Writer:
         self.frames += len(audio)
 
     def finish(self) -> None:
-        """Closes the file under its temporary name and checks it; nothing can be written any more.
+        """Close the file under its temporary name and check it; nothing more can be written.
 
-        For several files that belong together: finish each one, then leave their blocks, which only rename.
+        For several files that belong together: finish each, then leave their blocks, which only renames them.
         """
         if self._finished:
             return
@@ -205,7 +205,7 @@ class Writer:
             raise _cannot_write(self.path, cause) from cause
 
     def _system_error(self) -> OSError | None:
-        """What the system says to one more page: libsndfile keeps the reason of a write that failed to itself."""
+        """Return the system's error on writing one more page: libsndfile does not report why a write failed."""
         try:
             with self._temporary.open("ab", buffering=0) as file:
                 file.write(b"\0" * (1 << 16))
@@ -234,14 +234,18 @@ class Writer:
 
 
 def output_format(info: AudioInfo) -> tuple[str, str, str]:
-    """(container, subtype, suffix) in which a recording like this can be written: its own where libsndfile can write it, else WAV."""
+    """Return (container, subtype, suffix) for an output like this recording: its own if libsndfile can write it, else WAV."""
     if soundfile.check_format(info.container, info.subtype):
         return info.container, info.subtype, info.path.suffix
     return "WAV", "PCM_16", ".wav"
 
 
 def format_for(path: Path, subtype: str) -> tuple[str, str]:
-    """(container, subtype) for a file of this name: `subtype` if its container has it, else the nearest that loses least."""
+    """Return (container, subtype) for a file name: `subtype` if the container has it, else the nearest that loses least.
+
+    Raises:
+        UsageError: A suffix that cannot be written.
+    """
     container = CONTAINERS.get(path.suffix.lower())
     if container is None:
         raise UsageError(f"{path}: cannot write the format {path.suffix or '(no suffix)'}; expected one of {', '.join(CONTAINERS)}.")
@@ -254,12 +258,12 @@ def format_for(path: Path, subtype: str) -> tuple[str, str]:
 
 
 def is_stepped(subtype: str) -> bool:
-    """Whether an encoding holds whole steps, so that `as_written` knows what comes back."""
+    """Whether an encoding is linear integer PCM, so that `as_written` can predict what is read back."""
     return subtype in _STEPPED
 
 
 def as_written(audio: np.ndarray, subtype: str) -> np.ndarray:
-    """What a reader of the written file gets: `audio` on the steps of an encoding that `is_stepped`, clipped."""
+    """Return what a reader of the written file gets: `audio` quantised and clipped by an encoding that `is_stepped`."""
     whole = as_integers(audio, subtype)
     return (whole / float(1 << 8 * whole.itemsize - 1)).astype(audio.dtype)
 

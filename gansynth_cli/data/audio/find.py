@@ -14,20 +14,23 @@ SUFFIXES = frozenset(_NAMES.split(" "))
 
 
 def is_audio_name(path: str | os.PathLike) -> bool:
-    """Whether the suffix is one of an audio format. Hidden files (and macOS's `._name.wav`) are not counted."""
+    """Whether a name has the suffix of an audio format and is not hidden (as macOS's `._name.wav`)."""
     path = Path(path)
     return not path.name.startswith(".") and path.suffix.lower() in SUFFIXES
 
 
 def find_audio(inputs: Iterable[str | os.PathLike], also: re.Pattern[str] | None = None) -> list[tuple[Path, Path]]:
-    """The recordings below some folders: (root, path) pairs, sorted by path below each root, each file once.
+    """Find the recordings below some folders.
 
-    A file given by name is taken whatever its suffix; its root is its folder. Folders are searched to any depth, links to
-    folders included, hidden files and folders left out.
+    Folders are searched to any depth, links to folders included; hidden files and folders are left out. A file given by name is taken
+    whatever its suffix.
 
     Args:
         inputs: Folders and files.
-        also: Files whose names this finds something in are taken too.
+        also: Pattern of further file names to take.
+
+    Returns:
+        (root, path) pairs sorted by path below each root, each file once. The root of a file given by name is its folder.
 
     Raises:
         UsageError: An input does not exist.
@@ -65,7 +68,7 @@ def _walk(root: Path, also: re.Pattern[str] | None = None) -> Iterator[Path]:
 
     for folder, folders, files in os.walk(root, followlinks=True, onerror=fail):
         real = os.path.realpath(folder)
-        if real in visited:  # a link back to where we have been
+        if real in visited:  # a link back to a folder that was visited
             folders.clear()
             continue
         visited.add(real)

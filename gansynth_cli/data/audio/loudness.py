@@ -1,4 +1,4 @@
-"""Integrated loudness of a stream of blocks (ITU-R BS.1770-4): pyloudnorm's filters, without the whole recording in memory."""
+"""Integrated loudness (ITU-R BS.1770-4) of a stream of blocks, by pyloudnorm's filters."""
 
 from __future__ import annotations
 
@@ -8,19 +8,24 @@ from functools import cache
 
 import numpy as np
 
-_BLOCK_SECONDS = 0.4  # gating blocks, 75 % overlap
+_BLOCK_SECONDS = 0.4  # gating blocks, 75% overlap
 _ABSOLUTE_GATE = -70.0  # LUFS
 _RELATIVE_GATE = -10.0  # LU
 
 
 def loudness_lufs(blocks: Iterable[np.ndarray], sample_rate: int, first: int = 0, last: int | None = None) -> float:
-    """The loudness of samples [first, last), LUFS; -inf for silence.
+    """Measure the integrated loudness of samples [first, last).
+
+    A recording shorter than one gating block of 400 ms, such as a drum hit, counts as a single block of its own length. pyloudnorm
+    refuses those; for others the result is the same.
 
     Args:
-        blocks: float32 [frames, channels], up to five channels (the fourth and fifth, surrounds, count 1.41 times).
+        blocks: float32 [frames, channels], up to five channels (the fourth and fifth, surrounds, weigh 1.41).
+        sample_rate: Hz.
+        first, last: Range of samples; last None: to the end.
 
-    A recording shorter than one gating block of 400 ms, such as a drum hit, counts as a single block of its own length.
-    pyloudnorm refuses those; for the others the result is the same.
+    Returns:
+        LUFS; -inf for silence.
     """
     from scipy.signal import lfilter
 
@@ -59,7 +64,7 @@ def loudness_lufs(blocks: Iterable[np.ndarray], sample_rate: int, first: int = 0
 
 @cache
 def k_weighting(sample_rate: int) -> list[tuple[np.ndarray, np.ndarray]]:
-    """(b, a) of the high shelf and the high pass that stand for the ear."""
+    """Return (b, a) of the high shelf and the high pass of K-weighting."""
     import pyloudnorm
 
     return [(stage.passband_gain * stage.b, stage.a) for stage in pyloudnorm.Meter(sample_rate)._filters.values()]

@@ -1,7 +1,7 @@
-"""Sound in a pipe, which cannot be sought: WAV and raw PCM, read and written as the bytes pass.
+"""Audio in pipes: WAV and raw PCM, read and written as the bytes pass.
 
-libsndfile wants to seek, so these two layouts, whose samples need no decoding, are taken apart here. Everything else that is a file
-goes through `audio_file` and `audio_stream`.
+libsndfile needs to seek, which a pipe cannot, so these two layouts, whose samples need no decoding, are parsed here. Files go through
+`audio_file` and `audio_stream`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 
 from ...errors import AudioFileError
 
-# Encoding -> bytes a sample, and the steps from 0 to full scale (0: floating point).
+# Encoding -> bytes of a sample, and the steps from 0 to full scale (0: floating point).
 ENCODINGS: dict[str, tuple[int, float]] = {
     "u8": (1, 2.0**7),
     "s16le": (2, 2.0**15),
@@ -25,13 +25,19 @@ ENCODINGS: dict[str, tuple[int, float]] = {
     "f64le": (8, 0.0),
 }
 _SUBTYPES = {"PCM_U8": "u8", "PCM_S8": "u8", "PCM_16": "s16le", "PCM_24": "s24le", "PCM_32": "s32le", "FLOAT": "f32le", "DOUBLE": "f64le"}
-_UNKNOWN = 0x7FFFF000  # and above, and 0: what programs write in place of the length when they do not know it
-_LARGEST_HEADER = 1 << 20
+_UNKNOWN = 0x7FFFF000  # this and above, and 0: placeholders for a length that a program does not know
+_MAX_HEADER = 1 << 20
 
 
 @dataclass(frozen=True)
 class PcmFormat:
-    """Interleaved samples: Hz, channels, one of `ENCODINGS`."""
+    """A layout of interleaved samples.
+
+    Attributes:
+        sample_rate: Hz.
+        channels: Number of channels.
+        encoding: One of `ENCODINGS`.
+    """
 
     sample_rate: int
     channels: int
@@ -47,7 +53,7 @@ class PcmFormat:
         return {"u8": "PCM_U8", "s16le": "PCM_16", "s24le": "PCM_24", "s32le": "PCM_32", "f32le": "FLOAT", "f64le": "DOUBLE"}[self.encoding]
 
     def decode(self, content: bytes) -> np.ndarray:
-        """Whole frames of bytes -> [frames, channels], full scale 1; float64 where there are more than 24 bits, else float32."""
+        """Decode whole frames: [frames, channels], full scale 1; float64 for more than 24 bits, else float32."""
         if self.encoding == "u8":
             audio = (np.frombuffer(content, np.uint8).astype(np.float32) - 128) / np.float32(2**7)
         elif self.encoding == "s16le":
@@ -63,7 +69,7 @@ class PcmFormat:
         return audio.reshape(-1, self.channels)
 
     def encode(self, audio: np.ndarray) -> bytes:
-        """The inverse of `decode`; what is louder than full scale is clipped, never wrapped."""
+        """Invert `decode`; samples beyond full scale are clipped, never wrapped."""
         if self.encoding in ("f32le", "f64le"):
             return np.ascontiguousarray(audio, "<f4" if self.encoding == "f32le" else "<f8").tobytes()
         step = ENCODINGS[self.encoding][1]
@@ -105,18 +111,22 @@ class PcmSink:
 
 
 def format_of(sample_rate: int, channels: int, subtype: str) -> PcmFormat:
-    """The nearest of `ENCODINGS` to what libsndfile calls `subtype`; compressed encodings become 16 bits."""
+    """Return the layout closest to libsndfile's `subtype`; compressed encodings become 16 bits."""
     return PcmFormat(sample_rate, channels, _SUBTYPES.get(subtype, "s16le"))
 
 
 def read_wav_header(stream: BinaryIO, name: str = "stdin") -> tuple[PcmFormat, int]:
-    """Reads up to the samples.
+    """Read a WAV's header, up to its samples.
+
+    Args:
+        stream: The bytes.
+        name: Name of the stream for messages.
 
     Returns:
-        The layout of the samples, and the number of frames; -1 where the header does not say.
+        The layout of the samples, and the number of frames; -1 where the header does not state it.
 
     Raises:
-        AudioFileError: Not a WAV, or one whose samples are compressed. The message names what was found.
+        AudioFileError: Not a WAV, or one with compressed samples. The message names what was found.
     """
     start = stream.read(12)
     if not start:
@@ -136,7 +146,7 @@ def read_wav_header(stream: BinaryIO, name: str = "stdin") -> tuple[PcmFormat, i
         kind, size = struct.unpack("<4sI", head)
         if kind == b"data":
             break
-        if size > _LARGEST_HEADER and kind in (b"fmt ", b"ds64"):
+        if size > _MAX_HEADER and kind in (b"fmt ", b"ds64"):
             raise AudioFileError(name, f"damaged: its {kind.decode().strip()} chunk claims {size} bytes")
         content = _read_exactly(stream, size + size % 2, name, keep=kind in (b"fmt ", b"ds64"))
         if kind == b"fmt ":
@@ -151,13 +161,13 @@ def read_wav_header(stream: BinaryIO, name: str = "stdin") -> tuple[PcmFormat, i
 
 
 def wav_header(layout: PcmFormat, frames: int = -1) -> bytes:
-    """The bytes before the samples. A length that is not known, or too large for 32 bits, is written as 0xFFFFFFFF, as ffmpeg does."""
+    """Return a WAV's header. A length that is unknown, or too large for 32 bits, is written as 0xFFFFFFFF, as ffmpeg does."""
     width = ENCODINGS[layout.encoding][0]
     code = 3 if layout.encoding.startswith("f") else 1
     shape = struct.pack(
         "<HIIHH", layout.channels, layout.sample_rate, layout.sample_rate * layout.frame_bytes, layout.frame_bytes, 8 * width
     )
-    if layout.channels > 2 or width > 2:  # WAVE_FORMAT_EXTENSIBLE, as its makers ask for; no loudspeakers are assigned
+    if layout.channels > 2 or width > 2:  # WAVE_FORMAT_EXTENSIBLE, as its specification asks; no loudspeakers are assigned
         guid = struct.pack("<H", code) + bytes.fromhex("000000001000800000aa00389b71")
         fmt = struct.pack("<H", 0xFFFE) + shape + struct.pack("<HHI", 22, 8 * width, 0) + guid
     else:
@@ -170,9 +180,14 @@ def wav_header(layout: PcmFormat, frames: int = -1) -> bytes:
 
 
 def pcm_blocks(stream: BinaryIO, layout: PcmFormat, block_frames: int, frames: int = -1, name: str = "stdin") -> Iterator[np.ndarray]:
-    """Samples as they arrive, at most `block_frames` at a time: [n, channels].
+    """Yield samples as they arrive: [n, channels], n at most `block_frames`, as soon as there is one whole frame.
 
-    A block is given as soon as there is one whole frame: nothing waits for the block to fill.
+    Args:
+        stream: The bytes, from the first sample on.
+        layout: Their layout.
+        block_frames: Maximum number of frames of a block.
+        frames: Number of frames in all; -1: until the stream ends.
+        name: Name of the stream for messages.
 
     Raises:
         AudioFileError: The stream ends in the middle of a frame, or before `frames` frames.

@@ -11,7 +11,7 @@ WAV_HEADER_BYTES = 44  # of `wav_bytes`
 
 
 def to_pcm16(audio: np.ndarray) -> np.ndarray:
-    """Float to int16 with full scale 32768, as `read` and `tf.audio.decode_wav` scale back: a round trip is exact.
+    """Convert float to int16 with full scale 32768, clipped; `audio_file.read` and `tf.audio.decode_wav` invert it exactly.
 
     libsndfile's own conversion multiplies by 32767 and divides by 32768, which changes loud samples by one step.
     """
@@ -20,7 +20,7 @@ def to_pcm16(audio: np.ndarray) -> np.ndarray:
 
 
 def wav_bytes(pcm: np.ndarray, sample_rate: int) -> bytes:
-    """A WAV file in memory: the 44-byte header and the samples, int16 [frames, channels]."""
+    """Return a WAV file: a header of 44 bytes and the samples, int16 [frames, channels]."""
     channels, size = pcm.shape[1], pcm.size * 2
     layout = struct.pack("<HHIIHH", 1, channels, sample_rate, sample_rate * channels * 2, channels * 2, 16)  # 1: integers
     header = b"RIFF" + struct.pack("<I", 36 + size) + b"WAVEfmt " + struct.pack("<I", 16) + layout + b"data" + struct.pack("<I", size)
@@ -28,7 +28,7 @@ def wav_bytes(pcm: np.ndarray, sample_rate: int) -> bytes:
 
 
 def with_comment(wav: bytes, comment: str) -> bytes:
-    """The same WAV with a LIST chunk of type INFO after its samples, which holds the comment (ICMT)."""
+    """Append a LIST chunk of type INFO with the comment (ICMT, ASCII) to a WAV file."""
     if not comment:
         return wav
     text = comment.encode("ascii") + b"\0"
@@ -38,6 +38,6 @@ def with_comment(wav: bytes, comment: str) -> bytes:
 
 
 def pcm_of_wav_bytes(content: bytes) -> np.ndarray:
-    """The samples of what `wav_bytes` made: int16 [frames, channels], without a copy."""
+    """Return the samples of a file from `wav_bytes`: int16 [frames, channels], without a copy."""
     channels = struct.unpack_from("<H", content, 22)[0]
     return np.frombuffer(content, "<i2", offset=WAV_HEADER_BYTES).reshape(-1, channels)
