@@ -241,7 +241,7 @@ def test_diff(capsys):
     assert "model.dim\t64\t16" in out.splitlines()
     code, out, err = run(capsys, "diff", "wavegan", "wavegan/base")
     assert (code, out) == (0, "")
-    assert "say the same" in err
+    assert "have the same values" in err
 
 
 @pytest.mark.parametrize("name", shipped_recipes())

@@ -1,6 +1,6 @@
-"""The only code that prints. stdout is data, stderr is talk.
+"""The only code that prints: data on stdout, messages on stderr.
 
-Rich progress with rate and time left on a terminal, plain lines elsewhere; NO_COLOR is honoured by rich.
+On a terminal progress is a bar with count, rate and time left, elsewhere plain lines; rich honours NO_COLOR.
 """
 
 from __future__ import annotations
@@ -22,18 +22,19 @@ _PLAIN_INTERVAL = 10.0  # seconds between the plain progress lines of a log
 class _Settings:
     quiet = False
     json = False
-    verbose = False
+    live: Any = None  # the console of a progress bar that is shown: lines go through it, above the bar
 
 
 _settings = _Settings()
 
 
-def configure(*, quiet: bool = False, json_output: bool = False, verbose: bool = False) -> None:
-    """Sets how this process talks: `quiet` drops all talk but warnings and errors, `json_output` makes `result` print JSON."""
-    _settings.quiet, _settings.json, _settings.verbose = quiet, json_output, verbose
+def configure(*, quiet: bool = False, json_output: bool = False) -> None:
+    """Set what this process prints: `quiet` drops all messages but warnings and errors, `json_output` makes `result` print JSON."""
+    _settings.quiet, _settings.json = quiet, json_output
 
 
 def wants_json() -> bool:
+    """Return whether results are printed as JSON."""
     return _settings.json
 
 
@@ -43,40 +44,50 @@ def _rich(stderr: bool = True):
     return Console(stderr=stderr, highlight=False, soft_wrap=True)
 
 
-def say(text: str = "") -> None:
-    """A line of talk on stderr."""
-    if not _settings.quiet:
-        print(text, file=sys.stderr, flush=True)
+def _message(text: str, label: str = "", style: str = "") -> None:
+    if _settings.live is not None:
+        from rich.text import Text
 
-
-def warn(text: str) -> None:
-    """A line on stderr that also `--quiet` shows."""
-    _rich().print("[yellow]warning:[/yellow] ", end="")
+        _settings.live.print(Text.assemble((f"{label}: " if label else "", style), text))
+        return
+    if label:
+        _rich().print(f"[{style}]{label}:[/{style}] ", end="")
     print(text, file=sys.stderr, flush=True)
 
 
+def say(text: str = "") -> None:
+    """Print a message on stderr, unless `--quiet` is given."""
+    if not _settings.quiet:
+        _message(text)
+
+
+def warn(text: str) -> None:
+    """Print a warning on stderr, with `--quiet` too."""
+    _message(text, "warning", "yellow")
+
+
 def data(text: str) -> None:
-    """A line of data on stdout."""
+    """Print a line of data on stdout."""
     print(text, flush=True)
 
 
 def raw(content: bytes) -> None:
-    """Bytes on stdout, such as a WAV for the next program of a pipe."""
+    """Write bytes to stdout, such as a WAV for the next program of a pipe."""
     sys.stdout.buffer.write(content)
     sys.stdout.buffer.flush()
 
 
 def result(value: dict[str, Any]) -> None:
-    """The verb's machine-readable result: printed on stdout as one JSON object if `--json` was given, else nothing."""
+    """Print the machine-readable result of a command on stdout as one JSON object, if `--json` was given."""
     if _settings.json:
         print(json.dumps(value, indent=1, ensure_ascii=False, default=str), flush=True)
 
 
 def start_tensorflow() -> None:
-    """Imports TensorFlow without its start-up chatter.
+    """Import TensorFlow without its start-up messages.
 
-    Until its C++ logging is set up, TensorFlow writes to stderr whatever TF_CPP_MIN_LOG_LEVEL says. What it writes is held back
-    here, and shown after all if the import fails. GAN_AUDIO_TF_LOG=1 shows everything.
+    Until its C++ logging is set up, TensorFlow writes to stderr whatever TF_CPP_MIN_LOG_LEVEL says. Its output is held back here,
+    and shown if the import fails. GAN_AUDIO_TF_LOG=1 shows everything.
     """
     if "tensorflow" in sys.modules or os.environ.get("GAN_AUDIO_TF_LOG"):
         return
@@ -87,7 +98,7 @@ def start_tensorflow() -> None:
         try:
             import tensorflow as tf
 
-            tf.config.list_physical_devices()  # loads the device plugins, which chatter too
+            tf.config.list_physical_devices()  # loads the device plugins, which print too
         except BaseException:
             held.seek(0)
             os.write(stderr, held.read())
@@ -98,7 +109,7 @@ def start_tensorflow() -> None:
 
 
 def error(failure: GanAudioError) -> None:
-    """What went wrong, a blank line, and the hint."""
+    """Print the message of a failure, a blank line, and the hint."""
     _rich().print("[bold red]error:[/bold red] ", end="")
     print(failure.message, file=sys.stderr)
     if failure.hint:
@@ -109,7 +120,7 @@ def error(failure: GanAudioError) -> None:
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], *, to_stdout: bool = False) -> None:
-    """A table; on stderr unless it is the data that was asked for."""
+    """Print a table, on stderr unless it is the result of the command."""
     if _settings.quiet and not to_stdout:
         return
     from rich.table import Table
@@ -123,19 +134,19 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], *, 
         view.add_row(*(Text(f"{cell:.4g}" if isinstance(cell, float) else str(cell)) for cell in row))
     target = _rich(stderr=not to_stdout)
     if to_stdout and not sys.stdout.isatty():
-        target.width = 1000  # a file or a pipe has no edge to fold at; the table takes what it needs
+        target.width = 1000  # a file or a pipe has no edge to fold at: the table takes the width it needs
     target.print(view)
 
 
 class Progress:
-    """Given by `progress`: call `advance` as work is done."""
+    """The handle that `progress` gives: call `advance` as work is done."""
 
     def __init__(self, label: str, total: float | None, unit: str):
         self.label, self.total, self.unit = label, total, unit
         self.done, self.note = 0.0, ""
 
     def advance(self, amount: float = 1, note: str | None = None) -> None:
-        """`amount` more units are done; `note` is shown at the end of the line."""
+        """Add `amount` finished units; `note` is shown at the end of the line."""
         self.done += amount
         if note is not None:
             self.note = note
@@ -172,12 +183,13 @@ class _RichProgress(Progress):
 
     def _show(self) -> None:
         rate = self.done / max(time.monotonic() - self.started, 1e-9)
-        self.view.update(self.task, completed=self.done, rate=f"{rate:.3g} {self.unit}/s", note=self.note)
+        count = f"{self.done:g}/{self.total:g} {self.unit}" if self.total else f"{self.done:g} {self.unit}"
+        self.view.update(self.task, total=self.total, completed=self.done, count=count, rate=f"{rate:.3g} {self.unit}/s", note=self.note)
 
 
 @contextmanager
 def progress(label: str, total: float | None, unit: str) -> Iterator[Progress]:
-    """Progress of long work: `with progress("Sharding", 3000, "files") as bar: bar.advance()`."""
+    """Show the progress of long work: `with progress("Sharding", 3000, "files") as bar: bar.advance()`."""
     if _settings.quiet:
         yield Progress(label, total, unit)
         return
@@ -187,23 +199,30 @@ def progress(label: str, total: float | None, unit: str) -> Iterator[Progress]:
         if time.monotonic() - bar.started >= _PLAIN_INTERVAL:
             bar._line(time.monotonic())
         return
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as View
+    from rich.table import Column
 
     columns = (
         TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
+        BarColumn(bar_width=20),
+        TextColumn("{task.fields[count]}"),
         TextColumn("{task.fields[rate]}"),
         TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}", style="dim", markup=False),
+        # The last column gives way on a narrow terminal, not the bar.
+        TextColumn("{task.fields[note]}", style="dim", markup=False, table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis")),
     )
-    with View(*columns, console=_rich(), transient=False) as view:
-        task = view.add_task(label, total=total, rate="", note="")
-        yield _RichProgress(label, total, unit, view, task)
+    with View(*columns, console=_rich(), expand=True) as view:
+        task = view.add_task(label, total=total, count=f"0/{total:g} {unit}" if total else "", rate="", note="")
+        _settings.live = view.console
+        try:
+            yield _RichProgress(label, total, unit, view, task)
+        finally:
+            _settings.live = None
 
 
 def duration(seconds: float) -> str:
+    """Return a length of time for people: "3 h 05 min", "2 min 07 s" or "9 s"."""
     seconds = int(seconds)
     if seconds >= 3600:
         return f"{seconds // 3600} h {seconds % 3600 // 60:02d} min"

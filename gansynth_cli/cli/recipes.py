@@ -1,4 +1,4 @@
-"""`gan-audio recipes`: list, show, compare, copy and check recipes. No TensorFlow: every answer comes at once."""
+"""`gan-audio recipes`: list, show, compare, copy and check recipes, without TensorFlow."""
 
 from __future__ import annotations
 
@@ -43,10 +43,8 @@ def list_recipes(json_output: bool = _JSON) -> None:
 @app.command("show")
 def show(
     name: str = typer.Argument(..., metavar="NAME", help="A recipe's name, a .toml file, or a run folder."),
-    resolved: bool = typer.Option(False, "--resolved", help="Follow `extends` and write out every default."),
-    overrides: list[str] = typer.Option(
-        [], "--set", metavar="KEY=VALUE", help="Change a key, as `train` would; shows the resolved recipe."
-    ),
+    resolved: bool = typer.Option(False, "--resolved", help="Resolve `extends` and print every default."),
+    overrides: list[str] = typer.Option([], "--set", metavar="KEY=VALUE", help="Change a key, as in `train`; prints the resolved recipe."),
 ) -> None:
     """Print a recipe as TOML."""
     console.configure()
@@ -54,7 +52,7 @@ def show(
         console.data(recipe_to_toml(_load(name, overrides)).rstrip("\n"))
         return
     file = _file(name)
-    _load(name)  # a file that is no recipe is not shown as one
+    _load(name)  # refuses a file that is no recipe
     console.data(file.read_text(encoding="utf-8").rstrip("\n"))
 
 
@@ -72,7 +70,7 @@ def diff(
     elif changed:
         _rows(("key", left, right), [(key, _text(a), _text(b)) for key, (a, b) in changed.items()])
     else:
-        console.say(f"{left} and {right} say the same.")
+        console.say(f"{left} and {right} have the same values.")
 
 
 @app.command("copy")
@@ -80,7 +78,7 @@ def copy(
     name: str = typer.Argument(..., metavar="NAME", help="A recipe's name or a .toml file."),
     destination: Path = typer.Argument(..., metavar="DEST", help="A new .toml file, or a folder for it."),
 ) -> None:
-    """Copy a recipe, comments and all, to change it: `train --recipe DEST` takes the copy."""
+    """Copy a recipe with its comments, to change it and pass it to `train --recipe DEST`."""
     console.configure()
     source = _file(name)
     original = load_recipe(str(source))
@@ -109,7 +107,7 @@ def validate(
     names: list[str] = typer.Argument(..., metavar="FILE...", help=".toml files, recipes' names, or run folders."),
     json_output: bool = _JSON,
 ) -> None:
-    """Check recipes: keys, types and ranges. Exit code 2 if any is wrong; all are checked."""
+    """Check keys, types and ranges of recipes. All are checked; exit code 2 if any is wrong."""
     console.configure(json_output=json_output)
     outcome: dict[str, str | None] = {}
     for name in names:
@@ -132,7 +130,7 @@ def _load(name: str, overrides: Sequence[str] = ()) -> Recipe:
 
 
 def _file(name: str) -> Path:
-    """The file of a recipe by name, path, or run folder. A folder is a run only if no shipped recipe has its name."""
+    """Find the file of a recipe by name, path or run folder. A folder is a run only if no shipped recipe has its name."""
     if Path(name).is_dir() and name not in {part for shipped in shipped_recipes() for part in (shipped, shipped.partition("/")[0])}:
         from ..run_folder import RunFolder
 
@@ -141,7 +139,7 @@ def _file(name: str) -> Path:
 
 
 def _parent(parent: str, source: Path, destination: Path) -> str:
-    """What `extends` must say in a copy elsewhere: the shipped recipe's name, or the way to a neighbour of the source."""
+    """The value of `extends` in a copy elsewhere: the shipped recipe's name, or the path to a neighbour of the source."""
     sibling = source.parent / parent
     if not (parent.endswith(".toml") and sibling.is_file()):
         return parent
@@ -152,7 +150,7 @@ def _parent(parent: str, source: Path, destination: Path) -> str:
 
 
 def _rows(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """A table for eyes; for the next program of a pipe, a line a row with tabs, never folded."""
+    """Print a table on a terminal; into a pipe, a line per row with tabs, never folded."""
     if sys.stdout.isatty():
         console.table("", columns, rows, to_stdout=True)
         return

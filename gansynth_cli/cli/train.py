@@ -1,4 +1,4 @@
-"""`gan-audio train`: trains a model from a recipe, or resumes a run."""
+"""`gan-audio train`: train a model from a recipe, or resume a run."""
 
 from __future__ import annotations
 
@@ -20,37 +20,51 @@ from . import console
 if TYPE_CHECKING:
     from ..training.events import Event, TrainReport
 
+_BUDGET = "Limits"
+
 
 def command(
     recipe: Annotated[str, typer.Option("--recipe", "-r", metavar="NAME", help="A shipped recipe, such as specgan/small, or a file.")] = "",
     data: Annotated[Path | None, typer.Option("--data", "-d", help="A prepared data set, or a folder of recordings.")] = None,
-    run: Annotated[Path | None, typer.Option("--run", "-o", help="The run folder.  [default: runs/ and the recipe's name]")] = None,
+    run: Annotated[
+        Path | None, typer.Option("--run", "-o", help="The run folder.", show_default="runs/ and the recipe's name, with - for /")
+    ] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key of the recipe; repeatable.")] = None,
-    steps: Annotated[int | None, typer.Option(help="Train up to this step; 0 is no limit.")] = None,
-    epochs: Annotated[float | None, typer.Option(help="... or until the data has been read so often.")] = None,
-    minutes: Annotated[float | None, typer.Option(help="... or for so long, over all starts. The first reached ends it.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Decides weights, batches and latents.  [default: the recipe's]")] = None,
-    restart: Annotated[bool, typer.Option("--restart", help="Delete the run that is there, and begin anew.")] = False,
+    seed: Annotated[int | None, typer.Option(help="Seed of weights, batches and latents.", show_default="the recipe's")] = None,
+    steps: Annotated[
+        int | None, typer.Option(help="Stop at step N; 0: no limit.", show_default="the recipe's", rich_help_panel=_BUDGET)
+    ] = None,
+    epochs: Annotated[
+        float | None, typer.Option(help="Stop after X epochs; 0: no limit.", show_default="the recipe's", rich_help_panel=_BUDGET)
+    ] = None,
+    minutes: Annotated[
+        float | None,
+        typer.Option(
+            help="Stop after X minutes, resumed runs included; 0: no limit.", show_default="the recipe's", rich_help_panel=_BUDGET
+        ),
+    ] = None,
+    restart: Annotated[bool, typer.Option("--restart", help="Delete the existing run and begin again.")] = False,
     init_from: Annotated[
         Path | None,
         typer.Option(
             metavar="RUN",
-            help="Fine-tune: begin with the weights of another run, or of a published checkpoint; its recipe too, without --recipe.",
+            help="Fine-tune: begin with the weights of another run or of a published checkpoint, and its recipe, unless --recipe is given.",
         ),
     ] = None,
-    threads: Annotated[int, typer.Option("--threads", "-j", help="CPU threads; 0 is one a core.")] = 0,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check all, take a few steps, estimate the cost; write nothing.")] = False,
+    threads: Annotated[int, typer.Option("--threads", "-j", help="CPU threads; 0: one for each core.")] = 0,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, take a few steps, estimate the cost.")] = False,
     json_output: Annotated[bool, typer.Option("--json", help="Print the outcome as JSON on stdout.")] = False,
-    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Only warnings and errors.")] = False,
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Print only warnings and errors.")] = False,
 ) -> int:
-    """Train a model from a recipe, or resume the run in RUN.
+    """Train a model from a recipe, or resume a run.
 
-    The same command again resumes where the newest checkpoint is, also after a crash. Ctrl-C (or SIGTERM) ends training after
-    the running step and saves, with exit code 130; a second one ends it at once, and then the newest checkpoint counts.
+    The same command resumes at the newest checkpoint, also after a crash. The first limit that is reached ends training. Ctrl-C (or
+    SIGTERM) ends it after the running step and saves, with exit code 130; a second one ends it at once, and the newest checkpoint
+    counts.
     """
     console.configure(quiet=quiet, json_output=json_output)
     if threads < 0:
-        raise UsageError(f"--threads is {threads}; expected at least 1, or 0 for one a core.")
+        raise UsageError(f"--threads is {threads}; expected at least 1, or 0 for one for each core.")
     changes = [*(set_ or []), *_budget(steps, epochs, minutes, seed)]
     if threads:  # read by TensorFlow when it starts
         os.environ["TF_NUM_INTRAOP_THREADS"] = os.environ["OMP_NUM_THREADS"] = str(threads)
@@ -89,13 +103,13 @@ def _train(chosen: Recipe, folder: Path, data: Path | None, init_from: Path | No
     from ..training.trainer import train
 
     with ExitStack() as stack:
-        report = train(chosen, data, folder, restart=restart, init_from=init_from, command=_command_line(), on_event=_Talk(stack))
+        report = train(chosen, data, folder, restart=restart, init_from=init_from, command=_command_line(), on_event=_Progress(stack))
     _show(report, chosen.family)
     return EXIT_INTERRUPTED if report.interrupted else EXIT_OK
 
 
 def _choose(name: str, run: Path | None, changes: list[str], restart: bool) -> tuple[Recipe, Path]:
-    """The recipe and the run folder. Without a recipe it is the run's own, to resume it."""
+    """The recipe and the run folder; without a name, the run's own recipe, to resume it."""
     if name:
         chosen = load_recipe(name, changes)
         folder = run or Path("runs") / default_run_name(chosen.name or find_recipe(name).stem)
@@ -110,7 +124,7 @@ def _choose(name: str, run: Path | None, changes: list[str], restart: bool) -> t
 
 
 def default_run_name(recipe: str) -> str:
-    """`wavegan/small` -> `wavegan-small`."""
+    """Return the run folder's name of a recipe: `wavegan/small` gives `wavegan-small`."""
     return recipe.replace("/", "-")
 
 
@@ -123,12 +137,12 @@ def _budget(steps: int | None, epochs: float | None, minutes: float | None, seed
 
 
 def _command_line() -> list[str]:
-    """As typed, but for the program's own path, which is nobody's business."""
+    """The command as typed, without the program's own path."""
     return ["gan-audio", *sys.argv[1:]]
 
 
-class _Talk:
-    """Turns the trainer's events into lines and a progress bar."""
+class _Progress:
+    """Show the trainer's events as lines and a progress bar."""
 
     def __init__(self, stack: ExitStack):
         self.stack, self.shown = stack, 0
@@ -159,9 +173,9 @@ def _show(report: TrainReport, family: str) -> None:
     run = shlex.quote(str(report.run))
     minutes = f"{report.seconds / 60:.1f} minutes of training"
     if report.interrupted:
-        console.warn(f"interrupted at step {report.step}; all is saved in {report.run}. To go on, run the same command again.")
+        console.warn(f"interrupted at step {report.step}; everything is saved in {report.run}. To continue, run the same command again.")
     else:
-        console.say(f"Finished at step {report.step} (budget of {report.ended_by} spent), {minutes}.")
+        console.say(f"Finished at step {report.step} (limit of {report.ended_by} reached), {minutes}.")
         if report.best:
             console.say(f"Best at step {report.best[0]}: {report.best[1]:.4g}, kept as model/generator-best.keras.")
         console.say(f"Next: gan-audio {FAMILIES[family].use.format(run=run)}")
@@ -186,13 +200,13 @@ def _dry_run(recipe: Recipe, data: Path, folder: Path) -> int:
     rows = [[f"parameters of {name}", f"{count:,}"] for name, count in found.parameters.items()]
     rows += [
         ["clips to train on", f"{found.clips:,}"],
-        ["seconds a step", f"{found.seconds_per_step:.3g}"],
+        ["seconds per step", f"{found.seconds_per_step:.3g}"],
         ["seconds to start", f"{found.start_seconds:.1f}"],
         ["steps", "no limit" if found.total_steps is None else f"{found.total_steps:,}"],
         ["whole training", "no limit" if found.total_seconds is None else console.duration(found.total_seconds)],
         ["memory", f"{found.memory_bytes / 2**30:.1f} GiB"],
     ]
-    console.table(f"{recipe.name or recipe.family} on {data}, into {folder}", ["what", "how much"], rows)
+    console.table(f"{recipe.name or recipe.family} on {data}, into {folder}", ["quantity", "value"], rows)
     console.say("Nothing was written.")
     console.result({"run": str(folder), **vars(found)})
     return EXIT_OK
