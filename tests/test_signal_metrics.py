@@ -85,6 +85,16 @@ def test_mixed_snr_looks_at_the_speech_alone():
     assert waveform.snr(clean, clean + background) == pytest.approx(20 - 10 * np.log10(4), abs=0.05)
 
 
+def test_speech_is_active_within_40_db_of_its_loudest():
+    """A tenth of the time loud, a tenth 30 dB below, the rest 50 dB below: the mean of the first two."""
+    t = np.arange(RATE)
+    tone = np.sqrt(2) * np.sin(2 * np.pi * 500 * t / RATE)
+    level = np.full(RATE, 10 ** (-50 / 20))
+    level[:1600], level[1600:3200] = 1.0, 10 ** (-30 / 20)
+    assert waveform.active_power(tone * level, RATE, window_seconds=0.01) == pytest.approx((1 + 10**-3) / 2, rel=1e-3)
+    assert waveform.active_power(np.zeros(100), RATE) == 0.0
+
+
 @pytest.mark.parametrize("lag", [-37, 0, 1, 200])
 def test_the_delay_is_found_to_the_sample(lag):
     clean = np.pad(speech(3), 300)
