@@ -13,7 +13,7 @@ from .report import TextReport
 MAX_CHUNK = 1 << 16  # characters read at a time
 NO_BREAK = "\u00a0"  # every space that groups digits; a line must not break there
 # Kept as they are although Unicode calls them symbols or compatibility forms: the tables of `languages` say how to read them.
-_KEPT = frozenset(".,;:?!'\"()[]<>/\\@#%&*_-+=^°§№²³½⅓⅔¼¾⅛ªº€$£¥₹₽₩₺¢×÷±≤≥≈≠‰µ")
+_KEPT = frozenset(".,;:?!¿¡'\"()[]<>/\\@#%&*_-+=^°§№²³½⅓⅔¼¾⅛ªº€$£¥₹₽₩₺¢×÷±≤≥≈≠‰µ")
 _REPLACED = {
     **dict.fromkeys("’‘‛ʼ＇`´", "'"),
     **dict.fromkeys("“”„‟«»‹›″＂〝〞「」『』", '"'),
@@ -100,17 +100,17 @@ def read_chunks(source: str | IO[str] | IO[bytes] | Iterable[str]) -> Iterator[s
     Raises:
         UsageError: The text file holds another encoding that its decoder refuses.
     """
-    held = ""
+    held = ""  # the last word may go on: an accent, or the second half of a line end
     try:
         for piece in _pieces(source):
-            held += piece
-            while len(held) >= MAX_CHUNK:
-                cut = held.rfind(" ", MAX_CHUNK // 2, MAX_CHUNK) + 1 or MAX_CHUNK
-                yield held[:cut]
-                held = held[cut:]
-            if held.endswith("\n"):
+            cut = max(piece.rfind(" "), piece.rfind("\n")) + 1
+            if len(held) + cut > MAX_CHUNK:
                 yield held
                 held = ""
+            if cut or len(held) + len(piece) > MAX_CHUNK:
+                yield held + piece[:cut]
+                held = ""
+            held += piece[cut:]
     except UnicodeDecodeError as error:
         reason = f"{error.reason} at byte {error.start}"
         raise UsageError(f"the text is not {error.encoding}: {reason}.", hint="save the text as UTF-8") from error

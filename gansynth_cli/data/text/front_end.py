@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain, islice
 from typing import IO, Literal
 
@@ -20,7 +20,7 @@ from .phonemes import MAX_LINE, PLACEHOLDER, PLACEHOLDER_PHONES, Phonemiser
 from .report import TextReport
 from .sentences import split_sentences
 from .ssml import is_ssml, read_ssml
-from .tokens import MARKS, Sentence, Token, Utterance, Word
+from .tokens import MARKS, End, Sentence, Token, Utterance, Word
 
 Markup = Literal["auto", "plain", "ssml"]
 Source = str | IO[str] | IO[bytes] | Iterable[str]
@@ -109,7 +109,7 @@ class FrontEnd:
         return [
             Utterance(
                 sentence.text,
-                tuple(word for run in runs for word in run.words),
+                finished([word for run in runs for word in run.words], sentence.end),
                 sentence.style.language or self.language,
                 sentence.end,
                 sentence.style,
@@ -167,6 +167,8 @@ class FrontEnd:
         """Put the phones of a line beside its tokens; the placeholders divide both."""
         between = re.split(f"[ˈˌ]?{PLACEHOLDER_PHONES}", phones)
         given = [token for token in run.tokens if token.phones]
+        if len(run.tokens) == 1:
+            return align_words(run.tokens, phones.split())
         if len(between) != len(given) + 1:  # a placeholder was read otherwise: without their neighbours, then
             parts = [_Run([token], run.language) for token in run.tokens]
             self._phonemise(parts)
@@ -180,6 +182,13 @@ class FrontEnd:
                 words += given_words(waiting[stop])
             waiting = waiting[stop + 1 :]
         return words
+
+
+def finished(words: list[Word], end: End) -> tuple[Word, ...]:
+    """Return words with a pause mark at their end: voices learned whole sentences, and one without a mark breaks off."""
+    if words and not words[-1].mark:
+        words[-1] = replace(words[-1], mark="," if end == "clause" else ".")
+    return tuple(words)
 
 
 def given_words(token: Token) -> list[Word]:

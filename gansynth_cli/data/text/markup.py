@@ -14,19 +14,20 @@ _MAX_MARK = 2000  # characters of one mark; a bracket that is still open after s
 _MARK = re.compile(
     r"\[\[(?P<phones>[^\[\]\n]{1,2000})\]\]"
     r"|\[(?P<word>[^\[\]\n]{1,200})\]\(/(?P<said>[^/\n]{1,400})/\)"
+    r"|\[(?P<link>[^\[\]\n]{1,200})\]\([^()\s]{1,500}\)"
     r"|\[pause:\s*(?P<seconds>\d{1,6}(?:[.,]\d{1,6})?)\s*(?P<unit>ms|s)?\s*\]"
     r"|(?P<unknown>\[[A-Za-z][\w-]{0,30}:[^\[\]\n]{0,200}\])"
     r"|(?P<tag></?[A-Za-z][^<>]{0,500}>|<[!?][^<>]{0,500}>)"
 )
-_OPEN = re.compile(r"\[[^\]]*$|\[[^\[\]]*\](?:\((?:/[^/\n]*/?)?)?$|<[A-Za-z/!?][^<>]*$|<$")
+_OPEN = re.compile(r"\[{1,2}[^\[\]]*(?:\](?:\((?:/[^/\n]*/?|[^()\s]*)?)?)?$|<[A-Za-z/!?][^<>]*$|<$")
 
 
 def read_markup(chunks: Iterable[str], report: TextReport) -> Iterator[Event]:
     """Split text that comes in pieces into text, words with a given reading, and pauses.
 
     Marks: `[[həlˈoʊ]]` (phones, as Piper has them), `[tomato](/təmˈɑːtoʊ/)` (a word and its phones, as Kokoro has them),
-    `[pause:1.5s]` or `[pause:300ms]` (at most `MAX_PAUSE_S`). Any other `[name:value]` and anything of the form of an XML tag is
-    left out and counted. Memory holds one piece and at most one unfinished mark.
+    `[pause:1.5s]` or `[pause:300ms]` (at most `MAX_PAUSE_S`). Of a link `[text](address)` the text is kept. Any other `[name:value]`
+    and anything of the form of an XML tag is left out and counted. Memory holds one piece and at most one unfinished mark.
 
     Args:
         chunks: The text in pieces of any length, as they come from a file.
@@ -60,6 +61,8 @@ def _event(mark: re.Match[str], report: TextReport) -> Event | None:
         return Given(mark["phones"].strip(), phones=mark["phones"].strip())
     if mark["said"]:
         return Given(mark["word"].strip(), phones=mark["said"].strip())
+    if mark["link"]:
+        return mark["link"]
     if mark["seconds"]:
         seconds = float(mark["seconds"].replace(",", ".")) / (1000 if mark["unit"] == "ms" else 1)
         return Break(bounded_pause(seconds, report))

@@ -10,7 +10,7 @@ from .languages import Language
 from .tokens import MARKS
 
 GIVEN = "[\U000f0000-\U000fffff]"
-_PUNCTUATION = '\\s\\d"()\\[\\]<>{}' + re.escape(MARKS + "/\\@#%&*_+=^°§²³½⅓⅔¼¾⅛€$£¥₹₽₩₺¢×÷±≤≥≈≠‰–")
+_PUNCTUATION = '\\s\\d"¿¡()\\[\\]<>{}' + re.escape(MARKS + "/\\@#%&*_+=^°§²³½⅓⅔¼¾⅛€$£¥₹₽₩₺¢×÷±≤≥≈≠‰–")
 _LETTER = rf"[^{_PUNCTUATION}'\-\U000f0000-\U000fffff]"
 _WORD = rf"{_LETTER}+(?:['\-]{_LETTER}+)*"
 _START = r"(?<![\w.,])"
@@ -76,7 +76,7 @@ def _dates(language: Language) -> dict[str, str]:
 def _times(language: Language) -> dict[str, str]:
     half = r"\s?(?P<half>[AaPp])\.?[Mm]\b\.?" if language.half_days else r"(?P<half>(?!))"
     mark = language.hour_mark or "(?!)"
-    colon = rf"(?P<th>[01]?\d|2[0-4]):(?P<tm>[0-5]\d)(?::(?P<ts>[0-5]\d))?(?:{half}|{mark})?(?![\d:])"
+    colon = rf"(?P<th>[01]?\d|2[0-4]):(?P<tm>[0-5]\d)(?::(?P<ts>[0-5]\d))?(?:{half}|{mark})?(?!\d|:\d)"
     dotted = rf"(?P<uh>[01]?\d|2[0-4])\.(?P<um>[0-5]\d)(?:{mark})" if language.hour_mark else "(?!)"
     french = r"(?P<fh>[01]?\d|2[0-4])\s?h\s?(?P<fm>[0-5]\d)(?!\d)"
     alone = rf"(?P<ah>1[0-2]|0?[1-9]){half.replace('?P<half>', '?P<halfa>')}" if language.half_days else "(?!)"

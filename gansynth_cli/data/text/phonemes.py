@@ -16,9 +16,9 @@ from .languages import language_code
 
 PROGRAM = "espeak-ng"
 INSTALL = "apt-get install espeak-ng (Debian, Ubuntu), brew install espeak-ng (macOS), winget install eSpeak-NG (Windows)"
-PLACEHOLDER = "[[tttt]]"  # espeak-ng reads phonemes in double brackets: a word whose phones are known already
-PLACEHOLDER_PHONES = "tttt"
-_SEPARATOR, _SEPARATOR_PHONES = "[[ssssss]]", "ssssss"
+# espeak-ng reads its own phonemes in double brackets. These come out alike in all its languages, which other consonants do not.
+PLACEHOLDER, PLACEHOLDER_PHONES = "[[n_n_n_n]]", "nnnn"  # in the place of a word whose phones are known
+_SEPARATOR, _SEPARATOR_PHONES = "[[n_n_n_n_n_n]]", "nnnnnn"
 MAX_LINE = 400  # characters; espeak-ng breaks clauses of about 690 itself
 _FIRST_TIMEOUT_S, _TIMEOUT_S_PER_CHARACTER = 30.0, 0.01  # it takes 20 µs a character on an idle machine
 

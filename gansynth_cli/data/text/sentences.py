@@ -131,7 +131,10 @@ class _Splitter:
             return True
         begin = max(self._buffer.rfind(mark, start, match.start()) for mark in _WORD_START) + 1 or start
         alone = not self._buffer[start:begin].strip()
-        return not self._abbreviation(self._buffer[begin : match.start()], alone)
+        word = self._buffer[begin : match.start()]
+        if following.isdigit() and word.lower() in self.language.counted:
+            return False
+        return not self._abbreviation(word, alone)
 
     def _abbreviation(self, word: str, alone: bool) -> bool:
         """Whether the dot after a word belongs to it; `alone`: the word begins the sentence, as the number of a list does."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ...data.text.front_end import MAX_BATCH, FrontEnd, Markup, Source
+from ...data.text.front_end import MAX_BATCH, FrontEnd, Markup, Source, finished
 from ...data.text.languages import language_code
 from ...data.text.phonemes import Espeak, Letters, Phonemiser
 from ...data.text.report import TextReport
@@ -179,11 +179,11 @@ def parts_of(utterance: Utterance, voice: Voice) -> list[Utterance]:
     def merit(place: int) -> tuple[int, float]:
         share, strength = place / len(words), _STRENGTH.get(words[place - 1].mark, 0)
         if not 1 / 3 <= share <= 2 / 3:
-            strength = 1 if strength and 0.15 < share < 0.85 else 0
+            strength = 1 if strength and 0.25 < share < 0.75 else 0
         return strength, -abs(share - 0.5)
 
     cut = max(range(1, len(words)), key=merit)
-    first = utterance.with_words(words[:cut], "clause", None)
+    first = utterance.with_words(finished(list(words[:cut]), "clause"), "clause", None)
     last = utterance.with_words(words[cut:], utterance.end, utterance.pause)
     return [*parts_of(first, voice), *parts_of(last, voice)]
 

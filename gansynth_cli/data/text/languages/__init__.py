@@ -101,10 +101,15 @@ class Language:
         return {form.lower(): names.split("|")[0] for names in self.months for form in names.split("|")}
 
     @cached_property
+    def counted(self) -> set[str]:
+        """Return lower-case words, without their last dot, after which a dot does not end a sentence if a number follows."""
+        return {text.rstrip(".").lower() for text in self.before_number if text.endswith(".")}
+
+    @cached_property
     def dotted(self) -> set[str]:
         """Return lower-case words, without their last dot, after which a dot does not end a sentence."""
         short = {form.lower() for names in self.months for form in names.split("|")[1:]}
-        inside = [part for text in (*self.abbreviations, *self.before_number) for part in text.split()]
+        inside = [part for text in self.abbreviations for part in text.split()]
         inside += [part for text in (*self.final, *self.scales) for part in text.split()[:-1] or [text] * (text in self.scales)]
         return short | {part.rstrip(".").lower() for part in inside if part.endswith(".")}
 
