@@ -95,7 +95,10 @@ def test_broken_bytes_are_replaced_and_a_wrong_encoding_is_named(tmp_path: Path)
 # Marks
 
 
-MARKED = "A [link](https://x.org/a_b). Say [tomato](/təmˈɑːtoʊ/), [[həlˈoʊ wˈɜːld]] [pause:1.5s] and [pause: 300 ms] wait [sic] <b>bold</b> [mood:happy] a < b."
+MARKED = (
+    "A [link](https://x.org/a_b). "
+    "Say [tomato](/təmˈɑːtoʊ/), [[həlˈoʊ wˈɜːld]] [pause:1.5s] and [pause: 300 ms] wait [sic] <b>bold</b> [mood:happy] a < b."
+)
 EVENTS = [
     "A link. Say ",
     Given("tomato", phones="təmˈɑːtoʊ"),

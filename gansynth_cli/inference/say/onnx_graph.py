@@ -156,7 +156,6 @@ def open_session(model: onnx.ModelProto, file: Path, threads: int) -> onnxruntim
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
     options.enable_mem_pattern = False  # every sentence has another length: plans would pile up
-    options.enable_cpu_mem_arena = False  # and an arena keeps what the longest sentence took
     try:
         return onnxruntime.InferenceSession(model.SerializeToString(), sess_options=options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime raises classes of its own that have no common base but Exception
