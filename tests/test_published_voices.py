@@ -15,7 +15,7 @@ import pytest
 from gansynth_cli.data.text.phonemes import Espeak
 from gansynth_cli.data.text.report import TextReport
 from gansynth_cli.data.text.tokens import Word
-from gansynth_cli.errors import MissingExtraError, UsageError
+from gansynth_cli.errors import GanAudioError, MissingExtraError, UsageError
 from gansynth_cli.inference.say.kokoro_phones import SYMBOLS, kokoro_symbols, symbol_ids
 from gansynth_cli.inference.say.licences import NOT_STATED, kokoro_licences, piper_licences
 from gansynth_cli.inference.say.onnx_graph import VoiceError
@@ -161,7 +161,12 @@ def test_wrong_pairs_and_damaged_files_are_explained(piper: Path, tmp_path: Path
     cases = [
         (json.dumps(piper_config(phoneme_id_map={"a": [900], "_": [0]})), "ids up to 900, the model 64 symbols"),
         (json.dumps(piper_config(num_speakers=4)), "names 4 speakers, the model has 1"),
-        (json.dumps({"model_type": "bert"}), "not the configuration of a Piper voice"),
+        (json.dumps({"model_type": "bert"}), "not the configuration of a Piper voice: KeyError"),
+        (json.dumps([1, 2]), "not the configuration of a Piper voice"),
+        (json.dumps(piper_config(num_speakers="many")), "not the configuration of a Piper voice"),
+        (json.dumps(piper_config(inference={"length_scale": 0})), "inference is out of range"),
+        (json.dumps(piper_config(phoneme_id_map={"a": [], "b": []})), "phoneme_id_map"),
+        (json.dumps(piper_config(espeak={})), "espeak.voice"),
         (json.dumps(piper_config(phoneme_type="pinyin")), "phones of the kind 'pinyin'"),
         ("version https://git-lfs.github.com/spec/v1\noid sha256:1\n", "is not JSON"),
     ]
@@ -351,12 +356,12 @@ def test_kokoro_symbols_without_an_id_are_replaced_or_named() -> None:
 
 
 def test_the_licence_chain_of_a_piper_voice_is_what_its_card_states(tmp_path: Path) -> None:
-    assert {s.value for s in piper_licences(tmp_path, {})} == {NOT_STATED}
+    assert {s.value for s in piper_licences(tmp_path, "")} == {NOT_STATED}
     (tmp_path / "MODEL_CARD").write_text(
         "# Model card\n\n* Language: en_US\n\n## Dataset\n\n* URL: https://example.org/data\n* License: CC0\n\n"
         "## Training\n\nFinetuned from U.S. English other voice (medium quality).\n"
     )
-    found = {s.subject: (s.value, s.source) for s in piper_licences(tmp_path, {})}
+    found = {s.subject: (s.value, s.source) for s in piper_licences(tmp_path, "")}
     assert found["data"] == ("CC0", "MODEL_CARD")
     assert found["data source"] == ("https://example.org/data", "MODEL_CARD")
     assert found["fine-tuned from"] == ("U.S. English other voice (medium quality)", "MODEL_CARD")
@@ -418,3 +423,21 @@ def test_a_real_piper_voice_speaks_reproducibly_with_timings_on_its_sound() -> N
     level = {word.text: float(np.sqrt(np.mean(audio[word.start : word.end] ** 2))) for word in words}
     assert min(level.values()) > 0.02
     assert {s.subject: s.value for s in voice.facts().licences}["data"] == "CC0"
+
+
+@needs_onnx
+def test_no_damage_to_either_file_escapes_as_another_error(piper: Path) -> None:
+    files = [piper / "en_US-tiny.onnx", piper / "en_US-tiny.onnx.json"]
+    whole, rng = [file.read_bytes() for file in files], np.random.default_rng(5)
+    refused = 0
+    for number in range(120):
+        damaged = bytearray(whole[number % 2])
+        for place in rng.integers(len(damaged), size=rng.integers(1, 12)):
+            damaged[place] = rng.integers(256)
+        files[number % 2].write_bytes(damaged[: rng.integers(1, len(damaged) + 1)] if number % 5 == 0 else damaged)
+        files[1 - number % 2].write_bytes(whole[1 - number % 2])
+        try:
+            open_voice(piper).synthesise(HELLO)
+        except GanAudioError:
+            refused += 1
+    assert refused > 60

@@ -40,7 +40,7 @@ class Statement:
     source: str = ""
 
 
-def piper_licences(folder: Path, config: dict) -> tuple[Statement, ...]:
+def piper_licences(folder: Path, dataset: str) -> tuple[Statement, ...]:
     """Return what the model card of a Piper voice states (`MODEL_CARD` beside the file), else that nothing is stated.
 
     A voice's licence is not that of its data alone: many are fine-tuned from a voice whose data came under other terms, which the
@@ -56,7 +56,7 @@ def piper_licences(folder: Path, config: dict) -> tuple[Statement, ...]:
         Statement("code", NOT_STATED),
         Statement("weights", *_licence_file(folder)),
         Statement("data", licence, card if licence != NOT_STATED else ""),
-        Statement("data source", fields.get("url", config.get("dataset") or NOT_STATED), card if "url" in fields else ""),
+        Statement("data source", fields.get("url", dataset or NOT_STATED), card if "url" in fields else ""),
         Statement("fine-tuned from", base, card if tuned else ""),
     ]
     if tuned:

@@ -49,7 +49,7 @@ def read_graph(file: Path) -> onnx.ModelProto:
         raise VoiceError(f"{file} is no ONNX model, or is damaged.", hint="download it again and compare its SHA-256") from error
     except (OSError, ValueError) as error:  # weights in files of their own that are missing or lie elsewhere
         raise VoiceError(f"{file}: its external weights cannot be read: {error}") from error
-    if not model.graph.node or not model.graph.input:
+    if not model.graph.node or not model.graph.input or not model.graph.output:
         raise VoiceError(f"{file} is no ONNX model: it has no graph.", hint="download it again and compare its SHA-256")
     return model
 
@@ -63,7 +63,7 @@ def input_names(model: onnx.ModelProto) -> set[str]:
 def rows_of(model: onnx.ModelProto, index: str) -> int | None:
     """Return how many rows the table has that is looked up by the graph input `index`; None where none is."""
     shapes = {tensor.name: tensor.dims for tensor in model.graph.initializer}
-    lookups = [node.input for node in model.graph.node if node.op_type == "Gather" and node.input[1] == index]
+    lookups = [node.input for node in model.graph.node if node.op_type == "Gather" and list(node.input[1:2]) == [index]]
     rows = [shapes[table][0] for table, _ in lookups if table in shapes]
     return min(rows) if rows else None
 
@@ -80,7 +80,7 @@ def make_noise_an_input(model: onnx.ModelProto) -> list[str]:
     names: list[str] = []
     nodes: list[onnx.NodeProto] = []
     for node in model.graph.node:
-        if node.op_type == "RandomNormalLike":
+        if node.op_type == "RandomNormalLike" and node.input and node.output:
             names.append(NOISE_INPUT.format(len(names)))
             nodes += _fed_noise(node, names[-1])
         else:
@@ -154,10 +154,11 @@ def open_session(model: onnx.ModelProto, file: Path, threads: int) -> onnxruntim
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    options.log_severity_level = 3
+    options.log_severity_level = 4  # errors come as exceptions
     options.enable_mem_pattern = False  # every sentence has another length: plans would pile up
     try:
-        return onnxruntime.InferenceSession(model.SerializeToString(), sess_options=options, providers=["CPUExecutionProvider"])
+        # Without the fallback, which would try the same again and print to stdout.
+        return onnxruntime.InferenceSession(model.SerializeToString(), options, ["CPUExecutionProvider"], enable_fallback=0)
     except Exception as error:  # onnxruntime raises classes of its own that have no common base but Exception
         reason = _first_line(error)
         raise VoiceError(f"{file}: onnxruntime refuses the model: {reason}", hint="pip install --upgrade onnxruntime") from error

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ...data.text.ipa import plain
-from ...data.text.languages import language_code
 from ...data.text.report import TextReport
 from ...data.text.tokens import Word
 from ...errors import UsageError
 from ...files import sha256_of
 from .licences import piper_licences
-from .onnx_graph import VoiceError, expose, failing_as, make_noise_an_input, open_session, rows_of
+from .onnx_graph import VoiceError, expose, failing_as, input_names, make_noise_an_input, open_session, rows_of
+from .piper_config import config_beside, read_config
 from .voice import MAX_SEED, Span, Speech, Timing, VoiceFacts, VoiceFile, checked_speed, timings_of
 
 if TYPE_CHECKING:
@@ -27,9 +26,7 @@ if TYPE_CHECKING:
 INPUTS = {"input", "input_lengths", "scales"}
 _PAD, _BEGIN, _END = "_", "^", "$"
 _MAX_NOISE = 3.0
-_SCALES = {"noise_scale": 0.667, "length_scale": 1.0, "noise_w": 0.8}  # where the JSON file names none
 _NOISE_PER_ID = 4096  # fed numbers per id: 21 frames of 192 channels, twice what slow speech takes; the graph repeats them beyond
-_MAX_JSON_BYTES = 4 << 20
 # A mark that the voice has no id for is read as the next one of its line.
 _INSTEAD = {"…": ".", "—": ",", ";": ",", ":": ",", "!": ".", "?": ".", "g": "ɡ", "ɡ": "g"}
 
@@ -54,20 +51,13 @@ class PiperVoice:
     max_tokens = 600  # 20 s: what the longest utterance takes stays taken, 0.3 GB here
 
     def __init__(self, file: Path, model: onnx.ModelProto, *, threads: int = 1):
-        self.file, self.config_file = file, config_beside(file)
-        self._config = read_config(self.config_file)
+        self.file, self.config = file, read_config(config_beside(file))
         self._check(model)
         self.name = file.stem
-        self.sample_rate = int(self._config["audio"]["sample_rate"])
-        self._ids: Mapping[str, list[int]] = self._config["phoneme_id_map"]
-        self._replaced: Mapping[str, list[str]] = self._config.get("phoneme_map") or {}
-        self.phonemes = "text" if self._config.get("phoneme_type") == "text" else "espeak-ng"
-        self.languages: tuple[str, ...] = (language_code(self._config["espeak"]["voice"]),)
-        self._speaker_ids = self._speakers(model)
-        self.speakers: tuple[str, ...] = tuple(self._speaker_ids)
-        defaults = self._config.get("inference") or {}
-        self._scales = {key: float(defaults.get(key, value)) for key, value in _SCALES.items()}
-        self._has_speakers = "sid" in {value.name for value in model.graph.input}
+        self.sample_rate = self.config.sample_rate
+        self.phonemes = "text" if self.config.kind == "text" else "espeak-ng"
+        self.languages: tuple[str, ...] = (self.config.language,)
+        self.speakers: tuple[str, ...] = tuple(self.config.speakers)
         self._output = model.graph.output[0].name
         self._noise_inputs = make_noise_an_input(model)
         self._durations = expose(model, *_duration_tensors(model))[:1]
@@ -100,20 +90,19 @@ class PiperVoice:
         report: TextReport | None = None,
     ) -> Speech:
         """Speak an utterance; see `Voice`. The noise depends on the seed and the ids: the same words sound the same in another text."""
-        noise = self._in_range("noise", noise, self._scales["noise_scale"])
-        duration_noise = self._in_range("duration noise", duration_noise, self._scales["noise_w"])
+        noise = self._in_range("noise", noise, self.config.noise)
+        duration_noise = self._in_range("duration noise", duration_noise, self.config.duration_noise)
         ids, spans = self.ids(words, report)
         if not spans:
             return Speech(np.zeros(0, np.float32))
         feed: dict[str, Any] = {
             "input": np.array([ids], np.int64),
             "input_lengths": np.array([len(ids)], np.int64),
-            "scales": np.array([noise, self._scales["length_scale"] / checked_speed(speed), duration_noise], np.float32),
+            "scales": np.array([noise, self.config.length / checked_speed(speed), duration_noise], np.float32),
         }
-        if self._has_speakers:
-            feed["sid"] = np.array([self._speaker_id(speaker)], np.int64)
-        else:
-            self._speaker_id(speaker)
+        number = self._speaker_id(speaker)
+        if self.speakers:
+            feed["sid"] = np.array([number], np.int64)
         feed |= self._noise(ids, seed, silent=noise == 0 and duration_noise == 0)
         with failing_as(self.file):
             audio, *durations = self._session.run([self._output, *self._durations], feed)
@@ -123,43 +112,45 @@ class PiperVoice:
 
     def ids(self, words: Sequence[Word], report: TextReport | None = None) -> tuple[list[int], list[Span]]:
         """Return the ids of words, and which of them each phone and pause mark has."""
-        pad = self._ids.get(_PAD, [])
-        ids = [*self._ids.get(_BEGIN, []), *pad]
+        pad = self.config.ids.get(_PAD, [])
+        ids = [*self.config.ids.get(_BEGIN, []), *pad]
         spans: list[Span] = []
 
         def add(symbols: str, word: int, text: str, is_mark: bool) -> None:
             first = len(ids)
             for symbol in symbols:
-                ids.extend(i for part in self._replaced.get(symbol, [symbol]) for own in self._symbol(part, report) for i in (own, *pad))
+                ids.extend(
+                    i for part in self.config.replaced.get(symbol, [symbol]) for own in self._symbol(part, report) for i in (own, *pad)
+                )
             if len(ids) > first:
                 spans.append(Span(word, text, first, len(ids), is_mark))
 
         for number, word in enumerate(words):
             if spans and word.phones:
-                ids.extend(i for own in self._ids.get(" ", []) for i in (own, *pad))
+                ids.extend(i for own in self.config.ids.get(" ", []) for i in (own, *pad))
                 spans[-1] = spans[-1].at(spans[-1].start, len(ids))  # the space belongs to what comes before it
             for phone in word.phones:
                 add(unicodedata.normalize("NFD", plain(phone, stress=True)), number, phone, False)
             if word.mark:
                 add(word.mark, number, word.mark, True)
-        return [*ids, *self._ids.get(_END, [])], spans
+        return [*ids, *self.config.ids.get(_END, [])], spans
 
     def facts(self) -> VoiceFacts:
         """Return what is known of the voice; see `Voice`."""
-        files = tuple(VoiceFile(file, file.stat().st_size, sha256_of(file)) for file in (self.file, self.config_file))
+        files = tuple(VoiceFile(file, file.stat().st_size, sha256_of(file)) for file in (self.file, self.config.file))
         phonemiser = "text" if self.phonemes == "text" else f"espeak-ng, voice {self.languages[0]}"
-        licences = piper_licences(self.file.parent, self._config)
+        licences = piper_licences(self.file.parent, self.config.dataset)
         return VoiceFacts(self.name, "piper", files, self.sample_rate, self.languages, self.speakers, phonemiser, licences)
 
     def _symbol(self, symbol: str, report: TextReport | None) -> list[int]:
         tried = symbol
-        while tried not in self._ids and tried in _INSTEAD and _INSTEAD[tried] != symbol:
+        while tried not in self.config.ids and tried in _INSTEAD and _INSTEAD[tried] != symbol:
             tried = _INSTEAD[tried]
-        if tried not in self._ids:
+        if tried not in self.config.ids:
             if report is not None:
                 report.count(report.unknown_phones, symbol)
             return []
-        return self._ids[tried]
+        return self.config.ids[tried]
 
     def _noise(self, ids: list[int], seed: int, silent: bool) -> dict[str, np.ndarray]:
         if not 0 <= seed <= MAX_SEED:
@@ -179,78 +170,22 @@ class PiperVoice:
     def _speaker_id(self, speaker: str) -> int:
         if not speaker:
             return 0
-        if speaker in self._speaker_ids:
-            return self._speaker_ids[speaker]
+        if speaker in self.config.speakers:
+            return self.config.speakers[speaker]
         known = ", ".join(self.speakers[:12]) + (" ..." if len(self.speakers) > 12 else "")
         raise UsageError(f"{self.name} has no speaker {speaker!r}; expected {f'one of: {known}' if known else 'none: it has one voice'}.")
 
-    def _speakers(self, model: onnx.ModelProto) -> dict[str, int]:
-        count = int(self._config.get("num_speakers") or 1)
-        if count <= 1:
-            return {}
-        names = {str(name): int(number) for name, number in (self._config.get("speaker_id_map") or {}).items() if 0 <= int(number) < count}
-        named = set(names.values())
-        return names | {str(number): number for number in range(count) if number not in named}
-
     def _check(self, model: onnx.ModelProto) -> None:
         """Refuse a JSON file of another model: more symbols or another number of speakers than the graph has."""
-        config, file = self._config, self.config_file
-        highest = max(number for numbers in config["phoneme_id_map"].values() for number in numbers)
-        rows = rows_of(model, "input")
+        highest = max(number for numbers in self.config.ids.values() for number in numbers)
+        rows, named = rows_of(model, "input"), max(1, len(set(self.config.speakers.values())))
+        wrong = f"{self.config.file} does not belong to {self.file.name}: "
         if rows is not None and highest >= rows:
-            raise VoiceError(f"{file} does not belong to {self.file.name}: it has ids up to {highest}, the model {rows} symbols.")
-        named = int(config.get("num_speakers") or 1)
-        has_input = "sid" in {value.name for value in model.graph.input}
+            raise VoiceError(f"{wrong}it has ids up to {highest}, the model {rows} symbols.")
+        has_input = "sid" in input_names(model)
         speakers = rows_of(model, "sid") if has_input else 1
         if (named > 1) != has_input or (has_input and speakers not in (None, named)):
-            raise VoiceError(
-                f"{file} does not belong to {self.file.name}: it names {named} speakers, the model has {speakers or 'several'}."
-            )
-
-
-def config_beside(file: Path) -> Path:
-    """Return the JSON file of a Piper model: NAME.onnx.json, NAME.json or config.json beside it.
-
-    Raises:
-        VoiceError: There is none.
-    """
-    for candidate in (file.with_name(file.name + ".json"), file.with_suffix(".json"), file.with_name("config.json")):
-        if candidate.is_file():
-            return candidate
-    raise VoiceError(
-        f"{file} is a Piper voice, but the file that maps phones to its ids is missing: {file.name}.json.",
-        hint=f"download {file.name}.json from where the voice came from, into the same folder",
-    )
-
-
-def read_config(file: Path) -> dict[str, Any]:
-    """Read and check the JSON file of a Piper voice.
-
-    Raises:
-        VoiceError: It is damaged, not Piper's, or describes a voice with phones that cannot be made here.
-    """
-    try:
-        if file.stat().st_size > _MAX_JSON_BYTES:
-            raise VoiceError(f"{file} is no configuration of a Piper voice: it has {file.stat().st_size >> 20} MiB.")
-        config = json.loads(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise VoiceError(f"{file} cannot be read: {error.strerror or error}.") from error
-    except ValueError as error:
-        raise VoiceError(f"{file} is not JSON ({error}).", hint="download it again; it may be a Git LFS pointer or a web page") from error
-    try:
-        ids = config["phoneme_id_map"]
-        well = all(isinstance(n, int) and n >= 0 for numbers in ids.values() for n in numbers) and len(ids) > 1
-        well = well and 4000 <= int(config["audio"]["sample_rate"]) <= 192000
-        kind = str(config.get("phoneme_type") or "espeak")
-        voice = str(config.get("espeak", {}).get("voice") or config.get("language", {}).get("code") or "")
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise VoiceError(f"{file} is not the configuration of a Piper voice: {error!r} is missing or has another form.") from error
-    if kind not in ("espeak", "text"):
-        raise VoiceError(f"{file}: phones of the kind {kind!r} cannot be made here; expected espeak or text.")
-    if not well or (not voice and kind == "espeak"):
-        raise VoiceError(f"{file} is not the configuration of a Piper voice: phoneme_id_map, sample_rate or espeak.voice is out of range.")
-    config["espeak"] = {"voice": voice or "en"}
-    return config
+            raise VoiceError(f"{wrong}it names {named} speakers, the model has {speakers or 'several'}.")
 
 
 def _duration_tensors(model: onnx.ModelProto) -> list[str]:

@@ -212,11 +212,14 @@ def open_voice(path: str | Path, *, threads: int = 1, styles: str | Path | None 
 
     file = model_file(Path(path))
     model = read_graph(file)
-    inputs = input_names(model)
-    if PiperVoice.accepts(inputs):
-        return PiperVoice(file, model, threads=threads)
-    if KokoroVoice.accepts(inputs):
-        return KokoroVoice(file, model, threads=threads, styles=Path(styles) if styles is not None else None)
+    try:
+        inputs = input_names(model)
+        if PiperVoice.accepts(inputs):
+            return PiperVoice(file, model, threads=threads)
+        if KokoroVoice.accepts(inputs):
+            return KokoroVoice(file, model, threads=threads, styles=Path(styles) if styles is not None else None)
+    except UnicodeDecodeError as error:  # names are decoded when they are read
+        raise VoiceError(f"{file} is damaged: {error}.", hint="download it again and compare its SHA-256") from error
     raise VoiceError(
         f"{file} is an ONNX model, but no voice that is known here: its inputs are {', '.join(sorted(inputs)) or 'none'}; expected "
         "input, input_lengths, scales (Piper) or tokens, style, speed (Kokoro).",
