@@ -1,4 +1,4 @@
-"""Which phones belong to which written word: programs join words ("of the" is one) and take numbers apart."""
+"""Match phones to written words: programs join words ("of the" is one) and take numbers apart."""
 
 from __future__ import annotations
 

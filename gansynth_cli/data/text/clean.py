@@ -48,7 +48,7 @@ _CLUSTER = re.compile(r"([\u0300-\u036f]{2})[\u0300-\u036f]+")  # accents piled 
 
 
 class _Table(dict[int, str]):
-    """What each character becomes; "" drops it. Filled as characters turn up, so its size is bounded by Unicode's."""
+    """Character -> its replacement; "" drops it. Filled as characters turn up, so its size is bounded by Unicode's."""
 
     def __missing__(self, code: int) -> str:
         made = self[code] = _spoken_form(chr(code))

@@ -9,18 +9,17 @@ from .languages import Language, Noun, language_for
 from .numbers import Numbers
 from .patterns import scanner
 from .report import TextReport
-from .tokens import Given, Sentence, Token
+from .tokens import FIRST_GIVEN, Given, Sentence, Token
 
 _STRONGEST = "?!.…;:—,"
 _ROMAN = {"I": 1, "V": 5, "X": 10, "L": 50, "C": 100}
-_FIRST_GIVEN = 0xF0000
 _FIRST_YEAR, _LAST_YEAR = 1100, 2099  # four digits outside of these are read as a number
 
 
 class Normaliser:
     """Spells out the sentences of one language.
 
-    Languages without a table (`languages`) keep their digits, which espeak-ng reads; symbols are then dropped.
+    Languages without a table (`languages`) keep their digits and some symbols, which espeak-ng reads.
 
     Args:
         code: Language code.
@@ -34,8 +33,8 @@ class Normaliser:
 
     def __call__(self, sentence: Sentence) -> list[Token]:
         """Return the words of a sentence in order, each with the pause mark that follows it."""
-        given = {chr(_FIRST_GIVEN + i): part for i, part in enumerate(sentence.parts) if isinstance(part, Given)}
-        text = "".join(part if isinstance(part, str) else chr(_FIRST_GIVEN + i) for i, part in enumerate(sentence.parts))
+        given = {chr(FIRST_GIVEN + i): part for i, part in enumerate(sentence.parts) if isinstance(part, Given)}
+        text = "".join(part if isinstance(part, str) else chr(FIRST_GIVEN + i) for i, part in enumerate(sentence.parts))
         return self._tokens(text, given)
 
     def _tokens(self, text: str, given: Mapping[str, Given]) -> list[Token]:

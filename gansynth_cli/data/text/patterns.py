@@ -7,9 +7,8 @@ from collections.abc import Iterable
 from functools import lru_cache
 
 from .languages import Language
-from .tokens import MARKS
+from .tokens import GIVEN, MARKS
 
-GIVEN = "[\U000f0000-\U000fffff]"
 _PUNCTUATION = '\\s\\d"¿¡()\\[\\]<>{}' + re.escape(MARKS + "/\\@#%&*_+=^°§²³½⅓⅔¼¾⅛€$£¥₹₽₩₺¢×÷±≤≥≈≠‰–")
 _LETTER = rf"[^{_PUNCTUATION}'\-\U000f0000-\U000fffff]"
 _WORD = rf"{_LETTER}+(?:['\-]{_LETTER}+)*"

@@ -31,7 +31,7 @@ class MissingProgramError(MissingExtraError):
 
 
 class Phonemiser(Protocol):
-    """What turns words into phones.
+    """A program or library that turns words into phones.
 
     Attributes:
         name: Name of the program or library. Voices are trained with one phonemiser; another one gives an accent.

@@ -7,13 +7,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from .languages import Language, language_for
-from .tokens import Break, End, Event, Given, Sentence, Style
+from .tokens import FIRST_GIVEN, GIVEN, Break, End, Event, Given, Sentence, Style
 
 MAX_CHARS = 400  # of a sentence; a longer one is cut at a pause mark, else at a space, else anywhere
 _LOOKAHEAD = 64  # characters after a candidate that decide on it
-_FIRST_GIVEN = 0xF0000  # private-use characters stand for words with a given reading; `clean` removes those of the text itself
 _MAX_GIVEN = 0xFFF0
-_GIVEN = re.compile("[\U000f0000-\U000fffff]")
+_GIVEN = re.compile(GIVEN)
 _PARAGRAPH = r"\n[ \t\u00a0]*\n\s*"
 _BOUNDARY = re.compile(rf"(?P<marks>[.!?…]+)[\"')\]]*(?P<space>\s+|\Z)|(?P<paragraph>{_PARAGRAPH})")
 _WORD_START = " \n\t\u00a0\"'(["
@@ -63,7 +62,7 @@ class _Splitter:
         yield from self._take(at_end=False)
 
     def give(self, given: Given) -> None:
-        key = chr(_FIRST_GIVEN + self._next_given)
+        key = chr(FIRST_GIVEN + self._next_given)
         self._next_given = (self._next_given + 1) % _MAX_GIVEN
         self._given[key] = given
         self._buffer += key

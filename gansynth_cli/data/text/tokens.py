@@ -1,4 +1,4 @@
-"""What passes between the stages of the text front end: marked text, words with their pronunciation, utterances."""
+"""Types that pass between the stages of the text front end: marked text, words with their pronunciation, utterances."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 MARKS = ",;:.?!…—"  # the pause marks that a phone string keeps, in the forms that `clean` leaves
+FIRST_GIVEN = 0xF0000  # private-use characters from here on stand for words with a given reading; `clean` drops those of the text
+GIVEN = "[\U000f0000-\U000fffff]"
 End = Literal["clause", "sentence", "paragraph"]
 
 
@@ -36,7 +38,7 @@ class Break:
 
 @dataclass(frozen=True)
 class Style:
-    """How the text from here on is spoken: rate as a factor, language ("": the voice's), speaker ("": the one chosen)."""
+    """Manner of speaking from here on: rate as a factor, language ("": the voice's), speaker ("": the one chosen)."""
 
     rate: float = 1.0
     language: str = ""
@@ -53,7 +55,7 @@ class Sentence:
     Attributes:
         parts: Text and words with a given reading, in order.
         end: What ends it. A `clause` is a piece of a longer sentence.
-        style: How it is spoken.
+        style: Manner of speaking.
         pause: Seconds of pause after it that the author asked for; None: the usual one for `end`.
     """
 
@@ -102,12 +104,12 @@ class Word:
 
 @dataclass(frozen=True)
 class Utterance:
-    """What a voice speaks in one go.
+    """Words that a voice speaks in one go.
 
     Attributes:
         text: As written.
         words: Its words.
-        language: The language that the phones belong to.
+        language: Language of the phones.
         end, style, pause: As in `Sentence`.
     """
 

@@ -27,7 +27,7 @@ _KNOWN = (
 
 @dataclass(frozen=True)
 class Statement:
-    """What is stated of one link of the chain.
+    """A statement on one link of the chain.
 
     Attributes:
         subject: "code", "weights", "data", "data source", "fine-tuned from", "licence of the voice it was fine-tuned from".

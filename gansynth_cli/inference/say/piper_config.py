@@ -18,10 +18,10 @@ _RATES = (4000, 192_000)  # Hz
 
 @dataclass(frozen=True)
 class PiperConfig:
-    """What the JSON file of a voice states.
+    """Contents of the JSON file of a voice.
 
     Attributes:
-        file: The file.
+        file: Path of the file.
         sample_rate: Hz.
         kind: "espeak", or "text" for a voice that takes letters.
         language: espeak-ng's name of the language.

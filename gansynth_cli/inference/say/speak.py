@@ -91,7 +91,7 @@ def speak(
         speaker: One of the voice's speakers; "": its default.
         speed: Pace; multiplied by the rates that SSML asks for.
         noise, duration_noise: See `Voice.synthesise`.
-        seed: Of the voice's noise.
+        seed: Seed of the voice's noise.
         volume: Factor on all samples.
         full_scale: Bring every sentence to `PEAK` by itself, as Piper's own programs do.
         pauses: Silence between utterances.

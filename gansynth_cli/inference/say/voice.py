@@ -1,4 +1,4 @@
-"""What every voice that speaks phones has in common, and the one place that opens a voice from a path."""
+"""The interface of all voices that speak phones, and the one place that opens a voice from a path."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MAX_SEED = 2**63 - 1
 
 @dataclass(frozen=True)
 class Timing:
-    """When something is heard: samples from the start, `end` exclusive."""
+    """A stretch in which something is heard: samples from the start, `end` exclusive."""
 
     text: str
     start: int
@@ -54,7 +54,7 @@ class Speech:
 
 @dataclass(frozen=True)
 class Span:
-    """Where a phone or a pause mark is: in tokens, then in samples. `word` is the index of its word."""
+    """Place of a phone or a pause mark: in tokens, then in samples. `word` is the index of its word."""
 
     word: int
     text: str
@@ -104,7 +104,7 @@ class VoiceFile:
 
 @dataclass(frozen=True)
 class VoiceFacts:
-    """What is known of a voice, for `--list`, model cards and provenance.
+    """Facts about a voice, for lists, model cards and provenance.
 
     Attributes:
         name: Short name.
@@ -112,8 +112,8 @@ class VoiceFacts:
         files: Every file that makes the sound.
         sample_rate: Hz.
         languages, speakers: As in `Voice`.
-        phonemiser: What the voice was trained on, such as "espeak-ng, voice en-us".
-        licences: What the files beside it state on code, weights, data and the voice it was fine-tuned from; "not stated" where
+        phonemiser: Source of the phones that the voice was trained on, such as "espeak-ng, voice en-us".
+        licences: Statements of the files beside it on code, weights, data and the voice it was fine-tuned from; "not stated" where
             they state nothing.
     """
 
@@ -135,7 +135,7 @@ class Voice(Protocol):
         sample_rate: Hz.
         languages: Codes for the phonemiser, the default one first.
         speakers: Names; empty for a voice with one speaker.
-        phonemes: What it takes: "espeak-ng" (IPA as espeak-ng writes it) or "text" (letters).
+        phonemes: Its input: "espeak-ng" (IPA as espeak-ng writes it) or "text" (letters).
         max_tokens: Length above which an utterance is spoken in parts.
         has_noise: Whether `noise` and `duration_noise` change anything.
     """
@@ -181,7 +181,7 @@ class Voice(Protocol):
             speed: Pace, 1 as trained, 2 twice as fast.
             noise: Standard deviation of the random part of the sound; None: the voice's own.
             duration_noise: The same of the durations.
-            seed: Of both.
+            seed: Seed of both.
             report: Counts phones that the voice does not have.
 
         Raises:
@@ -191,7 +191,7 @@ class Voice(Protocol):
         ...
 
     def facts(self) -> VoiceFacts:
-        """Return what is known of the voice."""
+        """Return the facts about the voice."""
         ...
 
 

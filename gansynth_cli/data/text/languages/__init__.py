@@ -1,4 +1,4 @@
-"""What differs between languages when a text is read aloud: one table per language, found by its code."""
+"""Differences between languages when a text is read aloud: one table per language, found by its code."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Noun = tuple[str, str, bool]
 
 @dataclass(frozen=True, eq=False)
 class Language:
-    """How one language writes and reads numbers, dates, money, units and abbreviations.
+    """Conventions by which one language writes and reads numbers, dates, money, units and abbreviations.
 
     Attributes:
         code: Language code, lower case, such as "pt-br".
