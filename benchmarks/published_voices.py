@@ -31,8 +31,9 @@ import soxr
 from gansynth_cli.data.text.phonemes import Espeak
 from gansynth_cli.data.text.report import TextReport
 from gansynth_cli.errors import GanAudioError
+from gansynth_cli.inference.say.open_voice import open_voice
 from gansynth_cli.inference.say.speak import speak
-from gansynth_cli.inference.say.voice import Voice, open_voice
+from gansynth_cli.inference.say.voice import Voice
 from gansynth_cli.metrics.voices.conversion import word_errors
 
 JUDGE_RATE = 16000

@@ -19,8 +19,8 @@ from gansynth_cli.errors import GanAudioError, MissingExtraError, UsageError
 from gansynth_cli.inference.say.kokoro_phones import SYMBOLS, kokoro_symbols, symbol_ids
 from gansynth_cli.inference.say.licences import NOT_STATED, kokoro_licences, piper_licences
 from gansynth_cli.inference.say.onnx_graph import VoiceError
+from gansynth_cli.inference.say.open_voice import model_file, open_voice
 from gansynth_cli.inference.say.speak import PEAK, speak
-from gansynth_cli.inference.say.voice import model_file, open_voice
 
 from .voice_graphs import HOP, SYMBOLS_OF_PIPER, kokoro_graph, piper_config, piper_graph, write_piper
 
