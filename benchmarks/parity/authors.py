@@ -3,6 +3,7 @@
 In an environment of its own with PyTorch (see README.md), from the root of this repository:
 
     python benchmarks/parity/authors.py --code AUTHORS -o tests/data/parity
+    python benchmarks/parity/authors.py --code AUTHORS -o FULL --full          # generators of the published sizes
 
 AUTHORS holds the authors' repositories, each under its own name: hifi-gan, melgan-neurips, vocos, ParallelWaveGAN. Each case becomes one
 .npz: configuration, names and shapes of the weights (their numbers are `tests/drawn_weights.py`'s), the input, the output, and of the
@@ -69,9 +70,14 @@ def numbers(parts: list[torch.Tensor]) -> np.ndarray:
 # HiFi-GAN.
 
 
-def hifigan(code: Path) -> dict[str, Case]:
+def hifigan(code: Path, full: bool) -> dict[str, Case]:
     models = importlib.import_module("models")
     cases = {}
+    if full:
+        for version in ("v1", "v2", "v3"):
+            config = json.loads((code / f"config_{version}.json").read_text())
+            cases[f"hifigan-{version}"] = generator_case(models.Generator(types.SimpleNamespace(**config)), config, frames=96)
+        return cases
     sizes = {
         "hifigan-block1": {"resblock": "1", "resblock_kernel_sizes": [3, 7], "resblock_dilation_sizes": [[1, 3, 5], [1, 3, 5]]},
         "hifigan-block2": {"resblock": "2", "resblock_kernel_sizes": [3, 5], "resblock_dilation_sizes": [[1, 2], [2, 6]]},
@@ -129,8 +135,10 @@ def generator_case(network: torch.nn.Module, config: Mapping[str, Any], frames: 
 # MelGAN.
 
 
-def melgan(code: Path) -> dict[str, Case]:
+def melgan(code: Path, full: bool) -> dict[str, Case]:
     modules = importlib.import_module("mel2wav.modules")
+    if full:
+        return {"melgan": generator_case(modules.Generator(80, 32, 3), {"num_mels": 80}, frames=96)}
     arrays, facts = generator_case(modules.Generator(80, 2, 2), {"num_mels": 80})
     wide = modules.WNConv1d
     modules.WNConv1d = lambda channels, filters, groups=1, **named: wide(
@@ -161,33 +169,39 @@ def melgan(code: Path) -> dict[str, Case]:
 # Vocos.
 
 
-def vocos(code: Path) -> dict[str, Case]:
+def vocos(code: Path, full: bool) -> dict[str, Case]:
     stand_in_for_torchaudio()
     bare("vocos", code / "vocos")
     heads, models = importlib.import_module("vocos.heads"), importlib.import_module("vocos.models")
     discriminators, loss = importlib.import_module("vocos.discriminators"), importlib.import_module("vocos.loss")
     cases = {}
+    rate, fft, hop, bands, width, hidden, blocks = (24000, 1024, 256, 100, 512, 1536, 8) if full else (8000, 64, 16, 10, 16, 32, 2)
     for padding in ("center", "same"):
         config = {
             "feature_extractor": {
                 "class_path": "vocos.feature_extractors.MelSpectrogramFeatures",
-                "init_args": {"sample_rate": 8000, "n_fft": 64, "hop_length": 16, "n_mels": 10, "padding": padding},
+                "init_args": {"sample_rate": rate, "n_fft": fft, "hop_length": hop, "n_mels": bands, "padding": padding},
             },
             "backbone": {
                 "class_path": "vocos.models.VocosBackbone",
-                "init_args": {"input_channels": 10, "dim": 16, "intermediate_dim": 32, "num_layers": 2},
+                "init_args": {"input_channels": bands, "dim": width, "intermediate_dim": hidden, "num_layers": blocks},
             },
-            "head": {"class_path": "vocos.heads.ISTFTHead", "init_args": {"dim": 16, "n_fft": 64, "hop_length": 16, "padding": padding}},
+            "head": {
+                "class_path": "vocos.heads.ISTFTHead",
+                "init_args": {"dim": width, "n_fft": fft, "hop_length": hop, "padding": padding},
+            },
         }
         network = torch.nn.Module()
         network.backbone = models.VocosBackbone(**config["backbone"]["init_args"])
         network.head = heads.ISTFTHead(**config["head"]["init_args"])
         shapes = load_drawn(network.eval())
-        mel = melody(24, 10)
+        mel = melody(24, bands)
         with torch.no_grad():
             audio = network.head(network.backbone(torch.from_numpy(mel.transpose(0, 2, 1).copy())))
-        facts = {"config": config, "shapes": shapes, "frames": 24, "bands": 10}
+        facts = {"config": config, "shapes": shapes, "frames": 24, "bands": bands}
         cases[f"vocos-{padding}"] = {"audio": audio.numpy(), **buffers(network)}, facts
+    if full:
+        return cases
     discriminators.Conv2d = narrowed(torch.nn.Conv2d, 16)
     arrays, facts = cases["vocos-center"]
     resolutions = discriminators.MultiResolutionDiscriminator()
@@ -214,8 +228,9 @@ def vocos(code: Path) -> dict[str, Case]:
 # ParallelWaveGAN.
 
 
-def parallel_wavegan(code: Path) -> dict[str, Case]:
+def parallel_wavegan(code: Path, full: bool) -> dict[str, Case]:
     import scipy.signal
+    import yaml
 
     scipy.signal.kaiser = scipy.signal.windows.kaiser  # where newer versions of scipy have it
     for name in ("h5py", "distutils", "distutils.version", "fastdtw", "soundfile", "pysptk"):
@@ -224,6 +239,13 @@ def parallel_wavegan(code: Path) -> dict[str, Case]:
     layers = package_parts(code)
     sound = {"sampling_rate": 8000, "fft_size": 128, "win_length": None, "window": "hann", "num_mels": 20, "fmin": 80, "fmax": 3600}
     cases = {}
+    if full:
+        for name, recipe in (("hifigan", "ljspeech/voc1/conf/hifigan.v1"), ("multi-band", "ljspeech/voc1/conf/multi_band_melgan.v2")):
+            config = yaml.safe_load((code / "egs" / f"{recipe}.yaml").read_text()) | {"version": "0.5.1"}
+            network = getattr(layers, config["generator_type"])(**config["generator_params"])
+            bank = layers.PQMF(4) if name == "multi-band" else None
+            cases[f"parallel-wavegan-{name}"] = normalised_case(network, config, bank)
+        return cases
     config = {
         **sound,
         "hop_size": 20,
@@ -252,9 +274,7 @@ def parallel_wavegan(code: Path) -> dict[str, Case]:
         "version": "0.4.2",
     }
     network = layers.MelGANGenerator(**config["generator_params"])
-    network.pqmf = layers.PQMF(4, 62, 0.15, 9.0)
-    arrays, facts = normalised_case(network, config, network.pqmf)
-    facts["shapes"] = {name: shape for name, shape in facts["shapes"].items() if ".pqmf." not in name}
+    arrays, facts = normalised_case(network, config, layers.PQMF(4, 62, 0.15, 9.0))
     critic = layers.MelGANMultiScaleDiscriminator(**config["discriminator_params"])
     facts["critic_shapes"] = load_drawn(critic, "discriminator.")
     arrays["logits/msd"] = numbers([scale[-1] for scale in critic(pair()[1])])
@@ -264,12 +284,13 @@ def parallel_wavegan(code: Path) -> dict[str, Case]:
 
 def normalised_case(network: torch.nn.Module, config: Mapping[str, Any], bank: Any = None) -> Case:
     shapes = load_drawn(network.eval(), "generator.")
-    mean, scale = -2 + uniform("mean", (20,)), 1 + 0.5 * uniform("scale", (20,))
-    mel = melody(12, 20, low=-4.0, high=1.0)
+    bands = config["num_mels"]
+    mean, scale = -2 + uniform("mean", (bands,)), 1 + 0.5 * uniform("scale", (bands,))
+    mel = melody(12, bands, low=-4.0, high=1.0)
     with torch.no_grad():
         made = network(torch.from_numpy(((mel - mean) / scale).transpose(0, 2, 1).copy()))
         audio = made if bank is None else bank.synthesis(made)
-    return {"audio": audio.numpy()[0]}, {"config": dict(config), "shapes": shapes, "frames": 12, "bands": 20}
+    return {"audio": audio.numpy()[0]}, {"config": dict(config), "shapes": shapes, "frames": 12, "bands": bands}
 
 
 def package_parts(code: Path) -> types.SimpleNamespace:
@@ -331,6 +352,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--code", type=Path, required=True, help="Folder with the authors' repositories.")
     parser.add_argument("-o", "--output", type=Path, required=True)
+    parser.add_argument("--full", action="store_true", help="Generators of the published sizes, in place of small networks.")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     torch.manual_seed(0)
@@ -342,7 +364,7 @@ def main() -> None:
             print(f"{program}: {code} is missing; left out", file=sys.stderr)
             continue
         sys.path.insert(0, str(code))
-        for name, (arrays, facts) in run(code).items():
+        for name, (arrays, facts) in run(code, options.full).items():
             file = options.output / f"{name}.npz"
             np.savez_compressed(file, facts=np.array(json.dumps(facts)), **arrays)
             summary[name] = {"bytes": file.stat().st_size, "peak": float(np.abs(arrays["audio"]).max()), **facts.get("losses", {})}

@@ -21,6 +21,7 @@ from ..losses.adversarial import LOSSES
 from ..models.vocoder import Vocoder
 from ..recipe_schema import Recipe
 from ..signal.mel_front_end import mel_spectrogram
+from ..signal.pqmf import CUTOFF, Bank
 from .base import Batch, Draws, Losses, Phase, provenance_of
 from .vocoder_checks import check_losses, check_sizes
 from .vocoder_networks import build_critic, weight_of
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from ..data.source import Source
 
 PREVIEW_CLIPS = 16
+NORMALIZATION_CLIPS = 256  # whose mel spectrograms give mean and deviation
+MIN_DEVIATION = 1e-3  # of a band that is always silent
 _SEED_STREAM = 0x50C0
 _PREVIEW_SECONDS = 4.0  # a preview is no longer, nor than the clips of the data set
 Judgement = Mapping[str, tuple[list[tf.Tensor], list[list[tf.Tensor]]]]  # kind -> logits, feature maps of each sub-discriminator
@@ -105,6 +108,11 @@ class VocoderFamily:
         """Whether the generator's output is [batch, steps, bands]."""
         return False
 
+    @property
+    def filter_bank(self) -> tuple[Bank, float]:
+        """The bank of those sub-bands, and its cut-off; see `signal.pqmf`."""
+        return "nguyen", CUTOFF
+
     def own_spectrum(self, made: tf.Tensor, real: tf.Tensor) -> SpectrumPair | None:
         """Return the spectrum in the generator's output beside that of the recordings; None where it has none."""
         return None
@@ -168,7 +176,7 @@ class VocoderFamily:
         if w.feature_matching:
             target: Judgement = self.networks["critic"](shown_real, training=True)
             for kind in judged:
-                pairs = zip(self.matched(judged[kind]), self.matched(target[kind]), strict=True)
+                pairs = zip(self.matched(judged[kind], kind), self.matched(target[kind], kind), strict=True)
                 terms = [spectral.feature_matching(mine, theirs) for mine, theirs in pairs]
                 losses[f"feature_matching_{kind}"] = (w.feature_matching * weight_of(self.model, kind)) * self.gather(terms)
         return {**losses, **self.distances(real, made, fake)}
@@ -192,13 +200,17 @@ class VocoderFamily:
     def distances(self, real: tf.Tensor, made: tf.Tensor, fake: tf.Tensor) -> Losses:
         """Return the reconstruction losses that have a weight, weighted, by name."""
         bands = made if self.gives_sub_bands else None
-        return TERMS(self.weights, Comparison(self.weights, self.loss_convention, real, fake, bands, self.own_spectrum(made, real)))
+        own = self.own_spectrum(made, real)
+        return TERMS(self.weights, Comparison(self.weights, self.loss_convention, real, fake, bands, own, self.filter_bank))
 
-    def matched(self, judgement: tuple[Sequence, Sequence]) -> list[list[tf.Tensor]]:
-        """Return the feature maps that are compared, for each sub-discriminator."""
+    def matched(self, judgement: tuple[Sequence, Sequence], kind: str) -> list[list[tf.Tensor]]:
+        """Return the feature maps that are compared, for each sub-discriminator of a kind."""
         logits, features = judgement
-        first = 0 if self.weights.feature_matching_first else 1
-        return [maps[first:] + ([one] if self.weights.feature_matching_logits else []) for one, maps in zip(logits, features, strict=True)]
+        w = self.weights
+        if not w.feature_matching_first:
+            stacks = len(self.model.mrd.band_edges) - 1 if kind == "mrd" and w.feature_matching_by_band else 1
+            features = [_without_first(maps, stacks) for maps in features]
+        return [[*maps, *([one] if w.feature_matching_logits else [])] for one, maps in zip(logits, features, strict=True)]
 
     def gather(self, terms: list[tf.Tensor]) -> tf.Tensor:
         """Return the sum or the mean over sub-discriminators."""
@@ -217,8 +229,19 @@ class VocoderFamily:
         clips = [np.asarray(clip, np.float32)[:most, :1] for clip, _ in source.clips(split, PREVIEW_CLIPS)]
         if not clips:
             raise DatasetError(f"The data set {source.info.name} has no clip to preview.", hint="gan-audio info DATA")
+        self._begin_normalization(source)
         samples = max(min(len(clip) for clip in clips), self.recipe.data.clip_samples)
         self._recordings = np.stack([np.pad(clip[:samples], [(0, samples - min(len(clip), samples)), (0, 0)]) for clip in clips])
+
+    def _begin_normalization(self, source: Source) -> None:
+        """Set the statistics of the mel spectrograms, where the generator has them, to those of some training clips."""
+        if not self.model.mel_normalization:
+            return
+        clips = (clip[None, :, :1] for clip, _ in source.clips("train", NORMALIZATION_CLIPS))
+        frames = np.concatenate([np.asarray(mel_spectrogram(clip, self.convention), np.float64)[0] for clip in clips])
+        layer = self.networks["generator"].get_layer("mel_normalization")
+        layer.mean.assign(frames.mean(axis=0))
+        layer.deviation.assign(np.maximum(frames.std(axis=0), MIN_DEVIATION))
 
     def preview(self, networks: Mapping[str, keras.Model], clips: int) -> np.ndarray:
         """Resynthesise the recordings of `begin`: float32 [n, samples, 1], n <= clips."""
@@ -259,3 +282,9 @@ class VocoderFamily:
     @cached_property
     def _head(self) -> keras.layers.Layer | None:
         return self.head()
+
+
+def _without_first(maps: Sequence[tf.Tensor], stacks: int) -> list[tf.Tensor]:
+    """Leave out the first map of each of so many equal stacks of layers."""
+    size = len(maps) // stacks
+    return [one for place, one in enumerate(maps) if place % size]

@@ -62,6 +62,8 @@ class VocoderModel(ModelTable):
     mrd: MultiResolutionCritic = field(default_factory=MultiResolutionCritic)
     mel_critic: MelCritic = field(default_factory=MelCritic)
     initializer: Literal["fan_in", "normal"] = "fan_in"  # "normal": the paper's normal distribution; fan_in: U(+-1 / sqrt(fan in))
+    discriminator_initializer: Literal["same", "fan_in", "normal", "torch"] = "same"  # "torch": PyTorch's default, biases like kernels
+    mel_normalization: bool = False  # the generator's input is (mel - mean) / deviation by band, of training clips, as ParallelWaveGAN's
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,7 @@ class VocoderLosses:
     adversarial: TermWeight = 1.0
     feature_matching: TermWeight = 0.0
     feature_matching_first: bool = True  # whether the first feature map of each sub-discriminator is matched
+    feature_matching_by_band: bool = False  # where it is not, it is left out of each band of "mrd", not of the first alone
     feature_matching_logits: bool = False  # whether the logits are matched too
     average: bool = False  # mean over the sub-discriminators of a kind, in place of their sum
     adversarial_every: Positive = 1  # the adversarial loss is computed at every n-th step only; the discriminators are most of the cost

@@ -58,6 +58,7 @@ class Comparison:
         real, fake: Recordings and generated clips, [batch, samples, 1]; `fake` is not read by the terms `spectrum_*`.
         bands: The sub-bands that the network gives [batch, steps, bands]; None: it gives none.
         own: The spectrum that the network gives; None: it gives none.
+        filter_bank: The bank of the sub-bands and its cut-off.
     """
 
     losses: VocoderLosses
@@ -66,6 +67,7 @@ class Comparison:
     fake: tf.Tensor | None = None
     bands: tf.Tensor | None = None
     own: SpectrumPair | None = None
+    filter_bank: tuple[pqmf.Bank, float] = ("nguyen", pqmf.CUTOFF)
 
     @cached_property
     def mels(self) -> tuple[tf.Tensor, tf.Tensor]:
@@ -81,7 +83,7 @@ class Comparison:
     def sub_bands(self) -> tuple[tf.Tensor, tf.Tensor]:
         """The same two of the sub-bands."""
         assert self.bands is not None
-        target = pqmf.analyse(self.real)
+        target = pqmf.analyse(self.real, *self.filter_bank)
         return spectral.sub_band_stft(self.bands[:, : target.shape[1]], target, resolutions=self.losses.sub_band_resolutions)
 
     def disturbance(self) -> tf.Tensor:

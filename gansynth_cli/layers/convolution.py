@@ -159,20 +159,22 @@ class DepthwiseConvolution1D(keras.layers.Layer):
 
     Args:
         kernel_size: Taps, odd.
-        deviation: The taps start as a normal distribution cut at two of its standard deviations.
+        deviation: Of the normal distribution that the taps start with.
         seed: Of the first weights.
+        truncated: Whether it is cut at two standard deviations.
 
     Call: float [batch, time, channels] -> the same shape.
     """
 
-    def __init__(self, kernel_size: int, deviation: float = 0.02, seed: int | None = None, **kwargs: Any):
+    def __init__(self, kernel_size: int, deviation: float = 0.02, seed: int | None = None, truncated: bool = True, **kwargs: Any):
         super().__init__(**kwargs)
         if kernel_size % 2 == 0:
             raise ValueError(f"kernel_size is {kernel_size}; expected an odd number")
-        self.kernel_size, self.deviation, self.seed = kernel_size, deviation, seed
+        self.kernel_size, self.deviation, self.seed, self.truncated = kernel_size, deviation, seed, truncated
 
     def build(self, inputs_shape) -> None:
-        initializer = keras.initializers.TruncatedNormal(stddev=self.deviation, seed=self.seed)
+        draw = keras.initializers.TruncatedNormal if self.truncated else keras.initializers.RandomNormal
+        initializer = draw(stddev=self.deviation, seed=self.seed)
         self.kernel = self.add_weight(name="kernel", shape=(self.kernel_size, inputs_shape[-1]), initializer=initializer)
         self.bias = self.add_weight(name="bias", shape=(inputs_shape[-1],), initializer="zeros")
         super().build(inputs_shape)
@@ -186,7 +188,13 @@ class DepthwiseConvolution1D(keras.layers.Layer):
         return inputs_shape
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "kernel_size": self.kernel_size, "deviation": self.deviation, "seed": self.seed}
+        return {
+            **super().get_config(),
+            "kernel_size": self.kernel_size,
+            "deviation": self.deviation,
+            "seed": self.seed,
+            "truncated": self.truncated,
+        }
 
 
 def grouped_convolution(x: tf.Tensor, kernel: tf.Tensor, groups: int, stride: int = 1, dilation: int = 1) -> tf.Tensor:

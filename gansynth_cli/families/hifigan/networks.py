@@ -12,6 +12,7 @@ from ...errors import RecipeError
 from ...layers.convolution import Convolution1D, TransposedConvolution1D
 from ...layers.weight_norm import WeightNormalization
 from ..sizes import Upsampling, check_upsampling, receptive_frames_of
+from ..vocoder_networks import mel_input
 from .schema import HiFiGANModel
 
 _DEVIATION = 0.01  # of the first weights
@@ -27,9 +28,9 @@ def build_generator(model: HiFiGANModel, mel_bands: int, hop: int, seeds: Iterat
     """
     _check(model, hop)
     m, build = model, _Layers(model, seeds)
-    mel = keras.Input((None, mel_bands), name="mel")
+    mel, x = mel_input(m, mel_bands)
     # The first convolution keeps the framework's initialiser in the authors' code, where the rest is N(0, 0.01^2).
-    x, width = build.convolution(m.channels, 7, initializer="fan_in")(mel), m.channels
+    x, width = build.convolution(m.channels, 7, initializer="fan_in")(x), m.channels
     for factor, kernel in zip(m.upsample, m.upsample_kernels, strict=True):
         width //= 2
         x = build.upsampling(width, kernel, factor)(layers.LeakyReLU(0.1)(x))
@@ -48,7 +49,7 @@ def receptive_frames(model: HiFiGANModel, hop: int) -> int:
             sum(taps // 2 * (dilation + (m.block == 1)) for dilation in dilations)
             for taps, dilations in zip(m.kernels, m.dilations, strict=True)
         ]
-        stages += [Upsampling(kernel, factor, (kernel - factor) // 2), max(reaches)]
+        stages += [Upsampling(kernel, factor, _cut(kernel, factor)[0]), max(reaches)]
     return receptive_frames_of([*stages, 3], hop)
 
 
@@ -58,15 +59,22 @@ def _check(m: HiFiGANModel, hop: int) -> None:
         if len(getattr(m, key)) != len(wanted):
             raise RecipeError(f"model.{key} has {len(getattr(m, key))} entries; expected {len(wanted)}, one for each of {list(wanted)}.")
     for kernel, factor in zip(m.upsample_kernels, m.upsample, strict=True):
-        if kernel < factor or (kernel - factor) % 2:
+        if kernel < factor:
             raise RecipeError(
-                f"model.upsample_kernels has {kernel} for the factor {factor}; expected the factor plus an even number.",
-                hint="twice the factor, as in the paper, where the factor is even",
+                f"model.upsample_kernels has {kernel} for the factor {factor}; expected at least the factor.",
+                hint="twice the factor, as in the paper",
             )
     if any(kernel % 2 == 0 for kernel in m.kernels):
         raise RecipeError(f"model.kernels is {list(m.kernels)}; expected odd numbers.")
     if m.channels % 2 ** len(m.upsample):
         raise RecipeError(f"model.channels is {m.channels}; expected a multiple of {2 ** len(m.upsample)}: each upsampling halves it.")
+
+
+def _cut(kernel: int, factor: int) -> tuple[int, int]:
+    """(padding, output padding) with which each step gives `factor` samples: of an odd surplus, one more goes at the front, as
+    ParallelWaveGAN and others have it."""
+    odd = (kernel - factor) % 2
+    return (kernel - factor) // 2 + odd, odd
 
 
 class _Layers:
@@ -90,7 +98,7 @@ class _Layers:
         return WeightNormalization(Convolution1D(filters, kernel, dilation=dilation, padding=dilation * (kernel // 2), **settings))
 
     def upsampling(self, filters: int, kernel: int, factor: int) -> WeightNormalization:
-        return WeightNormalization(TransposedConvolution1D(filters, kernel, factor, padding=(kernel - factor) // 2, **self._settings()))
+        return WeightNormalization(TransposedConvolution1D(filters, kernel, factor, *_cut(kernel, factor), **self._settings()))
 
     def _settings(self, initializer=None) -> dict[str, Any]:
         return {"initializer": initializer or self.model.initializer, "deviation": _DEVIATION, "seed": next(self.seeds)}

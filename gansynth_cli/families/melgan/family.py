@@ -6,6 +6,7 @@ from __future__ import annotations
 import keras
 
 from ...layers.vocoder import SubBandsToAudio
+from ...signal.pqmf import Bank
 from ..vocoder import VocoderFamily
 from .networks import build_generator, receptive_frames
 from .schema import MelGANModel
@@ -26,11 +27,15 @@ class MelGAN(VocoderFamily):
         return receptive_frames(self.model, self.convention.hop)
 
     def head(self) -> keras.layers.Layer | None:
-        return SubBandsToAudio(dtype="float32", name="filter_bank") if self.gives_sub_bands else None
+        return SubBandsToAudio(*self.filter_bank, dtype="float32", name="filter_bank") if self.gives_sub_bands else None
 
     @property
     def gives_sub_bands(self) -> bool:
         return self.model.bands > 1
+
+    @property
+    def filter_bank(self) -> tuple[Bank, float]:
+        return self.model.filter_bank, self.model.filter_cutoff
 
 
 FAMILY = MelGAN

@@ -12,6 +12,7 @@ from ...layers.convolution import Convolution1D, TransposedConvolution1D
 from ...layers.weight_norm import WeightNormalization
 from ...signal import pqmf
 from ..sizes import Upsampling, check_upsampling, receptive_frames_of
+from ..vocoder_networks import mel_input
 from .schema import MelGANModel
 
 
@@ -27,8 +28,8 @@ def build_generator(model: MelGANModel, mel_bands: int, hop: int, seeds: Iterato
     check_upsampling([*m.upsample, *([m.bands] if m.bands > 1 else [])], hop, "model.upsample (and model.bands)")
     if m.channels % 2 ** len(m.upsample):
         raise RecipeError(f"model.channels is {m.channels}; expected a multiple of {2 ** len(m.upsample)}: each upsampling halves it.")
-    mel = keras.Input((None, mel_bands), name="mel")
-    x, width = build.convolution(m.channels, 7, padding=3)(mel), m.channels
+    mel, x = mel_input(m, mel_bands)
+    x, width = build.convolution(m.channels, 7, padding=3)(x), m.channels
     for factor in m.upsample:
         width //= 2
         x = build.upsampling(width, factor)(layers.LeakyReLU(0.2)(x))

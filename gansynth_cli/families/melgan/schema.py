@@ -20,6 +20,8 @@ class MelGANModel(VocoderModel):
     upsample: tuple[Annotated[int, Meta(ge=2)], ...] = (8, 8, 2, 2)  # their product times `bands` is the hop
     dilations: tuple[Positive, ...] = (1, 3, 9)  # one residual block each
     bands: Literal[1, 4] = 1  # 4: the network gives sub-bands at a quarter of the rate, a fixed filter bank the signal
+    filter_bank: Literal["nguyen", "parallel-wavegan"] = "nguyen"  # see `signal.pqmf`: sub-bands of one are none of the other
+    filter_cutoff: Annotated[float, Meta(gt=0, lt=1)] = 0.142  # of half the sample rate; ParallelWaveGAN's was 0.15 up to version 0.4.2
 
 
 SCHEMA = FamilySchema(MelGANModel, VocoderLosses, use=VOCODE)

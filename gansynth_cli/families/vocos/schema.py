@@ -22,6 +22,8 @@ class VocosModel(VocoderModel):
     prior: Literal["none", "pseudo-inverse", "griffin-lim"] = "none"
     iterations: Positive = 8  # of Griffin-Lim, prior = "griffin-lim" only
     mel_iterations: Count = 8  # further ones that keep to the mel spectrum in place of the magnitudes
+    # truncated: normal, cut at two standard deviations; authors: as their code draws them, hardly cut, and the last layer uniform
+    first_weights: Literal["truncated", "authors"] = "truncated"
     most_magnitude: Rate = 100.0  # magnitudes are clipped at this; a full-scale tone has fft / 4
 
 

@@ -1,1 +1,0 @@
-"""Text to phones: cleaning, markup, sentences, normalisation by language, pronunciation. Nothing here imports TensorFlow."""

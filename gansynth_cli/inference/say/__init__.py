@@ -1,1 +1,0 @@
-"""Speak text with published voices (Piper, Kokoro) through onnxruntime. Nothing here imports TensorFlow."""
