@@ -36,6 +36,18 @@ def drawn(name: str, shape: tuple[int, ...]) -> np.ndarray:
     return 0.1 * numbers if kind == "bias" else numbers
 
 
+def drawn_variable(name: str, shape: tuple[int, ...], equalized: bool = False) -> np.ndarray:
+    """A variable of TensorFlow 1 under its own name; kernels have the inputs before the outputs. `equalized`: scaled when used."""
+    kind, numbers = name.rpartition("/")[2], uniform(name, shape)
+    if kind in ("gamma", "moving_variance"):
+        return 1 + 0.3 * numbers
+    if len(shape) < 2:
+        return 0.1 * numbers
+    inputs = shape[:-2] + shape[-1:] if "transpose" in name or "/dec_" in name else shape[:-1]
+    stride = 4 if "transpose" in name and len(shape) == 4 and shape[0] == 1 else 1  # only so many taps meet
+    return numbers * np.float32(np.sqrt(3.0) if equalized else np.sqrt(6 * stride / np.prod(inputs)))
+
+
 def melody(frames: int, bands: int, name: str = "mel", low: float = -9.0, high: float = 0.0) -> np.ndarray:
     """float32 [1, frames, bands]: log-mel values that wander, from `low` to `high`."""
     steps = uniform(name, (frames + 4, bands))

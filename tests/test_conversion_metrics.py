@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -222,6 +223,111 @@ def test_usage(arguments, message, data: Path, converted: tuple[Path, Path], cap
     assert main(["evaluate", "voices", *given]) in (1, 2)
     err = capsys.readouterr().err
     assert message in err
+
+
+# Figures by hand.
+
+
+def case(source: str, target: str, predicted: str, **known) -> SimpleNamespace:
+    """What the figures of one file read, with the domains low and high at 100 and 200 Hz."""
+    domains = {"low": figures.Domain("low", np.log(100.0)), "high": figures.Domain("high", np.log(200.0))}
+    made = conversion.Speech(np.zeros(0), np.zeros((0, 24)), np.zeros(0), np.zeros(0, bool), np.full(20, np.log(150.0)))
+    found = SimpleNamespace(
+        file=figures.ConvertedFile("a.wav", source, target, predicted=predicted),
+        context=SimpleNamespace(sources=None, targets=None, words=False, discriminator=None, encoder=False),
+        source=domains.get(source),
+        target=domains.get(target),
+        made=made,
+        **known,
+    )
+    found.f0_difference = figures.Conversion.f0_difference.func(found) if target in domains else None
+    return found
+
+
+def test_figures_of_one_file():
+    found = figures.measure(case("low", "high", "high"))
+    assert found == {
+        "to_target": 1.0,
+        "still_source": 0.0,
+        "f0_off_target": pytest.approx(12 * np.log2(200 / 150)),
+        "f0_difference": pytest.approx(12 * np.log2(150 / 200)),
+    }
+    assert figures.measure(case("low", "high", "low"))["still_source"] == 1.0
+    same = figures.measure(case("high", "high", "high"))  # nobody to get away from
+    assert (same["to_target"], same["still_source"]) == (1.0, 0.0)
+    assert figures.measure(case("low", "", "low")) == {"still_source": 1.0}  # anonymised: no target
+    assert figures.measure(case("", "high", "low"))["to_target"] == 0.0
+    assert "still_source" not in figures.measure(case("", "high", "low"))
+
+
+def test_without_a_real_recording_there_is_no_distance():
+    nobody = case("low", "high", "high")
+    nobody.target.mean_ln_f0 = float("nan")
+    with pytest.raises(MetricError, match="no real recording"):
+        figures.Conversion.f0_difference.func(nobody)
+
+
+def converted_files(features: list[list[float]], variances: list[list[float]], target: str = "high") -> list[figures.ConvertedFile]:
+    pairs = zip(features, variances, strict=True)
+    return [figures.ConvertedFile(f"{i}", "low", target, features=np.array(f), variance=np.array(v)) for i, (f, v) in enumerate(pairs)]
+
+
+def test_diversity_and_global_variance_are_relative_to_real_recordings():
+    domains = {"high": figures.Domain("high", variance=np.array([1.0, 1.0]), spread=2.0), "low": figures.Domain("low")}
+    items = converted_files([[0.0, 0.0], [3.0, 4.0]], [[4.0, 1.0], [4.0, 1.0]])
+    diversity, variance = figures.SET_FIGURES
+    assert figures.over_targets(diversity, items, domains)["value"] == pytest.approx(5 / 2)
+    assert figures.over_targets(variance, items, domains)["value"] == pytest.approx(2.0)  # the geometric mean of 4 and 1
+    items[1].unusable = "silent"
+    assert "because" in figures.over_targets(diversity, items, domains)
+    both = [*converted_files([[0.0], [1.0]], [[1.0, 1.0]] * 2), *converted_files([[0.0], [1.0]], [[1.0, 1.0]] * 2, "low")]
+    domains["low"] = figures.Domain("low", variance=np.array([0.25, 0.25]), spread=0.5)
+    assert figures.over_targets(diversity, both, domains)["value"] == pytest.approx((1 / 2 + 1 / 0.5) / 2)  # the mean over targets
+    assert figures.over_targets(variance, both, domains)["value"] == pytest.approx((1 + 4) / 2)
+
+
+def test_files_that_failed_count_as_wrong_in_shares_of_successes_only():
+    items = [
+        figures.ConvertedFile("a", "", "", {"to_target": 1.0, "f0_shift": 4.0}),
+        figures.ConvertedFile("b", "", "", {"to_target": 1.0, "f0_shift": "no source of this name"}),
+        figures.ConvertedFile("c", "", "", unusable="silent"),
+        figures.ConvertedFile("d", "", "", {"to_target": 0.0, "f0_shift": 2.0}),
+    ]
+    share = figures.average(items, "to_target")
+    assert share == {"n": 3, "failed": 1, "value": 0.5, "standard_error": pytest.approx(np.sqrt(1 / 3) / 2)}
+    assert figures.average(items, "f0_shift") == {"n": 2, "failed": 2, "value": 3.0, "standard_error": pytest.approx(1.0)}
+    assert figures.average(items, "word_error_rate") is None
+
+
+def test_a_recording_has_the_class_of_the_mean_logarithm_of_its_windows():
+    """One window that rules a class out decides against it, however sure the others are."""
+
+    class Windows:
+        labels, samples = ("a", "b"), 4
+
+        def classify(self, windows):
+            return np.arange(6.0).reshape(3, 2), np.array([[0.9, 0.1], [0.9, 0.1], [1e-9, 1.0]])
+
+    features, probabilities = domain_classifier.DomainClassifier(Windows(), 8, {}).classify(np.ones(8, np.float32), 8)
+    np.testing.assert_allclose(features, [2.0, 3.0])
+    logarithms = np.array([2 * np.log(0.9) + np.log(1e-9), 2 * np.log(0.1)]) / 3
+    np.testing.assert_allclose(probabilities, np.exp(logarithms) / np.exp(logarithms).sum())
+    assert probabilities[1] > 0.9
+
+
+def test_windows_to_stop_by_are_of_other_recordings():
+    """Every fifth recording of a domain is withheld; each window says which it is of."""
+    parts = [
+        (np.full((3, 10), 0.001 * (1 + number), np.float32) * np.linspace(-1, 1, 10), label) for label in (0, 1) for number in range(10)
+    ]
+    parts = [(windows + np.float32(0.1 * index), label) for index, (windows, label) in enumerate(parts)]
+    train, stop = domain_classifier._gather(parts, 0, 100)
+    seen = {tuple(audio) for audio in train.audio}
+    assert len(train) == 2 * 8 * 3
+    assert len(stop) == 2 * 2 * 3
+    assert not seen & {tuple(audio) for audio in stop.audio}
+    few, few_stop = domain_classifier._gather(parts, 0, 10)
+    assert (np.bincount(few.labels).tolist(), np.bincount(few_stop.labels).tolist()) == ([10, 10], [2, 2])
 
 
 def test_a_file_finds_its_partner(tmp_path: Path):

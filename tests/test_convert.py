@@ -17,7 +17,7 @@ from gansynth_cli.inference.convert.domains import Domains, domains_of, find_con
 from gansynth_cli.inference.convert.options import ConvertOptions
 from gansynth_cli.inference.convert.quiet_cuts import QuietPieces
 from gansynth_cli.inference.convert.synthesis import Synthesis, choose_synthesis
-from gansynth_cli.inference.convert.task import ConvertTask
+from gansynth_cli.inference.convert.task import ConvertTask, provenance_of
 from gansynth_cli.inference.convert.voice import Voice, choose_voice, estimate_speaker
 from gansynth_cli.inference.convert.voice_stream import VoiceStream, convert_array, convert_blocks
 from gansynth_cli.inference.files.batch import do_job
@@ -374,6 +374,16 @@ def test_a_stranger_is_centred(converter):
     assert choose_voice(stranger, converter, ConvertOptions(to="carla", source="anna")).centre == 0
     short = type(speaker)(1.0, np.array([1.0, 0.0, 0.0]), np.log(160.0), 5.0, 0.6, speaker.level)
     assert choose_voice(short, converter, ConvertOptions(to="carla")).centre == 0
+
+
+def test_a_long_consent_note_is_cut_in_the_tag(tmp_path: Path):
+    options, voice_ = ConvertOptions(to="carla", keep_f0=True), Voice(np.ones(3) / 3, np.ones(3) / 3, "anna", "carla")
+    for length, kept in ((400, 400), (401, 400)):
+        converter = opened(tmp_path / f"{length}.keras", consent="x" * length)
+        tag = provenance_of(converter, Synthesis("filter"), voice_, options)
+        assert len(tag["consent"]) == kept
+        assert tag["consent"].endswith("..." if length > kept else "x")
+        assert (tag["pitch"], tag["converted_from"], tag["converted_to"]) == ("kept", "anna", "carla")
 
 
 def test_a_centred_pitch_arrives_at_the_targets(tmp_path: Path, monkeypatch):

@@ -108,6 +108,7 @@ def test_data_without_labels_gives_the_figures_that_need_none(plain_dataset, tmp
     noise = sets["white noise"]["figures"]
     assert found["frechet_log_mel"]["value"] < 0.2 * noise["frechet_log_mel"]["value"]
     assert found["ndb"]["value"] < noise["ndb"]["value"]
+    assert sets["white noise"]["level_db"] == pytest.approx(sets["real, train"]["level_db"], abs=0.2)
     assert 0.5 < found["memorisation_ratio"]["value"] < 2
     assert found["copies"]["value"] < 0.1
     assert sets["real, test"]["figures"]["memorisation_ratio"]["value"] == pytest.approx(1)

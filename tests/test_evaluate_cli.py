@@ -8,6 +8,7 @@ import json
 import shlex
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -199,6 +200,43 @@ def test_many_failures_are_counted(tmp_path, monkeypatch, capsys):
     said = capsys.readouterr().err
     assert said.count("SNR, PSNR: the reference is silent") == 10  # one line for a file and a reason
     assert "3 more failures" in said
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="children are listed in /proc")
+def test_no_process_is_left_when_the_command_is_terminated(tmp_path):
+    """The measuring processes end with the one that started them."""
+    rng = np.random.default_rng(0)
+    for take in range(8):
+        write_wav(tmp_path / "clean" / f"{take}.wav", 0.1 * rng.standard_normal(160_000), 16000)
+        write_wav(tmp_path / "made" / f"{take}.wav", 0.1 * rng.standard_normal(160_000), 16000)
+    command = ["evaluate", "pairs", tmp_path / "made", "--reference", tmp_path / "clean", "--metrics", "all", "-j", "2", "-q"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "gansynth_cli", *map(str, command)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    started: set[int] = set()
+    for _ in range(600):
+        started |= children_of(process.pid)
+        if len(started) >= 4 or process.poll() is not None:  # the fork server, its tracker, two workers
+            break
+        time.sleep(0.1)
+    assert len(started) >= 4
+    process.terminate()
+    process.wait(30)
+    for _ in range(100):
+        if not any(Path(f"/proc/{pid}").exists() for pid in started):
+            return
+        time.sleep(0.1)
+    raise AssertionError(f"still running: {[pid for pid in started if Path(f'/proc/{pid}').exists()]}")
+
+
+def children_of(pid: int) -> set[int]:
+    """Process ids of all descendants."""
+    try:
+        own = {int(child) for task in Path(f"/proc/{pid}/task").iterdir() for child in (task / "children").read_text().split()}
+    except OSError:
+        return set()
+    return own.union(*map(children_of, own)) if own else own
 
 
 def test_a_forgotten_folder_of_clips_is_pointed_out(tmp_path, monkeypatch, capsys):

@@ -121,6 +121,17 @@ def test_snr_from_the_name_and_from_given_bins(corpus, capsys):
     assert run(capsys, *common, "--snr-bins", "low")[0] == EXIT_USAGE
 
 
+def test_inputs_above_60_db_are_clean(tmp_path, capsys):
+    for name, snr in (("a", 45), ("b", 75)):
+        clean = speech(1)
+        background = noise(1, len(clean))
+        background *= np.sqrt(waveform.active_power(clean, RATE) / np.mean(background**2) / 10 ** (snr / 10))
+        write_wav(tmp_path / "clean" / f"{name}.wav", clean, RATE, "FLOAT")
+        write_wav(tmp_path / "noisy" / f"{name}.wav", clean + background, RATE, "FLOAT")
+    _, report, _ = run(capsys, "--reference", tmp_path / "clean", "--noisy", tmp_path / "noisy", "--metrics", "snr")
+    assert {name: group["files"] for name, group in report["systems"][0]["groups"].items()} == {"45 dB": 1, "clean": 1}
+
+
 def test_nothing_is_dropped(corpus, capsys):
     folder = corpus / "better"
     (folder / "speaker0/take0.flac").unlink()

@@ -102,7 +102,8 @@ def test_differences_have_a_sign_and_a_count():
         (762.94, "762.9"),
         (1121.3, "1121"),
         (50000.2, "50000"),
-        (3e-9, "3.0e-09"),
+        (3e-9, "0.000000"),
+        (-2.4e-5, "-0.000024"),
     ],
 )
 def test_numbers_have_four_digits_and_at_most_three_decimals(value, expected):

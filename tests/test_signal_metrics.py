@@ -85,6 +85,16 @@ def test_mixed_snr_looks_at_the_speech_alone():
     assert waveform.snr(clean, clean + background) == pytest.approx(20 - 10 * np.log10(4), abs=0.05)
 
 
+def test_speech_is_active_within_40_db_of_its_loudest():
+    """A tenth of the time loud, a tenth 30 dB below, the rest 50 dB below: the mean of the first two."""
+    t = np.arange(RATE)
+    tone = np.sqrt(2) * np.sin(2 * np.pi * 500 * t / RATE)
+    level = np.full(RATE, 10 ** (-50 / 20))
+    level[:1600], level[1600:3200] = 1.0, 10 ** (-30 / 20)
+    assert waveform.active_power(tone * level, RATE, window_seconds=0.01) == pytest.approx((1 + 10**-3) / 2, rel=1e-3)
+    assert waveform.active_power(np.zeros(100), RATE) == 0.0
+
+
 @pytest.mark.parametrize("lag", [-37, 0, 1, 200])
 def test_the_delay_is_found_to_the_sample(lag):
     clean = np.pad(speech(3), 300)
@@ -112,7 +122,7 @@ def test_the_published_example_of_the_composite_measures():
 def test_llr_against_a_solver_frame_by_frame():
     clean, other = speech(0), at_snr(speech(0), 10)
     distances = []
-    for first, second in zip(waveform.frames_of(clean, RATE), waveform.frames_of(other, RATE), strict=True):
+    for first, second in zip(*next(waveform.frame_blocks((clean, other), RATE)), strict=True):
         lags = [np.correlate(frame, frame, "full")[len(frame) - 1 :][:17] for frame in (first, second)]
         if lags[0][0] < 1e-12:
             continue
@@ -125,7 +135,7 @@ def test_llr_against_a_solver_frame_by_frame():
 
 def test_wss_against_the_definition_band_by_band():
     clean, other = speech(1, 0.5), at_snr(speech(1, 0.5), 5)
-    levels = [composite._band_levels(audio, RATE) for audio in (clean, other)]
+    levels = [composite._band_levels(frames, RATE) for frames in next(waveform.frame_blocks((clean, other), RATE))]
     distances = []
     for first, second in zip(*levels, strict=True):
         weights = []
@@ -331,6 +341,28 @@ def test_spectral_measures_order_noise():
     for key, sign in (("psnr", 1), ("ssim", 1), ("lsd", -1), ("mr_stft", -1), ("mel_l1", -1), ("mcd", -1)):
         values = [sign * figures.FIGURES[key].compute(figures.Pair(clean, other, RATE)) for other in noisy]
         assert values == sorted(values), key
+
+
+@pytest.mark.parametrize("seconds", [1.0, 1.37])
+@pytest.mark.parametrize("key", ["segmental_snr", "llr", "wss", "lsd", "mr_stft", "mel_l1", "mcd", "psnr", "ssim"])
+def test_blocks_of_frames_change_nothing(key, seconds, monkeypatch):
+    """Long recordings are measured in blocks: small ones give what one block gives, up to the order of the sums."""
+    clean = speech(0, seconds)
+    other = at_snr(clean, 10)
+    compute = {
+        "segmental_snr": waveform.segmental_snr,
+        "llr": composite.log_likelihood_ratio,
+        "wss": composite.weighted_spectral_slope,
+        **{
+            k: (lambda a, b, rate, k=k: figures.measure_pair(a, b, rate, [k])[k])
+            for k in ("lsd", "mr_stft", "mel_l1", "mcd", "psnr", "ssim")
+        },
+    }[key]
+    whole = compute(clean, other, RATE)
+    monkeypatch.setattr(waveform, "_BLOCK_FRAMES", 7)
+    monkeypatch.setattr(spectral, "_BLOCK", 8192)
+    monkeypatch.setattr(spectral, "_SSIM_BLOCK", 5)
+    assert compute(clean, other, RATE) == pytest.approx(whole, rel=1e-12)
 
 
 # Pitch

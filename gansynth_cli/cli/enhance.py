@@ -33,7 +33,9 @@ def command(
     ] = None,
     model: Annotated[
         str | None,
-        typer.Option("--model", metavar="RUN|FILE.keras", help="A trained denoiser or SEGAN.", show_default="the bundled denoiser"),
+        typer.Option(
+            "--model", metavar="RUN|FILE.keras", help="A trained denoiser, DeepFilterNet or SEGAN.", show_default="the bundled denoiser"
+        ),
     ] = None,
     strength: Annotated[
         float | None,

@@ -37,8 +37,8 @@ class Figure:
         meaning: Definition, conventions and source, in Markdown.
         unit: "dB", "MOS", "nat", ...; "" for shares and other plain numbers.
         range: Possible values, such as "0 to 1"; "" if unbounded.
-        needs: What must be given or known beside the recordings, such as "a classifier" or "--source".
-        packages: Python packages beside the core's that must be importable.
+        needs: Requirements beyond the recordings, such as "a classifier" or "--source".
+        packages: Optional Python packages that must be importable.
         rate: The only sample rate it is defined at, Hz; 0 for any.
         compute: The function that computes it, with the arguments that its package states; None if it is a part of a larger result.
     """
@@ -60,7 +60,7 @@ class Figure:
         return all(find_spec(package) is not None for package in self.packages)
 
     def facts(self) -> dict[str, str]:
-        """Return what a report says of the figure itself."""
+        """Return the entries of a report that describe the figure itself."""
         return {"title": self.title, "unit": self.unit, "better": self.better, "range": self.range, "meaning": self.meaning}
 
 

@@ -138,16 +138,14 @@ def markdown_grid(grid: Grid, *, numeric: bool = True) -> str:
 
 
 def number(value: float, *, sign: bool = False) -> str:
-    """Format a value: four digits, at most three decimals; below 0.01 two digits."""
-    return f"{value:{'+' if sign else ''}.{_decimals(value)}f}" if value == 0 or abs(value) >= 1e-6 else f"{value:{'+' if sign else ''}.1e}"
+    """Format a value: four digits, at most three decimals; below 0.01 two digits, at most six decimals."""
+    return f"{value:{'+' if sign else ''}.{_decimals(value)}f}"
 
 
 def _decimals(value: float) -> int:
-    if value == 0:
-        return 3
     # The exponent of the value as it will be rounded: 9.9996 is shown as 10.00.
     exponent = int(f"{abs(value):.3e}".partition("e")[2])
-    return 1 - exponent if exponent < -2 else min(3, max(0, 3 - exponent))
+    return min(6, 1 - exponent) if exponent < -2 else min(3, max(0, 3 - exponent))
 
 
 def _split(table: Table) -> Iterator[Table]:
@@ -209,10 +207,9 @@ def _gap(cell: Cell | None) -> str:
 
 def _with_error(cell: Cell, *, sign: bool = False) -> str:
     value, error = cell["value"], cell.get("standard_error")
-    shown = number(value, sign=sign)
     if error is None or (error == 0 and not sign):  # a share of 0 or 1, or equal values: no spread, but no certainty either
-        return shown
-    return f"{shown} ± {error:.{_decimals(value)}f}" if abs(value) >= 1e-6 or value == 0 else f"{shown} ± {error:.1e}"
+        return number(value, sign=sign)
+    return f"{number(value, sign=sign)} ± {error:.{_decimals(value)}f}"
 
 
 def _reason(cell: Cell) -> str:

@@ -40,7 +40,7 @@ def command(
     json_output: options.Json = False,
     quiet: options.Quiet = False,
 ) -> int:
-    """Measure folders of generated clips against a data set, beside its held-out and training clips and white noise.
+    """Measure folders of generated clips against a data set, along with its held-out and training clips and white noise.
 
     Without a folder the data set's own clips are measured: what a perfect generator could reach.
     """

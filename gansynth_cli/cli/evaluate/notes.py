@@ -20,7 +20,7 @@ def command(
     json_output: options.Json = False,
     quiet: options.Quiet = False,
 ) -> int:
-    """Measure whether generated notes have the intended pitch and instrument, beside the data set's own notes.
+    """Measure whether generated notes have the intended pitch and instrument, along with the data set's own notes.
 
     The conditions are read from the manifest that `generate` writes, else from the pitches in the file names.
     """

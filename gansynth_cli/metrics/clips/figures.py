@@ -111,7 +111,7 @@ class Comparison:
 
     @cached_property
     def histograms(self) -> Cell | distribution.BinDifference:
-        """The set in the cells of the training split, or the cell that says why not."""
+        """The set in the cells of the training split, or the cell with the reason why there is none."""
         bins = self.reference.bins
         if bins is None:
             return absent(f"not enough training clips (needs {2 * _CLIPS_PER_BIN})")
@@ -126,7 +126,7 @@ class Comparison:
 
     @cached_property
     def neighbours(self) -> Cell | np.ndarray:
-        """Distance of each clip to its nearest training clip, or the cell that says why not."""
+        """Distance of each clip to its nearest training clip, or the cell with the reason why there is none."""
         train = self.reference.train
         if min(len(self.seen), len(train)) < MIN_NEIGHBOURS:
             return too_few(MIN_NEIGHBOURS, min(len(self.seen), len(train)))

@@ -1,4 +1,4 @@
-"""Measure pitch and instrument of folders of generated notes, beside those of the data set's own notes."""
+"""Measure pitch and instrument of folders of generated notes and of the data set's own notes."""
 
 from __future__ import annotations
 

@@ -97,15 +97,13 @@ def observe(
         if on_clips is not None:
             on_clips(len(block))
     joined = {name: np.concatenate(blocks) if blocks else None for name, blocks in parts.items()}
-    none = np.zeros((0, 1), np.float32)
+    if not seen:
+        joined["spectrograms"] = joined["statistics"] = np.zeros((0, 1), np.float32)
     return Observed(
         names=[clip.name for clip in seen],
         labels=np.array([clip.label for clip in seen], np.int32),
         failures=[clip.failure for clip in seen],
-        spectrograms=none if joined["spectrograms"] is None else joined["spectrograms"],
-        statistics=none if joined["statistics"] is None else joined["statistics"],
-        features=joined["features"],
-        posteriors=joined["posteriors"],
+        **joined,  # type: ignore[arg-type]
         resampled=sum(clip.resampled for clip in seen),
         padded=sum(clip.padded for clip in seen),
         cut=sum(clip.cut for clip in seen),

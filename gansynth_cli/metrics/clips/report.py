@@ -1,4 +1,4 @@
-"""Compare folders of generated clips with a prepared data set, beside its held-out and training clips and white noise."""
+"""Compare folders of generated clips with a prepared data set, along with its held-out and training clips and white noise."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def evaluate_clips(
 
 
 def data_facts(data: PreparedData) -> dict[str, Any]:
-    """Return what a report says of the data set."""
+    """Return the entries of a report that describe the data set."""
     info = data.info
     return {
         "path": str(data.folder),

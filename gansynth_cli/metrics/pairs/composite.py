@@ -14,7 +14,7 @@ from scipy.linalg import toeplitz
 
 from ..figure import MetricError
 from .perceptual import pesq_wb
-from .waveform import as_pair, frames_of, segmental_snr
+from .waveform import as_pair, frame_blocks, segmental_snr
 
 _KEPT = 0.95  # the worst twentieth of the frames is left out
 _CENTRES_HZ = np.array(
@@ -67,20 +67,18 @@ def log_likelihood_ratio(reference: np.ndarray, estimate: np.ndarray, sample_rat
     reference, estimate = as_pair(reference, estimate)
     order = 10 if sample_rate < 10000 else 16
     eps = np.finfo(np.float64).eps  # as published: keeps the recursion from dividing by 0 in silent frames
-    clean_lags = _autocorrelation(frames_of(reference + eps, sample_rate), order)
-    other_lags = _autocorrelation(frames_of(estimate + eps, sample_rate), order)
-    clean, other = _predictors(clean_lags), _predictors(other_lags)
-    matrices = clean_lags[:, toeplitz(np.arange(order + 1))]
-
-    def residual(predictors: np.ndarray) -> np.ndarray:
-        return np.einsum("fi,fij,fj->f", predictors, matrices, predictors)
-
-    with np.errstate(divide="ignore", invalid="ignore"):
-        ratio = residual(other) / residual(clean)
-        distances = np.log(ratio[(clean_lags[:, 0] > 1e-18) & np.isfinite(ratio) & (ratio > 0)])
-    if not len(distances):
+    distances = []
+    for frames in frame_blocks((reference + eps, estimate + eps), sample_rate):
+        clean_lags, other_lags = (_autocorrelation(part, order) for part in frames)
+        matrices = clean_lags[:, toeplitz(np.arange(order + 1))]
+        own, other = (np.einsum("fi,fij,fj->f", p, matrices, p) for p in map(_predictors, (clean_lags, other_lags)))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ratio = other / own
+            distances.append(np.log(ratio[(clean_lags[:, 0] > 1e-18) & np.isfinite(ratio) & (ratio > 0)]))
+    found = np.concatenate(distances)
+    if not len(found):
         raise MetricError("LLR: no frame with sound in both")
-    return _mean_of_the_best(distances)
+    return _mean_of_the_best(found)
 
 
 def weighted_spectral_slope(reference: np.ndarray, estimate: np.ndarray, sample_rate: int) -> float:
@@ -92,10 +90,14 @@ def weighted_spectral_slope(reference: np.ndarray, estimate: np.ndarray, sample_
         MetricError: As `as_pair`; too short.
     """
     reference, estimate = as_pair(reference, estimate)
-    clean, other = _band_levels(reference, sample_rate), _band_levels(estimate, sample_rate)
-    weight = (_slope_weights(clean) + _slope_weights(other)) / 2
-    difference = np.diff(clean, axis=1) - np.diff(other, axis=1)
-    return _mean_of_the_best((weight * difference**2).sum(axis=1) / weight.sum(axis=1))
+    eps = np.finfo(np.float64).eps
+    distances = []
+    for frames in frame_blocks((reference + eps, estimate + eps), sample_rate):
+        clean, other = (_band_levels(part, sample_rate) for part in frames)
+        weight = (_slope_weights(clean) + _slope_weights(other)) / 2
+        difference = np.diff(clean, axis=1) - np.diff(other, axis=1)
+        distances.append((weight * difference**2).sum(axis=1) / weight.sum(axis=1))
+    return _mean_of_the_best(np.concatenate(distances))
 
 
 def _mean_of_the_best(distances: np.ndarray) -> float:
@@ -123,9 +125,8 @@ def _predictors(lags: np.ndarray) -> np.ndarray:
     return filters
 
 
-def _band_levels(signal: np.ndarray, sample_rate: int) -> np.ndarray:
-    """Return the levels in Gaussian bands of the power spectrum, [frames, 25] dB, floor at -100 dB."""
-    frames = frames_of(signal + np.finfo(np.float64).eps, sample_rate)
+def _band_levels(frames: np.ndarray, sample_rate: int) -> np.ndarray:
+    """Return the levels of frames [frames, window] in Gaussian bands of the power spectrum, [frames, 25] dB, floor at -100 dB."""
     size = 2 ** int(np.ceil(np.log2(2 * frames.shape[1])))
     power = np.abs(np.fft.rfft(frames, size, axis=1)[:, : size // 2]) ** 2
     per_bin = size / sample_rate

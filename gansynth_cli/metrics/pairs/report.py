@@ -1,4 +1,4 @@
-"""Compare folders of recordings with their references: every system beside the first one, by SNR, with every failure."""
+"""Compare folders of recordings with their references: every system with the first one, by SNR, with every failure."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def evaluate_pairs(
     """Compare folders of recordings with a folder of references, file by file.
 
     Args:
-        folders: One system each. None needs `noisy`, which is then measured alone.
+        folders: One system each. With none, `noisy` is required and measured by itself.
         reference: Folder (or file) with what the recordings should be.
         noisy: Noisy inputs: the first row; they give the SNR of each file.
         baseline: A system that the others should exceed, such as Griffin-Lim: the first row.

@@ -8,6 +8,8 @@ substitute or the worst value.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from scipy import fft as scipy_fft
@@ -15,6 +17,7 @@ from scipy import fft as scipy_fft
 from ..figure import MetricError
 
 SILENCE = 1e-5  # peak; below -100 dBFS nothing is left of a signal in 16 bits
+_BLOCK_FRAMES = 4096
 
 
 def as_pair(reference: np.ndarray, estimate: np.ndarray, *, allow_silent_estimate: bool = False) -> tuple[np.ndarray, np.ndarray]:
@@ -111,25 +114,31 @@ def segmental_snr(reference: np.ndarray, estimate: np.ndarray, sample_rate: int)
         MetricError: As `as_pair`, or shorter than two frames. (A silent estimate has 0 dB everywhere.)
     """
     reference, estimate = as_pair(reference, estimate, allow_silent_estimate=True)
-    clean, difference = frames_of(reference, sample_rate), frames_of(reference - estimate, sample_rate)
     eps = np.finfo(np.float64).eps
-    ratio = 10 * np.log10((clean**2).sum(axis=1) / ((difference**2).sum(axis=1) + eps) + eps)
-    return float(np.clip(ratio, -10.0, 35.0).mean())
+    ratios = []
+    for clean, difference in frame_blocks((reference, reference - estimate), sample_rate):
+        ratios.append(10 * np.log10((clean**2).sum(axis=1) / ((difference**2).sum(axis=1) + eps) + eps))
+    return float(np.clip(np.concatenate(ratios), -10.0, 35.0).mean())
 
 
-def frames_of(signal: np.ndarray, sample_rate: int) -> np.ndarray:
-    """Cut a signal into [frames, window] for the measures of Hu and Loizou: 30 ms, a quarter apart, Hann without its zeros.
+def frame_blocks(signals: Sequence[np.ndarray], sample_rate: int) -> Iterator[list[np.ndarray]]:
+    """Cut signals of one length into frames for the measures of Hu and Loizou: 30 ms, a quarter apart, Hann without its zeros.
+
+    Yields:
+        For each signal [frames, window], at most 4096 frames at a time, so that an hour takes little memory.
 
     Raises:
         MetricError: Shorter than two frames.
     """
     window = round(0.030 * sample_rate)
     hop = window // 4
-    count = (len(signal) - window) // hop
+    count = (len(signals[0]) - window) // hop
     if count < 2:
-        raise MetricError(f"too short: {len(signal)} samples; expected at least {window + 2 * hop}")
+        raise MetricError(f"too short: {len(signals[0])} samples; expected at least {window + 2 * hop}")
     hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(1, window + 1) / (window + 1))
-    return sliding_window_view(signal, window)[: count * hop : hop] * hann
+    for start in range(0, count, _BLOCK_FRAMES):
+        span = slice(start * hop, (min(start + _BLOCK_FRAMES, count) - 1) * hop + window)
+        yield [sliding_window_view(signal[span], window)[::hop] * hann for signal in signals]
 
 
 def waveform_correlation(reference: np.ndarray, estimate: np.ndarray, sample_rate: int = 0) -> float:

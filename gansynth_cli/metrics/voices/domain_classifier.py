@@ -96,7 +96,7 @@ def domain_classifier(
     """Return the classifier for a data set: the cached one, or a new one.
 
     It is trained on the validation split, which no converter was trained on, if that holds enough (20 windows of each domain); else
-    on the train split, which its facts then say. Its windows are scaled to one loudness: a limiter and a vocoder change how far peaks
+    on the train split, which its facts record. Its windows are scaled to one loudness: a limiter and a vocoder change how far peaks
     stand out, and a classifier of windows of one peak assigned the same recordings with softened peaks to another speaker. A second
     one is trained on the same windows with shuffled labels: its accuracy on the test split is that of a classifier without knowledge.
 

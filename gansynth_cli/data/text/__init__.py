@@ -1,0 +1,1 @@
+"""Text to phones: cleaning, markup, sentences, normalisation by language, pronunciation. Nothing here imports TensorFlow."""

@@ -1,0 +1,1 @@
+"""Speak text with published voices (Piper, Kokoro) through onnxruntime. Nothing here imports TensorFlow."""
