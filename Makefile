@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 TFIO_VENV ?= .venv-tfio
 OLDEST_VENV ?= .venv-oldest
 DEMO ?= demo
-OLDEST := tensorflow==2.16.2 keras==3.3.3 'numpy<2' soundfile==0.12.1 soxr==0.5.0 typer==0.12.5 msgspec==0.18.6 pillow==10.4.0
+OLDEST := tensorflow==2.16.2 keras==3.3.3 'numpy<2' soundfile==0.12.1 soxr==0.5.0 typer==0.12.5 'click<8.2' msgspec==0.18.6 pillow==10.4.0
 
 .PHONY: setup demo test test-all test-tfio test-oldest lint docs bench wheel clean
 

@@ -55,6 +55,12 @@ USED: dict[str, Callable[[Any, dict[str, tf.Tensor]], dict[str, Any]]] = {
 }
 
 
+# Keras reads files of older versions, not of newer ones.
+pytestmark = pytest.mark.skipif(
+    find_model(FOLDER / f"{NAMES[0]}.keras").is_newer_than(keras.__version__), reason="the files are newer than this Keras"
+)
+
+
 def stored(name: str) -> tuple[dict[str, tf.Tensor], dict[str, np.ndarray]]:
     with np.load(FOLDER / f"{name}.npz") as arrays:
         inputs = {key[3:]: tf.constant(arrays[key]) for key in arrays if key.startswith("in_")}
@@ -68,7 +74,7 @@ def saved_class(file: Path) -> str:
 
 def test_every_family_and_every_class_of_0_1_0_is_here():
     assert {saved_class(FOLDER / f"{name}.keras") for name in NAMES} == OLD_CLASSES
-    assert {find_model(FOLDER / f"{name}.keras").class_name for name in NAMES} == set(USED) == set(USES)
+    assert {find_model(FOLDER / f"{name}.keras").class_name for name in NAMES} == set(USED) <= set(USES)
     families = {find_model(FOLDER / f"{name}.keras").provenance.get("family", "denoiser") for name in NAMES}
     assert families == {
         *("wavegan", "specgan", "gansynth", "vae", "melgan", "hifigan", "vocos", "denoiser", "segan", "stargan_vc", "cyclegan_vc")

@@ -140,10 +140,10 @@ def check_sizes(model: Any) -> None:
         pending += [part for part in vars(layer).values() if isinstance(part, keras.layers.Layer)]
         pending += list(getattr(layer, "layers", []))
         try:
-            outputs = keras.tree.flatten(layer.output)
+            outputs = layer.output
         except (AttributeError, ValueError, RuntimeError):  # a layer outside of a functional model has no symbolic output
             continue
-        for tensor in outputs:
+        for tensor in outputs.values() if isinstance(outputs, dict) else outputs if isinstance(outputs, (list, tuple)) else [outputs]:
             values = math.prod(size for size in tensor.shape if size is not None)
             if values > MAX_VALUES:
                 raise ConfigError(f"its layer {layer.name} gives {values:,} values; expected at most {MAX_VALUES:,}")

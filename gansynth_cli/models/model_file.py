@@ -9,6 +9,7 @@ import importlib
 import io
 import json
 import pkgutil
+import re
 import zipfile
 import zlib
 from collections.abc import Sequence
@@ -77,6 +78,11 @@ class ModelFile:
         found = self.config.get("provenance")
         return dict(found) if isinstance(found, dict) else {}
 
+    def is_newer_than(self, keras_version: str) -> bool:
+        """Return whether the file was saved by a newer Keras, whose files an older one often cannot read."""
+        saved, this = ([int(part) for part in re.findall(r"\d+", text)[:2]] for text in (self.keras_version, keras_version))
+        return saved > this
+
     @cached_property
     def sha256(self) -> str:
         """SHA-256 of the file in hexadecimal, computed once."""
@@ -123,10 +129,10 @@ class ModelFile:
             return model
         except Exception as error:  # Keras raises whatever its parts raise: a damaged HDF5, an unknown layer, a changed argument
             reason = str(error).strip().splitlines() or [type(error).__name__]
-            raise RunError(
-                f"{self.file} cannot be loaded: {reason[0]}",
-                hint="the file is damaged, or was written by another version of gan-audio (see its manifest.json)",
-            ) from error
+            hint = "the file is damaged, or was written by another version of gan-audio (see its manifest.json)"
+            if self.is_newer_than(keras.__version__):
+                hint = f"it was saved by Keras {self.keras_version}, this is {keras.__version__}: pip install 'keras>={self.keras_version}'"
+            raise RunError(f"{self.file} cannot be loaded: {reason[0]}", hint=hint) from error
 
 
 def bundled_models() -> dict[str, Path]:
