@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
-from typer.core import TyperCommand
 
 from ..data.corpora.layouts import KEYS, LAYOUTS
 from ..errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, UsageError
 from ..recipe_schema import Recipe
 from . import console
+from .help import PlainCommand
 
 if TYPE_CHECKING:
     from ..data.corpora.source_file import LabelOptions
@@ -27,22 +27,22 @@ _MAX_NOTE = 20_000  # characters; every model carries it
 
 # Key of --detail -> (table of `PrepareOptions`, field, a line for the help).
 DETAILS: dict[str, tuple[str, str, str]] = {
-    "hop-samples": ("cut", "hop_samples", "from one clip to the next; the clip length"),
-    "short": ("cut", "short", "recordings and last pieces shorter than a clip: pad, loop or drop"),
-    "min-seconds": ("cut", "min_seconds", "drop recordings shorter than this; 0.02"),
-    "max-clips": ("cut", "max_clips", "clips of one recording at most; 0 is no limit"),
-    "preroll-ms": ("cut", "preroll_ms", "kept before the onset of --onset-align; 2"),
+    "hop-samples": ("cut", "hop_samples", "step from one clip to the next (default: the clip length)"),
+    "short": ("cut", "short", "recordings and last pieces shorter than a clip: pad (default), loop or drop"),
+    "min-seconds": ("cut", "min_seconds", "drop recordings shorter than this (default: 0.02)"),
+    "max-clips": ("cut", "max_clips", "most clips of one recording (default: 0, no limit)"),
+    "preroll-ms": ("cut", "preroll_ms", "time kept before the onset with --onset-align (default: 2)"),
     "min-clean-db": (
         "cut",
         "min_clean_db",
         "drop recordings whose pauses are less than this below their loudest parts; try 40",
     ),
-    "noise-hop-samples": ("", "noise_hop_samples", "from one clip of noise to the next; the clip length"),
-    "noise-max-clips": ("", "noise_max_clips", "clips of one recording of noise at most; 0 is no limit"),
-    "noise-short": ("", "noise_short", "noise shorter than a clip: pad (mixing repeats it), loop or drop"),
+    "noise-hop-samples": ("", "noise_hop_samples", "the same for noise (default: the clip length)"),
+    "noise-max-clips": ("", "noise_max_clips", "most clips of one recording of noise (default: 0, no limit)"),
+    "noise-short": ("", "noise_short", "noise shorter than a clip: pad (default; mixing repeats it), loop or drop"),
     "holdout-speakers": ("splits", "holdout_speakers", "speakers that are only in the test split, as A,B"),
-    "shards": ("", "shards", "shards of the train split; 0 chooses"),
-    "name": ("", "name", "first part of the shards' names; the output folder's"),
+    "shards": ("", "shards", "number of shards of the train split (default: 0, chosen)"),
+    "name": ("", "name", "first part of the shards' names (default: the name of DATA)"),
 }
 _MOVED = {  # options of earlier versions -> how they are written now; {} is the value
     **{f"--{key}": f"--detail {key}={{}}" for key in DETAILS},
@@ -56,12 +56,8 @@ _MOVED = {  # options of earlier versions -> how they are written now; {} is the
 }
 
 
-def _keys(about: Mapping[str, str]) -> str:
-    return "\n\n".join(f"{key}: {line}" for key, line in about.items())
-
-
-class _Command(TyperCommand):
-    """Answers the options of earlier versions with their present form, and lists the keys of --corpus and --detail."""
+class _Command(PlainCommand):
+    """Answers the options of earlier versions with their present form; lists the layouts and the keys of --corpus and --detail."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         for index, word in enumerate(args):
@@ -71,8 +67,18 @@ class _Command(TyperCommand):
                 raise UsageError(f"prepare has no option {name} any more.", hint=_MOVED[name].format(value))
         return super().parse_args(ctx, args)
 
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        super().format_options(ctx, formatter)
+        for title, lines in (
+            ("Values of --layout", {name: layout.about for name, layout in LAYOUTS.items()}),
+            ("Keys of --corpus", {name: key.about for name, key in KEYS.items()}),
+            ("Keys of --detail", {name: about for name, (_, _, about) in DETAILS.items()}),
+        ):
+            with formatter.section(title):
+                formatter.write_dl(list(lines.items()))
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+app = typer.Typer(add_completion=False)
 
 
 @app.command(cls=_Command)
@@ -83,13 +89,13 @@ def command(
     set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key of the recipe.")] = None,
     layout: Annotated[
         str,
-        typer.Option(help="A known corpus:\n\n" + _keys({name: found.about for name, found in LAYOUTS.items()}), rich_help_panel=_INPUT),
+        typer.Option(metavar="NAME", help="The corpus that the inputs are, one of the list below.", rich_help_panel=_INPUT),
     ] = "",
     corpus: Annotated[
         list[str] | None,
         typer.Option(
             metavar="KEY=VALUE",
-            help=f"How a corpus is read, repeatable:\n\n{_keys({name: key.about for name, key in KEYS.items()})}",
+            help="How the corpus is read, by the keys below. Repeatable.",
             rich_help_panel=_INPUT,
         ),
     ] = None,
@@ -137,7 +143,7 @@ def command(
         list[str] | None,
         typer.Option(
             metavar="KEY=VALUE",
-            help=f"A less common setting, repeatable:\n\n{_keys({key: line for key, (_, _, line) in DETAILS.items()})}",
+            help="A less common setting, by the keys below. Repeatable.",
             rich_help_panel=_CLIPS,
         ),
     ] = None,
