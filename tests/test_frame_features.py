@@ -203,6 +203,14 @@ def test_a_batch_holds_crops_of_the_spectra(voices):
     np.testing.assert_array_equal(next(iter(again))["spectrum"], third["spectrum"])
 
 
+def test_crops_of_spectra_start_anywhere_to_the_last_frame(voices):
+    source = open_source(voices, RECIPE)
+    record = next(iter(source.epoch("train", RECIPE.data, tf.constant([0, 0], tf.int64), tf.constant(0, tf.int64))))
+    whole = next(clip.spectrum for clip in source.frame_clips("train") if np.array_equal(source.spectrum(record, None), clip.spectrum[:32]))
+    for uniform, start in ((0.0, 0), (0.99999, len(whole) - 32)):
+        np.testing.assert_array_equal(source.spectrum(record, tf.constant(uniform)), whole[start:][:32])
+
+
 def test_a_clip_shorter_than_a_crop_begins_again(voices):
     recipe = load_recipe("stargan_vc/tiny", ["data.clip_samples=32768", "data.batch_size=1"])
     source = open_source(voices, recipe)

@@ -51,6 +51,31 @@ def test_what_is_counted():
     assert points(0.97 * clean, clean)[0] < 0.05  # masked
 
 
+def disturbances_by_the_standard(estimate: np.ndarray, target: np.ndarray) -> tuple[float, float]:
+    """Return both disturbances computed frame by frame in numpy, with the constants as ITU-T P.862 prints them."""
+    matrix, widths, threshold = (x.astype(float) for x in _bark(RATE, 257))
+    spectra = [spectrum(tf.constant(x[None], tf.float32), 512, 256) for x in (estimate, target)]
+    powers = [(s.real.numpy()[0].astype(float) ** 2 + s.imaginary.numpy()[0].astype(float) ** 2) / s.gain for s in spectra]
+    scale = 13_270.0 / powers[1].mean()
+    symmetric, asymmetric = [], []
+    for e, t in zip(*(p * scale @ matrix for p in powers), strict=True):
+        sone = lambda p: 0.1866 * (threshold / 0.5) ** 0.23 * np.maximum((0.5 + 0.5 * p / threshold) ** 0.23 - 1, 0)
+        difference, dead = sone(e) - sone(t), 0.25 * np.minimum(sone(e), sone(t))
+        beyond = np.sign(difference) * np.maximum(np.abs(difference) - dead, 0)
+        factor = ((e + 50) / (t + 50)) ** 1.2
+        factor = np.where(factor > 12, 12, np.where(factor < 3, 0, factor)) * (beyond > 0)
+        symmetric.append(widths.sum() * np.sum(widths * beyond**2))
+        asymmetric.append(np.sum(widths * factor * np.abs(beyond)) ** 2)
+    return float(np.sqrt(np.mean(symmetric))), float(np.sqrt(np.mean(asymmetric)))
+
+
+@pytest.mark.parametrize("level", [0.01, 0.05, 0.3])
+def test_disturbances_are_those_of_the_standard(level):
+    target = speech_like(seed=1)
+    estimate = 0.8 * target + level * np.random.default_rng(0).standard_normal(len(target))
+    assert points(estimate, target) == pytest.approx(disturbances_by_the_standard(estimate, target), rel=2e-3, abs=2e-3)
+
+
 def test_points_are_those_of_the_standard():
     """ITU-T P.862, section 10.2.14: 4.5 - 0.1 d - 0.0309 a."""
     target = speech_like(seed=1)

@@ -153,6 +153,16 @@ def test_multi_resolution_stft_is_the_mean_of_the_papers_terms():
     np.testing.assert_allclose(result, [np.mean(convergence), np.mean(log_magnitude)], rtol=1e-3)
 
 
+def test_convergence_is_relative_to_targets_down_to_60_db_below_full_scale():
+    make = lambda audio: spectral.spectrum(tf.constant(audio[None], tf.float32), 256, 64)
+    noise = np.random.default_rng(0).standard_normal((2, 8000))
+    of = lambda db: float(
+        spectral.spectral_convergence(make(10 ** (db / 20) * (noise[0] + 0.3 * noise[1])), make(10 ** (db / 20) * noise[0]))
+    )
+    assert of(-50) == pytest.approx(of(0), rel=1e-2)
+    assert of(-80) == pytest.approx(0.1 * of(0), rel=0.1)
+
+
 def test_what_is_below_a_raised_floor_is_not_counted():
     loud, quiet = (np.random.default_rng(seed).normal(0, 1, (2, 400)).astype(np.float32) for seed in (0, 1))
     resolutions = ((64, 16, 64),)
