@@ -338,7 +338,7 @@ def test_every_term_is_its_loss_times_its_weight():
     alone["disturbance"] *= 0.1  # points of PESQ (ITU-T P.862, section 10.2.14)
     alone["added_disturbance"] *= 0.0309
     alone |= {"over_suppression": spectral.over_suppression(a, b), "si_snr": spectral.si_snr_loss(e, t, 20.0)}
-    alone |= {"waveform_l1": spectral.waveform_l1(e, t)}
+    alone |= {"waveform_l1": spectral.l1(e, t)}
     alone["stft"] = sum(spectral.multi_resolution_stft(e, t, ((1024, 256, 1024), (256, 64, 256))))
     losses = made.reconstruction(e, t)
     assert list(losses) == list(names)

@@ -262,7 +262,7 @@ class VocoderFamily:
         front_end = lambda audio: mel_spectrogram(audio, replace(self.loss_convention, log="ln"))
         convergence, magnitude = spectral.multi_resolution_stft(tf.constant(clips), tf.constant(real))
         return {
-            "preview/mel_l1": float(spectral.mel_l1(clips, real, front_end)),
+            "preview/mel_l1": float(spectral.l1(front_end(clips), front_end(real))),
             "preview/stft_convergence": float(convergence),
             "preview/stft_magnitude": float(magnitude),
         }

@@ -84,7 +84,7 @@ class Comparison:
         """The same two of the sub-bands."""
         assert self.bands is not None
         target = pqmf.analyse(self.real, *self.filter_bank)
-        return spectral.sub_band_stft(self.bands[:, : target.shape[1]], target, resolutions=self.losses.sub_band_resolutions)
+        return spectral.multi_resolution_stft(self.bands[:, : target.shape[1]], target, self.losses.sub_band_resolutions)
 
     def disturbance(self) -> tf.Tensor:
         mine, theirs = (spectral.spectrum(x, _PESQ_FFT, _PESQ_FFT // 2) for x in (self.fake, self.real))
@@ -96,17 +96,16 @@ class Comparison:
         return self.own
 
 
-_SAME = lambda mel: mel  # the front end has been applied
 TERMS: WeightedTerms[Comparison] = WeightedTerms(
     VocoderLosses,
     {
-        "mel_l1": lambda pair: spectral.mel_l1(*pair.mels, _SAME),
-        "mel_l2": lambda pair: spectral.mel_l2(*pair.mels, _SAME),
+        "mel_l1": lambda pair: spectral.l1(*pair.mels),
+        "mel_l2": lambda pair: spectral.l2(*pair.mels),
         "stft_convergence": lambda pair: pair.stft[0],
         "stft_magnitude": lambda pair: pair.stft[1],
         "sub_band_convergence": lambda pair: pair.sub_bands[0],
         "sub_band_magnitude": lambda pair: pair.sub_bands[1],
-        "waveform_l1": lambda pair: spectral.waveform_l1(pair.fake, pair.real),
+        "waveform_l1": lambda pair: spectral.l1(pair.fake, pair.real),
         "disturbance": Comparison.disturbance,
         "spectrum_magnitude": lambda pair: pair.spectrum.log_magnitude(),
         "spectrum_convergence": lambda pair: spectral.spectral_convergence(*pair.spectrum.spectra),

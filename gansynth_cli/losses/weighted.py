@@ -15,7 +15,7 @@ Context = TypeVar("Context")
 class WeightedTerms(Generic[Context]):
     """The loss terms that a family computes from one context, such as a pair of an estimate and its target.
 
-        TERMS = WeightedTerms(DenoiserLosses, {"waveform_l1": lambda pair: waveform_l1(pair.estimate, pair.target), ...})
+        TERMS = WeightedTerms(DenoiserLosses, {"waveform_l1": lambda pair: l1(pair.estimate, pair.target), ...})
         losses = TERMS(recipe.losses, pair)  # {"waveform_l1": weight * value}: those whose weight is not 0
 
     Args:

@@ -8,7 +8,7 @@ from functools import cached_property
 import tensorflow as tf
 
 from ...losses.perceptual import ADDED_POINTS, POINTS, bark_disturbance
-from ...losses.spectral import Spectrum, compressed_spectrum, multi_resolution_stft, over_suppression, si_snr_loss, spectrum, waveform_l1
+from ...losses.spectral import Spectrum, compressed_spectrum, l1, multi_resolution_stft, over_suppression, si_snr_loss, spectrum
 from ...losses.weighted import WeightedTerms
 from .schema import DenoiserLosses
 
@@ -54,7 +54,7 @@ TERMS: WeightedTerms[Pair] = WeightedTerms(
         "magnitude": lambda pair: pair.compressed[1],
         "over_suppression": lambda pair: over_suppression(*pair.spectra, pair.losses.power),
         "si_snr": lambda pair: si_snr_loss(pair.estimate, pair.target, pair.losses.si_snr_ceiling_db),
-        "waveform_l1": lambda pair: waveform_l1(pair.estimate, pair.target),
+        "waveform_l1": lambda pair: l1(pair.estimate, pair.target),
         "stft": Pair.stft,
     },
     scales={"disturbance": POINTS, "added_disturbance": ADDED_POINTS},

@@ -8,7 +8,7 @@ from functools import cached_property
 
 import tensorflow as tf
 
-from ...losses.spectral import Part, Spectrum, spectrum, spectrum_l1, spectrum_l2, waveform_l1, waveform_l2
+from ...losses.spectral import Part, Spectrum, l1, l2, spectrum, spectrum_l1, spectrum_l2
 from ...losses.weighted import WeightedTerms
 from .schema import SEGANLosses
 
@@ -35,6 +35,6 @@ def _spectral(distance: Callable[[Spectrum, Spectrum, Part], tf.Tensor], part: P
 
 TERMS: WeightedTerms[Pair] = WeightedTerms(
     SEGANLosses,
-    {"waveform_l1": lambda pair: waveform_l1(pair.made, pair.clean), "waveform_l2": lambda pair: waveform_l2(pair.made, pair.clean)}
+    {"waveform_l1": lambda pair: l1(pair.made, pair.clean), "waveform_l2": lambda pair: l2(pair.made, pair.clean)}
     | {f"stft_{part}_{name}": _spectral(d, part) for part in _PARTS for name, d in (("l1", spectrum_l1), ("l2", spectrum_l2))},
 )

@@ -14,7 +14,7 @@ from keras import layers
 from ...data.dataset_info import DatasetInfo
 from ...errors import RecipeError
 from ...layers import WaveformToAudio
-from ...losses.spectral import Resolution, multi_resolution_stft, waveform_l1
+from ...losses.spectral import Resolution, l1, multi_resolution_stft
 from ...losses.weighted import WeightedTerms
 from ...recipe_schema import Recipe
 from ..sizes import strides_of
@@ -108,7 +108,7 @@ class _Waveforms:
 
 
 TERMS: WeightedTerms[_Waveforms] = WeightedTerms(
-    VAELosses, {"spectral": _Waveforms.spectral, "waveform": lambda pair: waveform_l1(pair.made, pair.example)}
+    VAELosses, {"spectral": _Waveforms.spectral, "waveform": lambda pair: l1(pair.made, pair.example)}
 )
 
 
