@@ -109,9 +109,9 @@ def test_what_is_printed_can_be_typed(tmp_path, monkeypatch, capsys):
     "arguments, message, hint",
     [
         (["--reference", "a", "--data", "b"], "--data and --reference belong to different sub-commands", "evaluate pairs ... --reference"),
-        (["clip", "x", "--json"], "not 'clip'", "gan-audio evaluate clips x --json"),
-        (["folder"], "expects a sub-command first", "gan-audio evaluate --help"),
-        (["--json"], "clips, notes, pairs, vocoders, voices or figures", "gan-audio evaluate --help"),
+        (["clip", "x", "--json"], "has no command 'clip'", "did you mean gan-audio evaluate clips?"),
+        (["zzz"], "has no command 'zzz'", "gan-audio evaluate --help lists the commands"),
+        (["--json"], "No such option: --json", "gan-audio evaluate --help lists the options"),
     ],
 )
 def test_without_a_sub_command(arguments, message, hint, capsys):

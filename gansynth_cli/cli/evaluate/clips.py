@@ -8,10 +8,12 @@ from typing import Annotated
 import typer
 
 from .. import console
+from ..options import with_options
 from . import options
-from .reporting import reporting
+from .reporting import Reporting
 
 
+@with_options(Reporting)
 def command(
     data: options.Data,
     folders: options.Folders = None,
@@ -34,17 +36,14 @@ def command(
     seed: options.Seed = 0,
     retrain: options.Retrain = False,
     cache: options.Cache = None,
-    output: options.Output = None,
-    overwrite: options.Overwrite = False,
-    format: options.Format = None,
-    json_output: options.Json = False,
-    quiet: options.Quiet = False,
+    *,
+    report: Reporting,
 ) -> int:
     """Measure folders of generated clips against a data set, along with its held-out and training clips and white noise.
 
     Without a folder the data set's own clips are measured: what a perfect generator could reach.
     """
-    sink = reporting(output, overwrite, format, json_output, quiet)
+    report.start()
     if not folders and Path("clips").is_dir():
         console.warn(
             f"no folder is given, so only the data set is measured. For the folder clips: gan-audio evaluate clips clips --data {data}"
@@ -52,7 +51,7 @@ def command(
     console.start_tensorflow()
     from ...metrics.clips.report import evaluate_clips
 
-    report = evaluate_clips(
+    found = evaluate_clips(
         folders or [],
         data,
         labels_from=labels_from,
@@ -67,4 +66,4 @@ def command(
         cache=cache,
         progress=console.progress,
     )
-    return sink.finish(report, failed_is_error=False)  # clips that cannot be read are counted as wrong
+    return report.finish(found, failed_is_error=False)  # clips that cannot be read are counted as wrong

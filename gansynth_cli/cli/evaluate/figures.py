@@ -9,18 +9,18 @@ import typer
 
 from ...errors import UsageError
 from .. import console
-from . import options
-from .reporting import chosen_format, terminal_width
+from ..options import with_options
+from .reporting import Reporting, terminal_width
 
 
+@with_options(Reporting, without=("output", "overwrite", "quiet"))
 def command(
-    kind: Annotated[str, typer.Argument(metavar="[clips|notes|pairs|vocoders|voices]", help="A sub-command. (default: all)")] = "",
-    format: options.Format = None,
-    json_output: options.Json = False,
+    kind: Annotated[str, typer.Argument(metavar="[clips|notes|pairs|vocoders|voices]", help="A sub-command.", show_default="all")] = "",
+    *,
+    report: Reporting,
 ) -> None:
-    """Define every figure: what it means, its convention and source, its unit, range and direction."""
-    chosen = chosen_format(format, json_output)
-    console.configure(json_output=chosen == "json")
+    """Define every figure: its meaning, convention and source, its unit, range and direction."""
+    report.start()
     from ...metrics import definitions
 
     kinds = definitions.KINDS
@@ -30,9 +30,9 @@ def command(
             f"There are no figures of {kind!r}; expected one of {', '.join(kinds)}.", hint=f"did you mean {close[0]}?" if close else None
         )
     chosen_figures = kinds[kind] if kind else tuple(figure for name in kinds if name != "vocoders" for figure in kinds[name])
-    if chosen == "json":
+    if report.chosen == "json":
         console.result({"figures": [definitions.facts(figure) for figure in chosen_figures]})
-    elif chosen == "table":
+    elif report.chosen == "table":
         console.data(definitions.as_text(chosen_figures, terminal_width()))
     else:
-        console.data(definitions.as_csv(chosen_figures) if chosen == "csv" else definitions.as_markdown(chosen_figures))
+        console.data(definitions.as_csv(chosen_figures) if report.chosen == "csv" else definitions.as_markdown(chosen_figures))

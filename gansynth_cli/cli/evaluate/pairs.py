@@ -9,10 +9,12 @@ import typer
 
 from ...errors import UsageError
 from .. import console
+from ..options import with_options
 from . import options
-from .reporting import reporting
+from .reporting import Reporting
 
 
+@with_options(Reporting)
 def command(
     reference: Annotated[
         Path,
@@ -27,33 +29,30 @@ def command(
     ] = None,
     metrics: options.Metrics = "",
     sample_rate: Annotated[
-        int, typer.Option("--sample-rate", metavar="HZ", min=0, help="Compare at this rate. (default: each reference's own)")
+        int, typer.Option("--sample-rate", metavar="HZ", min=0, help="Compare at this rate.", show_default="each reference's own")
     ] = 0,
     align: Annotated[
         bool, typer.Option("--align", help="Shift each recording by its own delay first, in whole samples, up to 0.1 s.")
     ] = False,
     snr_bins: Annotated[
-        str, typer.Option("--snr-bins", metavar="DB,...", help="Group inputs by the nearest of these. (default: multiples of 5)")
+        str, typer.Option("--snr-bins", metavar="DB,...", help="Group inputs by the nearest of these.", show_default="multiples of 5")
     ] = "",
     snr_pattern: Annotated[
         str,
         typer.Option("--snr-pattern", help="Regular expression with the group snr that reads it from the file name: '_(?P<snr>-?\\d+)dB'."),
     ] = "",
     jobs: options.Jobs = 1,
-    output: options.Output = None,
-    overwrite: options.Overwrite = False,
-    format: options.Format = None,
-    json_output: options.Json = False,
-    quiet: options.Quiet = False,
+    *,
+    report: Reporting,
 ) -> int:
     """Compare folders of recordings with their references, file by file: enhanced speech with clean speech, copies with originals.
 
     The default figures are those of enhancement with --noisy, else those of synthesis.
     """
-    sink = reporting(output, overwrite, format, json_output, quiet)
+    report.start()
     from ...metrics.pairs.report import evaluate_pairs
 
-    report = evaluate_pairs(
+    found = evaluate_pairs(
         folders or [],
         reference,
         noisy=noisy,
@@ -66,7 +65,7 @@ def command(
         jobs=jobs,
         progress=console.progress,
     )
-    return sink.finish(report)
+    return report.finish(found)
 
 
 def _numbers(text: str) -> tuple[float, ...]:

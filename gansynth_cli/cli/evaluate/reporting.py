@@ -7,6 +7,9 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from ...errors import EXIT_FAILED, EXIT_OK, GanAudioError, UsageError
 from ...files import write_text
@@ -16,6 +19,7 @@ from .. import console
 
 FORMATS = ("table", "csv", "md", "json")
 _MAX_LISTED = 10
+_PANEL = "Report"
 _WRITERS: dict[str, Callable[[Report], str]] = {
     ".csv": table.csv_text,
     ".md": table.markdown,
@@ -25,16 +29,48 @@ _WRITERS: dict[str, Callable[[Report], str]] = {
 
 @dataclass(frozen=True)
 class Reporting:
-    """Where a report goes, and in which format it is printed."""
+    """Options of every sub-command: where a report goes, and in which format it is printed."""
 
-    output: Path | None
-    format: str
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", metavar="FILE", help="Write the report to FILE: JSON, or .csv or .md.", rich_help_panel=_PANEL),
+    ] = None
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing report.", rich_help_panel=_PANEL)] = False
+    format: Annotated[
+        str | None,
+        typer.Option("--format", metavar="table|csv|md|json", help="Format on stdout.", show_default="table", rich_help_panel=_PANEL),
+    ] = None
+    json_output: Annotated[bool, typer.Option("--json", help="Same as --format json.", rich_help_panel=_PANEL)] = False
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only the report, warnings and errors.", rich_help_panel=_PANEL)] = (
+        False
+    )
+
+    @property
+    def chosen(self) -> str:
+        """The format of standard output."""
+        return "json" if self.json_output else self.format or "table"
+
+    def start(self) -> None:
+        """Check the options and configure the console, before any work.
+
+        Raises:
+            UsageError: An unknown format, two formats, or a report that exists.
+        """
+        if self.format is not None and self.format not in FORMATS:
+            raise UsageError(f"--format is {self.format!r}; expected one of {', '.join(FORMATS)}.")
+        if self.json_output and self.format not in (None, "json"):
+            raise UsageError(f"--json cannot be combined with --format {self.format}.")
+        console.configure(quiet=self.quiet, json_output=self.chosen == "json")
+        path = self.output
+        if path is not None and path.exists() and (path.is_dir() or not self.overwrite):
+            kind = "is a folder; expected a file name" if path.is_dir() else "exists already"
+            raise UsageError(f"The report {path} {kind}.", hint="add --overwrite, or choose another name with -o")
 
     def finish(self, report: Report, *, failed_is_error: bool = True) -> int:
         """Write and print a report, its failures and notes.
 
         Args:
-            report: What an `evaluate_...` function returned.
+            report: Result of an `evaluate_...` function.
             failed_is_error: Whether files without any value make the command fail.
 
         Returns:
@@ -42,10 +78,10 @@ class Reporting:
         """
         if self.output is not None:
             self._write(self.output, report)
-        if self.format == "table":
+        if self.chosen == "table":
             console.data(table.text(report, terminal_width()))
-        elif self.format != "json":
-            console.data(table.csv_text(report) if self.format == "csv" else table.markdown(report))
+        elif self.chosen != "json":
+            console.data(table.csv_text(report) if self.chosen == "csv" else table.markdown(report))
         _warn_of_failures(report)
         for warning in report["warnings"]:
             console.warn(warning)
@@ -62,33 +98,6 @@ class Reporting:
             write_text(path, _WRITERS.get(path.suffix.lower(), _WRITERS[""])(report) + "\n")
         except OSError as error:
             raise GanAudioError(f"The report {path} cannot be written: {error.strerror}.", hint="choose another place with -o") from error
-
-
-def reporting(output: Path | None, overwrite: bool, format: str | None, json_output: bool, quiet: bool) -> Reporting:
-    """Check the options of the report and configure the console, before any work.
-
-    Raises:
-        UsageError: An unknown format, or a report that exists.
-    """
-    chosen = chosen_format(format, json_output)
-    console.configure(quiet=quiet, json_output=chosen == "json")
-    if output is not None and output.exists() and (output.is_dir() or not overwrite):
-        kind = "is a folder; expected a file name" if output.is_dir() else "exists already"
-        raise UsageError(f"The report {output} {kind}.", hint="add --overwrite, or choose another name with -o")
-    return Reporting(output, chosen)
-
-
-def chosen_format(format: str | None, json_output: bool) -> str:
-    """Return the format that `--format` and `--json` ask for.
-
-    Raises:
-        UsageError: An unknown one, or two.
-    """
-    if format is not None and format not in FORMATS:
-        raise UsageError(f"--format is {format!r}; expected one of {', '.join(FORMATS)}.")
-    if json_output and format not in (None, "json"):
-        raise UsageError(f"--json cannot be combined with --format {format}.")
-    return "json" if json_output else format or "table"
 
 
 def terminal_width() -> int:

@@ -8,10 +8,12 @@ from typing import Annotated
 import typer
 
 from .. import console
+from ..options import with_options
 from . import options
-from .reporting import reporting
+from .reporting import Reporting
 
 
+@with_options(Reporting)
 def command(
     recordings: Annotated[
         Path, typer.Option("--recordings", metavar="FOLDER", help="Recordings to resynthesise and to compare the copies with.")
@@ -25,15 +27,12 @@ def command(
         Path | None, typer.Option("--keep", metavar="FOLDER", help="Keep the copies; up-to-date ones are not made again.")
     ] = None,
     jobs: options.Jobs = 1,
-    output: options.Output = None,
-    overwrite: options.Overwrite = False,
-    format: options.Format = None,
-    json_output: options.Json = False,
-    quiet: options.Quiet = False,
+    *,
+    report: Reporting,
 ) -> int:
     """Resynthesise recordings with each vocoder and with Griffin-Lim, and compare the copies with the recordings."""
-    sink = reporting(output, overwrite, format, json_output, quiet)
+    report.start()
     console.start_tensorflow()
     from ...inference.vocode.copy_synthesis import evaluate_vocoders
 
-    return sink.finish(evaluate_vocoders(vocoders or [], recordings, metrics=metrics, keep=keep, jobs=jobs, progress=console.progress))
+    return report.finish(evaluate_vocoders(vocoders or [], recordings, metrics=metrics, keep=keep, jobs=jobs, progress=console.progress))

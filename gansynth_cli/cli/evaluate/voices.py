@@ -9,10 +9,12 @@ import typer
 
 from ...errors import UsageError
 from .. import console
+from ..options import with_options
 from . import options
-from .reporting import reporting
+from .reporting import Reporting
 
 
+@with_options(Reporting)
 def command(
     data: options.Data,
     folders: options.Folders = None,
@@ -24,7 +26,7 @@ def command(
     ] = None,
     text: Annotated[
         Path | None,
-        typer.Option("--text", metavar="CSV", help="Transcripts: columns file,text. (default: as recognised in the source)"),
+        typer.Option("--text", metavar="CSV", help="Transcripts: columns file,text.", show_default="as recognised in the source"),
     ] = None,
     words: Annotated[bool, typer.Option("--words", help="Compute the word error rate of a recogniser of English.")] = False,
     model: Annotated[
@@ -33,17 +35,14 @@ def command(
     seed: options.Seed = 0,
     retrain: options.Retrain = False,
     cache: options.Cache = None,
-    output: options.Output = None,
-    overwrite: options.Overwrite = False,
-    format: options.Format = None,
-    json_output: options.Json = False,
-    quiet: options.Quiet = False,
+    *,
+    report: Reporting,
 ) -> int:
     """Measure converted recordings: whose voice they have, how far they moved from the source, whether the words are kept.
 
     DATA is the prepared data set of the voices.
     """
-    sink = reporting(output, overwrite, format, json_output, quiet)
+    report.start()
     if model is not None and not model.is_dir():
         raise UsageError(f"--model {model} is not a run folder: a model file does not hold the discriminator.", hint="--model runs/NAME")
     console.start_tensorflow()
@@ -55,7 +54,7 @@ def command(
         from ...training.checkpoint import restored_family
 
         discriminator = discriminator_of(restored_family(model, ["critic"], console.warn))
-    report = evaluate_voices(
+    found = evaluate_voices(
         folders or [],
         data,
         source=source,
@@ -68,4 +67,4 @@ def command(
         discriminator=discriminator,
         progress=console.progress,
     )
-    return sink.finish(report)
+    return report.finish(found)
