@@ -261,7 +261,7 @@ def test_labels_that_are_instruments_need_one_classifier(note_data, tmp_path, cl
     for path in sorted((note_data.parent / "own").rglob("*.wav")):
         table.append(f"{path.relative_to(note_data.parent / 'own')},{int(path.stem[-3:])},{path.parent.name}")
     (tmp_path / "t.csv").write_text("\n".join(table))
-    command += ["--attributes", str(tmp_path / "t.csv"), "--sample-rate", str(RATE), "--clip-samples", str(SAMPLES)]
+    command += ["--corpus", f"attributes={tmp_path / 't.csv'}", "--sample-rate", str(RATE), "--clip-samples", str(SAMPLES)]
     assert main(command) == EXIT_OK
     clips, found = generated(tmp_path / "clips"), {}
     for kind, figure in (("clips", "class_accuracy"), ("notes", "instrument_accuracy")):

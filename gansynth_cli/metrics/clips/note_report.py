@@ -46,7 +46,7 @@ def evaluate_notes(
     if not info.attributes.keys() & {"pitch", "instrument"}:
         raise DatasetError(
             f"The data set {data} knows neither pitch nor instrument of its clips.",
-            hint="prepare it with --layout notes or nsynth, or with --attributes",
+            hint="prepare it with --layout notes or nsynth, or with --corpus attributes=TABLE.csv",
         )
     sets = find_clip_sets([Path(folder) for folder in folders], (), most=clips, seed=seed)
     notes = [note for found in sets for note in found.notes]
