@@ -275,11 +275,12 @@ def tensorflow_gan() -> Any:
 
 
 def notes(samples: int, rate: int) -> np.ndarray:
-    """float32 [2, samples, 1]: two decaying tones of six partials."""
+    """float32 [2, samples, 1]: two decaying tones of six partials in a little noise. In bins without any sound two transforms agree on
+    nothing but rounding errors, whose phases both discriminators would read."""
     t = np.arange(samples) / rate
     f0 = np.array([[587.5], [311.0]]) * rate / 16000
     partials = sum(np.sin(2 * np.pi * n * f0 * t + n) / n for n in range(1, 7))
-    return (0.2 * partials * np.exp(-2 * t / t[-1])).astype(np.float32)[:, :, None]
+    return (0.2 * partials * np.exp(-2 * t / t[-1])).astype(np.float32)[:, :, None] + 0.002 * uniform("noise", (2, samples, 1))
 
 
 def gansynth_stage(magenta: Any, blocks: int, progress: float) -> Case:
