@@ -81,6 +81,7 @@ class EnhanceTask(FileTask):
                 if strips:
                     strips[0].add(dry)
                     strips[1].add(enhanced)
+                del dry, removed, enhanced  # or they stay in memory while the next block is processed
             for writer in (noise, sink):
                 if writer is not None:
                     writer.finish()
