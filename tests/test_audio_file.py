@@ -196,8 +196,8 @@ def test_find_audio_says_what_is_there_instead(tmp_path: Path):
 def test_mark_is_written_and_read_back(tmp_path: Path, name: str):
     mark = {"synthetic": True, "software": "gan-audio 0", "recipe": "wavegan/tiny", "seed": 7, "model": "ü" + "0" * 64}
     path = tmp_path / "new folder" / name
-    audio_file.write(path, sound(), 16000, mark=mark)
-    assert audio_file.read_mark(path) == mark
+    audio_file.write(path, sound(), 16000, tag=mark)
+    assert audio_file.read_tag(path) == mark
     assert json.loads(soundfile.SoundFile(path).comment) == mark
     audio, rate = audio_file.read(path)
     assert rate == 16000
@@ -207,11 +207,11 @@ def test_mark_is_written_and_read_back(tmp_path: Path, name: str):
 
 
 def test_files_without_a_mark(tmp_path: Path):
-    assert audio_file.read_mark(write_wav(tmp_path / "a.wav", sound())) is None
+    assert audio_file.read_tag(write_wav(tmp_path / "a.wav", sound())) is None
     with soundfile.SoundFile(tmp_path / "b.wav", "w", 8000, 1) as file:
         file.comment = "a remark"
         file.write(np.zeros(10))
-    assert audio_file.read_mark(tmp_path / "b.wav") is None
+    assert audio_file.read_tag(tmp_path / "b.wav") is None
 
 
 def test_write_clips_what_is_too_loud(tmp_path: Path):

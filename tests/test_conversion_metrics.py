@@ -162,7 +162,7 @@ def converted(tmp_path_factory) -> tuple[Path, Path]:
         kind = "low" if take == 102 else "high"
         made = np.zeros(9600, np.float32) if take == 103 else _coloured(1.2, take, kind)
         mark = {"synthetic": True, "converted_from": "low", "converted_to": "high"}
-        audio_file.write(root / "made" / f"{take}.wav", made, 8000, mark=mark)
+        audio_file.write(root / "made" / f"{take}.wav", made, 8000, tag=mark)
     return root / "made", root / "source"
 
 

@@ -62,7 +62,7 @@ def test_a_folder_becomes_a_folder(model: Path, tmp_path: Path, capsys):
         assert pitch_of(tmp_path / "out" / name) == pytest.approx(240, rel=0.06)  # carla's
         sounds = [audio_file.read(place / name) for place in (folder, tmp_path / "out")]
         assert abs(loudness_lufs([sounds[0][0]], sounds[0][1]) - loudness_lufs([sounds[1][0]], sounds[1][1])) < 1.0
-        mark = audio_file.read_mark(tmp_path / "out" / name)
+        mark = audio_file.read_tag(tmp_path / "out" / name)
         assert mark["synthetic"] is True
         assert (mark["converted_from"], mark["converted_to"], mark["consent"]) == ("anna", "carla", CONSENT)
         assert len(mark["model"]) == 64
@@ -115,7 +115,7 @@ def test_anonymous_recordings_do_not_say_who_it_was(model: Path, tmp_path: Path,
             first = audio_file.read(tmp_path / "1.flac")[0]
     np.testing.assert_array_equal(audio_file.read(tmp_path / "1.flac")[0], first)
     assert np.abs(audio_file.read(tmp_path / "2.flac")[0] - first).max() > 0.01
-    mark = audio_file.read_mark(tmp_path / "1.flac")
+    mark = audio_file.read_tag(tmp_path / "1.flac")
     assert mark["anonymized"] is True
     assert "anna" not in json.dumps({key: text for key, text in mark.items() if key != "consent"}).lower()
     with soundfile.SoundFile(tmp_path / "1.flac") as file:
@@ -128,7 +128,7 @@ def test_keeping_the_pitch_and_the_strength(model: Path, tmp_path: Path, capsys)
     base = [source, "--to", "carla", "--from", "anna", "--model", model]
     assert run([*base, "-o", tmp_path / "kept.wav", "--keep-f0"], capsys)[0] == 0
     assert pitch_of(tmp_path / "kept.wav") == pytest.approx(pitch_of(source), rel=0.02)
-    assert audio_file.read_mark(tmp_path / "kept.wav")["vocoder"] == "filter"
+    assert audio_file.read_tag(tmp_path / "kept.wav")["vocoder"] == "filter"
     assert run([*base, "-o", tmp_path / "half.wav", "--strength", "0.5"], capsys)[0] == 0
     assert pitch_of(tmp_path / "half.wav") == pytest.approx(np.sqrt(pitch_of(source) * 240), rel=0.06)
     # Beyond 1 the spectra go on, the pitch stays the target's.
@@ -162,7 +162,7 @@ def test_the_mel_path_keeps_time_and_puts_the_pitch_right(model: Path, tmp_path:
     assert "semitones off; corrected with WORLD" in err
     assert pitch_of(tmp_path / "high.wav") == pytest.approx(240, rel=0.06)
     assert audio_file.probe(tmp_path / "high.wav").frames == 24_000
-    assert audio_file.read_mark(tmp_path / "high.wav")["vocoder_model"] == parrot.sha256
+    assert audio_file.read_tag(tmp_path / "high.wav")["vocoder_model"] == parrot.sha256
     code, _, err = run([*base, "-o", tmp_path / "same.wav", "--to", "anna"], capsys)
     assert code == 0
     assert "corrected" not in err  # nothing was wrong

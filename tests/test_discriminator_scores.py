@@ -146,7 +146,7 @@ def test_voices_with_a_model(run, data, tmp_path, capsys, monkeypatch):
     names = json.loads((data / "dataset_info.json").read_text())["labels"]
     for take in range(2):
         mark = {"synthetic": True, "converted_from": names[0], "converted_to": names[1]}
-        audio_file.write(tmp_path / "made" / f"{take}.wav", voice(1.0, 150, (600, 1500), take), RATE, mark=mark)
+        audio_file.write(tmp_path / "made" / f"{take}.wav", voice(1.0, 150, (600, 1500), take), RATE, tag=mark)
     command = ["evaluate", "voices", tmp_path / "made", "--data", data, "--model", run, "--cache", tmp_path / "cache", "--json"]
     assert main([str(part) for part in command]) == 0
     report = json.loads(capsys.readouterr().out)

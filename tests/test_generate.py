@@ -275,7 +275,7 @@ def test_labels_reach_the_network(session, tmp_path):
     for label in LABELS:
         generate(Plan(GenerateOptions(clips=1, labels=(label,), template="x"), session), tmp_path / label)
         files[label] = audio_file.read(tmp_path / label / "x.wav")[0]
-        assert audio_file.read_mark(tmp_path / label / "x.wav")["label"] == label
+        assert audio_file.read_tag(tmp_path / label / "x.wav")["label"] == label
     assert not np.array_equal(files["kick"], files["Hi-hat"])
 
 
@@ -312,7 +312,7 @@ def test_command_writes_clips_manifest_record_and_marks(model_file, tmp_path, ca
         audio, rate = audio_file.read(out / row["file"])
         assert (int(row["samples"]), int(row["sample_rate"]), row["seed"], row["model"]) == (len(audio), rate, "3", result["model"])
         assert float(row["peak"]) == pytest.approx(np.abs(audio).max(), abs=1e-4)
-        mark = audio_file.read_mark(out / row["file"])
+        mark = audio_file.read_tag(out / row["file"])
         assert mark["synthetic"] is True
         assert (mark["model"], mark["seed"], mark["index"], mark["recipe"]) == (result["model"], 3, int(row["index"]), "test/tiny")
         beside = json.loads((out / f"{row['file']}.json").read_text())
@@ -359,7 +359,7 @@ def test_formats(model_file, tmp_path, capsys, suffix, subtype):
     info = audio_file.probe(tmp_path / f"000000_kick_0.{suffix}")
     assert info.sample_rate == 16000
     assert subtype is None or info.subtype == subtype
-    assert audio_file.read_mark(info.path)["synthetic"] is True
+    assert audio_file.read_tag(info.path)["synthetic"] is True
     assert int(rows(tmp_path)[0]["samples"]) == 2 * SAMPLES
 
 

@@ -128,7 +128,7 @@ def test_chosen_notes_are_played_named_and_listed(notes, session, tmp_path, caps
         told = {"pitch": PITCHES.index(int(row["pitch"])), "instrument": 0}
         expected = play(session, draw_latents(0, [int(row["index"])], DIM, "normal"), [told])[0]
         assert sound(tmp_path, row) == pytest.approx(expected, abs=2 / 32768)
-        mark = audio_file.read_mark(tmp_path / row["file"])
+        mark = audio_file.read_tag(tmp_path / row["file"])
         assert (mark["pitch"], mark["instrument"]) == (row["pitch"], "flute")
     code, stdout, _ = run([notes, "-n", 4, "--pitch", "C3,E3,61", "--instrument", "flute", "-o", tmp_path, "--json"], capsys)
     assert (code, json.loads(stdout)["kept"]) == (0, 3)

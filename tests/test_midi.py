@@ -453,7 +453,7 @@ def test_a_chord_comes_out_as_a_chord(tmp_path, model, capsys):
     strongest = sorted(sorted(peaks, key=lambda i: -spectrum[i])[:3])
     heard = [69 + 12 * np.log2(i * RATE / (1 << 15) / 440) for i in strongest]
     np.testing.assert_allclose(heard, [60, 64, 67], atol=0.2)
-    mark = audio_file.read_mark(tmp_path / "one.wav")
+    mark = audio_file.read_tag(tmp_path / "one.wav")
     assert mark["synthetic"] is True
     assert mark["recipe"] == "tones"
     assert play_song(model, midi, tmp_path / "two.wav") == 0
@@ -466,7 +466,7 @@ def test_formats_and_refusals(tmp_path, model, capsys):
     midi = write_midi(tmp_path / "a.mid", [on(0, 60), off(480, 60)])
     for name in ("a.flac", "a.ogg", "a.mp3"):
         assert play_song(model, midi, tmp_path / "out" / name) == 0
-        assert audio_file.read_mark(tmp_path / "out" / name)["synthetic"] is True
+        assert audio_file.read_tag(tmp_path / "out" / name)["synthetic"] is True
     (tmp_path / "bad.npy").write_bytes(b"\x93NUMPY and then nothing")
     for output, options, code, message in (
         ("clips", (), 2, "is not the name of a recording"),

@@ -121,7 +121,7 @@ def test_info_of_a_marked_and_an_unmarked_recording(tmp_path, capsys):
     facts = json.loads(out)
     assert (code, facts["frames"], facts["sample_rate"], facts["synthetic"]) == (0, 3, 8000, False)
     marked = tmp_path / "marked.flac"
-    audio_file.write(marked, [[0.1], [0.2]], 8000, mark={"synthetic": True, "seed": 4})
+    audio_file.write(marked, [[0.1], [0.2]], 8000, tag={"synthetic": True, "seed": 4})
     code, out, _ = run(capsys, "info", marked, "--json")
     facts = json.loads(out)
     assert facts["synthetic"] is True

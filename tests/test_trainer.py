@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from gansynth_cli.data.audio.audio_file import read_mark
+from gansynth_cli.data.audio.audio_file import read_tag
 from gansynth_cli.errors import GanAudioError, RecipeError, RunError, TrainingStopped
 from gansynth_cli.families.base import Draws
 from gansynth_cli.families.registry import family_class
@@ -361,7 +361,7 @@ def test_a_run_leaves_what_it_promises(tmp_path):
     assert {p.name for p in run.model_dir.iterdir()} == {"generator.keras", "generator-best.keras"}
     wavs = sorted(run.samples_dir(3).iterdir())
     assert len(wavs) == 4
-    mark = read_mark(wavs[1])
+    mark = read_tag(wavs[1])
     assert mark["synthetic"] is True
     assert (mark["step"], mark["preview"], mark["recipe"]) == (3, 1, "fake/tiny")
     assert list(run.events_dir.iterdir())

@@ -130,7 +130,7 @@ def test_copy_synthesis_mirrors_the_tree_and_keeps_each_length(model_file, tmp_p
         "a.wav": (9001, 8000, 1),
         "deep/b.wav": (8000, 8000, 2),
     }
-    mark = audio_file.read_mark(tmp_path / "out" / "a.wav")
+    mark = audio_file.read_tag(tmp_path / "out" / "a.wav")
     assert mark is not None
     assert mark["synthetic"] is True
     assert mark["model"] == report["model"]

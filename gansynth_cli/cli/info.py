@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ..data.audio.audio_file import probe, read_mark
+from ..data.audio.audio_file import probe, read_tag
 from ..data.audio.find import is_audio_name
 from ..data.dataset_info import read_dataset_info
 from ..errors import GanAudioError, UsageError
@@ -193,7 +193,7 @@ def _model(path: Path) -> dict[str, Any]:
 def _audio(path: Path) -> dict[str, Any]:
     audio = probe(path)
     try:
-        mark = read_mark(path)
+        mark = read_tag(path)
     except GanAudioError:
         mark = None
     mark = mark or _sidecar(path)

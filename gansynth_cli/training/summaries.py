@@ -131,7 +131,7 @@ class Summaries:
         }
         folder = self.run.samples_dir(step)
         for index, clip in enumerate(clips):
-            audio_file.write(folder / f"{index:02d}.wav", clip, rate, mark={**mark, "preview": index}, overwrite=True)
+            audio_file.write(folder / f"{index:02d}.wav", clip, rate, tag={**mark, "preview": index}, overwrite=True)
             for name, beside in (companions or {}).items():
                 audio_file.write(folder / f"{index:02d}-{name}.wav", beside[index], rate, overwrite=True)
         with self._writer.as_default(step):

@@ -200,7 +200,7 @@ def write(
     sample_rate: int,
     *,
     subtype: str = "PCM_16",
-    mark: dict | None = None,
+    tag: dict | None = None,
     overwrite: bool = False,
     durable: bool = True,
 ) -> None:
@@ -211,7 +211,7 @@ def write(
         audio: [frames, channels] or [frames], full scale [-1, 1]; samples beyond it are clipped.
         sample_rate: Hz.
         subtype: libsndfile's encoding of WAV and FLAC; OGG and MP3 have only one.
-        mark: Provenance tag of synthetic audio, written as JSON into the comment field that every player shows.
+        tag: Provenance tag of synthetic audio, written as JSON into the comment field that every player shows.
         overwrite: Replace an existing file.
         durable: Whether it has to survive a power cut; see `files.replacing`.
 
@@ -233,7 +233,7 @@ def write(
         raise AudioFileError(path, "not written: NaN or infinite samples")
     if path.exists() and not overwrite:
         raise AudioFileError(path, "exists already", hint="add --overwrite, or choose another output")
-    comment = json.dumps(mark, sort_keys=True) if mark is not None else ""  # ASCII: players read it in several encodings
+    comment = json.dumps(tag, sort_keys=True) if tag is not None else ""  # ASCII: players read it in several encodings
     try:
         with replacing(path, durable=durable) as temporary:
             if (container, subtype) == ("WAV", "PCM_16") and audio.nbytes < _MAX_PLAIN_WAV:
@@ -248,15 +248,15 @@ def write(
         raise AudioFileError(path, f"cannot be written: {reason}") from error
 
 
-def read_mark(path: str | os.PathLike) -> dict | None:
+def read_tag(path: str | os.PathLike) -> dict | None:
     """Return the provenance tag in the comment field; None if there is none."""
     with opened(path) as (sound, _):
         comment = sound.comment
     try:
-        mark = json.loads(comment) if comment else None
+        tag = json.loads(comment) if comment else None
     except ValueError:
         return None
-    return mark if isinstance(mark, dict) else None
+    return tag if isinstance(tag, dict) else None
 
 
 def as_integers(audio: np.ndarray, subtype: str) -> np.ndarray:

@@ -69,7 +69,7 @@ class ConvertTask(FileTask):
                 sink.finish()
                 reader.check_unchanged()
                 work.outcome.add_note(stream.note)
-                held = audio_file.read_mark(sink.unfinished) or {}
+                held = audio_file.read_tag(sink.unfinished) or {}
                 if self.options.sidecar or not held.get("synthetic"):
                     write_sidecar(job.target, {**facts, "file": job.target.name, "sample_rate": rate, "samples": sink.frames})
                     if not self.options.sidecar:

@@ -244,7 +244,7 @@ class ClipFolder:
 
     def _is_ours(self, clip: Wanted) -> bool:
         try:
-            tag = audio_file.read_mark(self.path / clip.file) or {}
+            tag = audio_file.read_tag(self.path / clip.file) or {}
         except AudioFileError:
             return False
         return all(tag.get(key) == clip.tag[key] for key in ("synthetic", "model", "seed", "index"))

@@ -241,7 +241,7 @@ def _finish(plan: Plan, clip: Clip, audio: np.ndarray, output: Path) -> tuple[Ro
     clipped = peak > 1.0 + 1e-6 and plan.subtype not in ("FLOAT", "DOUBLE")
     path = output / clip.file
     tag = plan.tag(clip)
-    audio_file.write(path, audio, plan.sample_rate, subtype=plan.subtype, mark=tag, overwrite=True, durable=False)
+    audio_file.write(path, audio, plan.sample_rate, subtype=plan.subtype, tag=tag, overwrite=True, durable=False)
     shown = min(peak, 1.0) if clipped else peak
     sha256 = plan.session.sha256
     row = Row(clip.file, clip.index, clip.seed, clip.label, plan.sample_rate, len(audio), shown, sha256, clip.attributes)

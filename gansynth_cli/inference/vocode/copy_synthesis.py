@@ -8,7 +8,7 @@ from contextlib import nullcontext
 from os import PathLike
 from pathlib import Path
 
-from ...data.audio.audio_file import read_mark
+from ...data.audio.audio_file import read_tag
 from ...errors import UsageError
 from ...metrics.pairs.figures import SYNTHESIS, choose
 from ...metrics.pairs.report import evaluate_pairs
@@ -103,7 +103,7 @@ def _named(vocoders: list[Path]) -> dict[str, Path]:
 def _resynthesise(task: VocodeTask, recordings: Path, folder: Path, progress: Progress, notes: list[str], warnings: list[str]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     plan = plan_files(task, [recordings], folder)
-    tags = [read_mark(job.target) or {} for job in plan.jobs if job.target.exists()]
+    tags = [read_tag(job.target) or {} for job in plan.jobs if job.target.exists()]
     task.opened()
     vocoder = task.vocoder
     task.overwrite = any(tag.get("model") != vocoder.sha256 for tag in tags)

@@ -150,7 +150,7 @@ def _find(folder: Path, info: DatasetInfo, notes: list[str]) -> list[tuple[Conve
     items, unknown = [], 0
     for root, path in find_audio([folder]):
         try:
-            tag = audio_file.read_mark(path) or {}
+            tag = audio_file.read_tag(path) or {}
         except AudioFileError:
             tag = {}
         name = path.relative_to(root)
