@@ -205,7 +205,7 @@ def test_labels_change_what_is_made_and_how_it_is_judged(name):
     other = {**batch, "label": (batch["label"] + 1) % len(LABELS)}
     made = family.generate(batch, draws)
     assert np.abs(made - family.generate(other, draws)).max() > 1e-3
-    assert np.abs(family.judge(made, batch, draws, "fake") - family.judge(made, other, draws, "fake")).min() > 1e-5
+    assert np.abs(family.discriminate(made, batch, draws, "fake") - family.discriminate(made, other, draws, "fake")).min() > 1e-5
 
 
 @pytest.mark.parametrize("name", SMALL)

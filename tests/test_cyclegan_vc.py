@@ -99,7 +99,7 @@ def test_a_phase_has_gradients_for_its_networks(family, name):
 def test_the_losses_of_generators_that_do_nothing(family, monkeypatch):
     batch = make_batch(family)
     monkeypatch.setattr(family, "generate", lambda name, x, mask=None: x)
-    monkeypatch.setattr(family, "judge", lambda name, x: tf.fill([tf.shape(x)[0], 3, 2, 1], 0.25))
+    monkeypatch.setattr(family, "discriminate", lambda name, x: tf.fill([tf.shape(x)[0], 3, 2, 1], 0.25))
     losses = family.generator_losses(batch, make_draws())
     assert float(losses["cycle"]) == pytest.approx(0.0, abs=1e-6)
     assert float(losses["identity"]) == pytest.approx(0.0, abs=1e-6)
@@ -113,7 +113,7 @@ def test_second_critics_see_what_went_there_and_back(family, monkeypatch):
     factor = {"to_first": 2.0, "to_second": 3.0}
     monkeypatch.setattr(family, "generate", lambda name, x, mask=None: factor[name] * x)
     seen: dict[str, list[np.ndarray]] = {}
-    monkeypatch.setattr(family, "judge", lambda name, x: (seen.setdefault(name, []).append(x.numpy()), x[..., :1])[1])
+    monkeypatch.setattr(family, "discriminate", lambda name, x: (seen.setdefault(name, []).append(x.numpy()), x[..., :1])[1])
     family.generator_losses(batch, make_draws())
     a, b = (x.numpy() for x in family.both(batch))
     np.testing.assert_allclose(seen["critic_first"][0], 2 * b, rtol=1e-5)

@@ -173,7 +173,7 @@ def test_runtime_shapes(model):
     family, batch = make_family(model={**MODEL, **model}), make_pairs()
     made = family.generate(batch, make_draws())
     assert made.shape == (4, WINDOW, 1)
-    assert family.judge(made, batch, make_draws(), "fake").shape == (4,)
+    assert family.discriminate(made, batch, make_draws(), "fake").shape == (4,)
     both = family.answers_to_both(made, made, batch, batch, make_draws())
     assert [answers["logits"].shape for answers in both] == [(4,), (4,)]
     if family.shuffled:
@@ -293,7 +293,7 @@ def test_real_and_generated_clips_do_not_share_statistics():
     family, batch, draws = make_family(), make_pairs(), make_draws()
     real, fake = batch["clean"], 5.0 * batch["noisy"][::-1]
     together = [answers["logits"] for answers in family.answers_to_both(real, fake, batch, batch, draws)]
-    apart = family.judge(real, batch, draws, "real"), family.judge(fake, batch, draws, "fake")
+    apart = family.discriminate(real, batch, draws, "real"), family.discriminate(fake, batch, draws, "fake")
     np.testing.assert_allclose(together, apart, atol=1e-5)
     shared = family._judge(
         tf.concat([real, fake], 0), tf.tile(family.represent(batch["noisy"]), [2, 1, 1]), draws, "both", 1
@@ -303,13 +303,13 @@ def test_real_and_generated_clips_do_not_share_statistics():
 
 def test_the_critic_judges_by_the_reference_batch_and_keeps_it_in_a_file(tmp_path):
     family, batch, draws = make_family(), make_pairs(), make_draws()
-    before = family.judge(batch["clean"], batch, draws, "real").numpy()
+    before = family.discriminate(batch["clean"], batch, draws, "real").numpy()
     family.begin(PairSource())
     chosen = family.networks["critic"].get_layer("reference").reference.numpy()
     source = PairSource()
     first = [family.represent(tf.constant(source.pairs[name][7:10])) for name in ("clean", "noisy")]  # its train split begins there
     np.testing.assert_allclose(chosen, tf.concat(first, -1), atol=1e-7)
-    after = family.judge(batch["clean"], batch, draws, "real").numpy()
+    after = family.discriminate(batch["clean"], batch, draws, "real").numpy()
     assert np.abs(after - before).max() > 1e-4
     family.networks["critic"].save(tmp_path / "critic.keras")
     loaded = keras.models.load_model(tmp_path / "critic.keras")
@@ -358,7 +358,7 @@ def test_the_critic_joins_late_while_the_generator_learns_from_the_first_step():
 def test_the_losses_are_the_papers():
     family, batch, draws = make_family(), make_pairs(), make_draws()
     made, clean = family.generate(batch, draws), family.represent(batch["clean"])
-    real, fake = family.judge(clean, batch, draws, "real"), family.judge(made, batch, draws, "fake")
+    real, fake = family.discriminate(clean, batch, draws, "real"), family.discriminate(made, batch, draws, "fake")
     losses = family.critic_losses(batch, draws)
     assert list(losses) == ["adversarial"]
     assert float(losses["adversarial"]) == pytest.approx(0.5 * float(np.mean((real - 1) ** 2) + np.mean(np.square(fake))), rel=1e-4)

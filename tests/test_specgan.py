@@ -75,7 +75,7 @@ def test_other_shapes(fft, hop, frames, stages, channels):
     batch, draws = make_batch(family, clips=2), make_draws()
     made = family.generate(batch, draws)
     assert made.shape == (2, frames, fft // 2, channels) == family.represent(batch["audio"]).shape
-    assert family.judge(made, batch, draws, "fake").shape == (2,)
+    assert family.discriminate(made, batch, draws, "fake").shape == (2,)
     assert family.preview(family.networks, 2).shape == (2, frames * hop, channels)
 
 

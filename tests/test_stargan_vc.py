@@ -101,7 +101,7 @@ def test_the_losses_of_a_generator_that_does_nothing(family, monkeypatch):
     batch = make_batch(family)
     monkeypatch.setattr(family, "span_mask", lambda draws, name, like: tf.ones_like(like[..., :1]))
     monkeypatch.setattr(family, "generate", lambda x, mask, source, target: x * mask)
-    monkeypatch.setattr(family, "judge", lambda x, source, target: tf.fill([tf.shape(x)[0], 8, 1], 0.25))
+    monkeypatch.setattr(family, "discriminate", lambda x, source, target: tf.fill([tf.shape(x)[0], 8, 1], 0.25))
     losses = family.generator_losses(batch, make_draws())
     assert float(losses["cycle"]) == pytest.approx(0.0, abs=1e-6)
     assert float(losses["identity"]) == pytest.approx(0.0, abs=1e-6)

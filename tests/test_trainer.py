@@ -27,7 +27,7 @@ from gansynth_cli.training.checkpoint import read_checkpoint
 from gansynth_cli.training.learner import Learner, draw_seed
 from gansynth_cli.training.optimizers import begin_anew, learning_rate, make_optimizer
 from gansynth_cli.training.strategy import Devices
-from gansynth_cli.training.summaries import PreviewJudge, collapse_reason, spectrogram_picture
+from gansynth_cli.training.summaries import PreviewMetrics, collapse_reason, spectrogram_image
 
 from .tiny_families import make_batch, make_family
 from .training_fakes import FakeSource, fake_recipe, make_learner, make_trainer, run_steps, train_fake, weights
@@ -438,7 +438,7 @@ def test_infinite_weights_are_never_saved(tmp_path):
     trainer = make_trainer(tmp_path / "run", fake_recipe(training={"preview_every": 0}))
     trainer.learner.family.networks["generator"].weights[0].assign(np.full((6, 8), np.inf))
     trainer._started = time.monotonic()
-    with pytest.raises(TrainingStopped, match=r"generator/.*not numbers"):
+    with pytest.raises(TrainingStopped, match=r"generator/.*not finite"):
         trainer._save()
     assert not trainer.checkpoints.steps()
     trainer.run.close()
@@ -447,7 +447,7 @@ def test_infinite_weights_are_never_saved(tmp_path):
 def test_a_collapsed_generator_stops_training(tmp_path):
     events: list = []
     recipe = fake_recipe(training={"steps": 50, "preview_every": 1, "stop_on_collapse": 2})
-    with pytest.raises(TrainingStopped, match="near silence"):
+    with pytest.raises(TrainingStopped, match="nearly silent"):
         train_fake(tmp_path / "a", recipe, events=events, silent=True)
     assert sum(event.kind == "preview" for event in events) == 2
     report, _ = train_fake(tmp_path / "b", fake_recipe(training={"steps": 3, "preview_every": 1, "stop_on_collapse": 0}), silent=True)
@@ -457,7 +457,7 @@ def test_a_collapsed_generator_stops_training(tmp_path):
 def test_what_counts_as_collapse():
     recipe, source = fake_recipe(), FakeSource()
     real = [audio for audio, _ in source.clips("validation")]
-    judge = PreviewJudge(recipe, real)
+    judge = PreviewMetrics(recipe, real)
     assert judge.clips == len(real)
     good = np.stack(real[:16])
     assert collapse_reason(judge.measure(good)) is None
@@ -469,17 +469,17 @@ def test_what_counts_as_collapse():
 
 
 def test_the_difference_is_the_root_mean_square_over_pairs():
-    judge = PreviewJudge(fake_recipe())
+    judge = PreviewMetrics(fake_recipe())
     clips = np.random.default_rng(1).uniform(-1, 1, (5, 256, 1)).astype(np.float32)
     s = judge.log_mel.compute(clips[:, :, 0]).astype(np.float64)
     pairs = [np.mean((s[i] - s[j]) ** 2) for i in range(5) for j in range(5) if i != j]
     assert judge.measure(clips)["preview/difference"] == pytest.approx(math.sqrt(np.mean(pairs)), rel=1e-4)
 
 
-def test_spectrogram_picture_shows_pitch_from_the_bottom():
+def test_spectrogram_image_shows_pitch_from_the_bottom():
     t = np.arange(4096) / 8000
     low, high = 0.5 * np.sin(2 * np.pi * 300 * t), 0.5 * np.sin(2 * np.pi * 3000 * t)
-    picture = spectrogram_picture(np.stack([low, high])[:, :, None].astype(np.float32), 8000, columns=2)[:, :, 0]
+    picture = spectrogram_image(np.stack([low, high])[:, :, None].astype(np.float32), 8000, columns=2)[:, :, 0]
     half = picture.shape[1] // 2
     brightest = lambda tile: int(tile[:-2, :-2].mean(axis=1).argmax())
     assert picture.dtype == np.uint8
@@ -500,7 +500,7 @@ def test_a_finished_run_is_left_as_it_is(tmp_path):
 @pytest.mark.parametrize(
     ("error", "said"),
     [
-        (tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor"), r"no memory left at step 0"),
+        (tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor"), r"out of memory at step 0"),
         (tf.errors.ResourceExhaustedError(None, None, "x; No space left on device"), r"cannot be written: no space left"),
         (tf.errors.DataLossError(None, None, "torn"), "the shard is torn"),
     ],

@@ -76,7 +76,7 @@ def test_lengths_and_runtime_shapes(clip_samples, strides):
     made = family.generate(batch, draws)
     assert made.shape == (2, clip_samples, 1)
     assert np.abs(made).max() <= 1
-    assert family.judge(made, batch, draws, "fake").shape == (2,)
+    assert family.discriminate(made, batch, draws, "fake").shape == (2,)
     lengths = [tuple(layer.output.shape[1:]) for layer in family.networks["critic"].layers if type(layer).__name__ == "Conv1D"]
     assert lengths == [(clip_samples // math.prod(strides[: n + 1]), 2 ** (n + 1)) for n in range(len(strides))]
     assert lengths[-1][0] == 16
@@ -123,11 +123,11 @@ def test_shifts_reach_every_judgement():
     family = make_family("wavegan", adversarial={"loss": "wgan-gp", "drift": 1.0}, phase_shuffle=2)
     batch, draws = make_batch(family), make_draws()
     for name in ("real", "fake", "between"):
-        answers = {family.judge(batch["audio"], batch, make_draws(step), name).numpy().tobytes() for step in range(6)}
+        answers = {family.discriminate(batch["audio"], batch, make_draws(step), name).numpy().tobytes() for step in range(6)}
         assert len(answers) > 1
     calm = make_family("wavegan", phase_shuffle=0)
     assert calm.critic_extras(draws, "real") == {}
-    assert len({calm.judge(batch["audio"], batch, make_draws(step), "real").numpy().tobytes() for step in range(3)}) == 1
+    assert len({calm.discriminate(batch["audio"], batch, make_draws(step), "real").numpy().tobytes() for step in range(3)}) == 1
 
 
 def test_the_penalty_has_its_gradient_under_xla_too():
@@ -144,7 +144,7 @@ def test_the_penalty_has_its_gradient_under_xla_too():
         from gansynth_cli.losses.adversarial import gradient_penalty
 
         with tf.GradientTape() as tape:
-            penalty = gradient_penalty(lambda x: family.judge(x, batch, draws, "between"), batch["audio"], fake, alpha)
+            penalty = gradient_penalty(lambda x: family.discriminate(x, batch, draws, "between"), batch["audio"], fake, alpha)
         return tape.gradient(penalty, weights[:1])
 
     plain, compiled = (tf.function(slopes, jit_compile=jit)()[0].numpy() for jit in (False, True))

@@ -67,25 +67,25 @@ class FakeFamily:
         return (critic, *([r1] if a.r1 else []), Phase("generator", ("generator",), self.generator_losses, "generator"))
 
     def critic_losses(self, batch: Batch, draws: Draws) -> Losses:
-        real, fake = self.judge(batch["audio"][:, :, 0], batch), self.judge(self.generate(batch, draws), batch)
+        real, fake = self.discriminate(batch["audio"][:, :, 0], batch), self.discriminate(self.generate(batch, draws), batch)
         return {"real": tf.reduce_mean(tf.nn.softplus(-real)), "fake": tf.reduce_mean(tf.nn.softplus(fake))}
 
     def r1_losses(self, batch: Batch, draws: Draws) -> Losses:
         real = batch["audio"][:, :, 0]
         with tf.GradientTape() as tape:
             tape.watch(real)
-            logits = tf.reduce_sum(self.judge(real, batch))
+            logits = tf.reduce_sum(self.discriminate(real, batch))
         return {"r1": self.recipe.adversarial.r1 * tf.reduce_mean(tf.reduce_sum(tf.square(tape.gradient(logits, real)), axis=1))}
 
     def generator_losses(self, batch: Batch, draws: Draws) -> Losses:
-        loss = tf.reduce_mean(tf.nn.softplus(-self.judge(self.generate(batch, draws), batch)))
+        loss = tf.reduce_mean(tf.nn.softplus(-self.discriminate(self.generate(batch, draws), batch)))
         return {"adversarial": self.spoil(self, loss, batch) if self.spoil else loss}
 
     def generate(self, batch: Batch, draws: Draws) -> tf.Tensor:
         latent = draws.normal("latent", (tf.shape(batch["audio"])[0], LATENT))
         return self.networks["generator"](tf.concat([latent, tf.one_hot(batch["label"], len(LABELS))], 1), training=True)
 
-    def judge(self, examples: tf.Tensor, batch: Batch) -> tf.Tensor:
+    def discriminate(self, examples: tf.Tensor, batch: Batch) -> tf.Tensor:
         labels = tf.one_hot(batch["label"], len(LABELS))
         return tf.cast(self.networks["critic"](tf.concat([examples, labels], 1), training=True)[:, 0], tf.float32)
 

@@ -23,7 +23,7 @@ class AdversarialObjective:
     """Both sides of `[adversarial]`, for any family with a network "generator" and a network "critic".
 
     A subclass sets `settings` and `loss`, and says how examples are generated (`generate`), how clips are represented (`represent`) and
-    how the discriminator scores them (`judge`). Terms of the generator beside the adversarial one go into `reconstruction_losses`.
+    how the discriminator scores them (`discriminate`). Terms of the generator beside the adversarial one go into `reconstruction_losses`.
 
     A family whose discriminator classifies too overrides `answers` and `classification_losses`; one that generates examples of other
     conditions than the batch has, `requested`; one that trains in stages builds an objective for each, with the `window` of its phases.
@@ -54,13 +54,13 @@ class AdversarialObjective:
 
     # The discriminator.
 
-    def judge(self, examples: tf.Tensor, batch: Batch, draws: Draws, name: str) -> tf.Tensor:
+    def discriminate(self, examples: tf.Tensor, batch: Batch, draws: Draws, name: str) -> tf.Tensor:
         """Return float32 [batch, ...]: the discriminator's logits, drawing what it needs under `name` ("real", "fake", "between")."""
         raise NotImplementedError
 
     def answers(self, examples: tf.Tensor, batch: Batch, draws: Draws, name: str) -> Answers:
-        """Return all outputs of the discriminator; by default the logits of `judge` only."""
-        return {"logits": self.judge(examples, batch, draws, name)}
+        """Return all outputs of the discriminator; by default the logits of `discriminate` only."""
+        return {"logits": self.discriminate(examples, batch, draws, name)}
 
     def answers_to_both(self, real: tf.Tensor, fake: tf.Tensor, batch: Batch, wanted: Batch, draws: Draws) -> tuple[Answers, Answers]:
         """Return the outputs for real and for generated examples; to be overridden where one call is cheaper than two."""
@@ -106,7 +106,7 @@ class AdversarialObjective:
         losses = {"adversarial": self.loss.critic(real_answers["logits"], fake_answers["logits"])}
         if self.loss.gradient_penalty:
             alpha, scale = draws.uniform("alpha", (batch_size(real),)), self.slope_scale
-            scaled = lambda x: self.judge(x / scale, batch, draws, "between")
+            scaled = lambda x: self.discriminate(x / scale, batch, draws, "between")
             losses["gradient_penalty"] = self.settings.gradient_penalty * gradient_penalty(scaled, real * scale, fake * scale, alpha)
         if self.settings.drift:
             losses["drift"] = self.settings.drift * drift_penalty(real_answers["logits"])
@@ -116,7 +116,7 @@ class AdversarialObjective:
         """Return gamma / 2 E[|grad D(real)|^2], times the number of steps it stands for (Karras et al. 2020, appendix B)."""
         real = self.real_examples(batch, draws)
         weight = 0.5 * self.settings.r1 * self.settings.r1_every
-        return {"r1": weight * r1_penalty(lambda x: self.judge(x, batch, draws, "real"), real)}
+        return {"r1": weight * r1_penalty(lambda x: self.discriminate(x, batch, draws, "real"), real)}
 
     def generator_losses(self, batch: Batch, draws: Draws) -> Losses:
         """Return the generator's losses on fresh latents: adversarial, classification, reconstruction."""

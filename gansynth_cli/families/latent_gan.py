@@ -79,7 +79,7 @@ class LatentGAN(AdversarialObjective):
         latent = draws.uniform("latent", shape, -1.0, 1.0) if uniform else draws.normal("latent", shape)
         return self.networks["generator"]([latent, batch["label"]] if self.conditional else latent, training=True)
 
-    def judge(self, examples: tf.Tensor, batch: Batch, draws: Draws, name: str) -> tf.Tensor:
+    def discriminate(self, examples: tf.Tensor, batch: Batch, draws: Draws, name: str) -> tf.Tensor:
         inputs = {"example": examples, **self.critic_extras(draws, name)}
         if self.conditional:
             inputs["label"] = batch["label"]

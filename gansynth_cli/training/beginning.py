@@ -1,4 +1,4 @@
-"""What is settled before the first step: the data set with its statistics, and the step at which the budget is spent."""
+"""Preparations before the first step: the data set with its statistics, and the budget in steps."""
 
 from __future__ import annotations
 
@@ -16,31 +16,31 @@ from .learner import Learner
 
 
 def open_data(recipe: Recipe, data_path: Path, on_event: OnEvent | None = None) -> tuple[Any, DatasetInfo]:
-    """The data set and its facts, with the statistics that the recipe's networks need.
+    """Open the data set, computing the statistics that the recipe's networks need.
 
     Raises:
-        DatasetError: It is missing, damaged, too small, or not what the recipe needs.
+        DatasetError: The data set is missing, damaged, too small, or does not suit the recipe.
     """
     from ..data.pipeline import open_source
     from ..data.statistics import ensure_statistics
 
     source = open_source(Path(data_path), recipe)
     data = recipe.data
-    source.check(BatchFeatures(data.sample_rate, data.channels, data.clip_samples))  # before minutes go into statistics
+    source.check(BatchFeatures(data.sample_rate, data.channels, data.clip_samples))  # before spending minutes on statistics
     say = on_event or ignore
     if source.frames is not None:
         source.add_frame_features(lambda text: say(Event("note", 0, text)))
     progress = lambda key: say(Event("note", 0, f"computing the statistics {key}"))
     info = ensure_statistics(source.info, source, recipe.model.statistics, progress=progress)
     if source.clips_per_epoch("train") < 1:
-        raise DatasetError(f"{data_path} holds no clip to train on.", hint="gan-audio info DATA")
+        raise DatasetError(f"{data_path} has no clips to train on.", hint="gan-audio info DATA")
     return source, info
 
 
 def budget_in_steps(recipe: Recipe, learner: Learner, clips_per_epoch: int) -> int | None:
-    """The step at which `training.steps` or `training.epochs` ends, whichever is first; None without either.
+    """Return the step at which `training.steps` or `training.epochs` ends, whichever comes first; None without either.
 
-    An epoch is `clips_per_epoch` clips read, so n critic updates a step spend it n times as fast.
+    An epoch is `clips_per_epoch` clips read: with n discriminator updates per step it ends n times as soon.
     """
     limits = [recipe.training.steps] if recipe.training.steps else []
     if recipe.training.epochs:

@@ -1,4 +1,4 @@
-"""Checkpoints: every variable of a run in one file, written atomically, checked when read, the last few kept."""
+"""Checkpoints: all variables of a run in one file, written atomically, verified when read, the newest few kept."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ _FACTS = "facts.json"
 
 
 class DamagedCheckpoint(RunError):
-    """A checkpoint file that cannot be read whole."""
+    """A checkpoint file that is not intact."""
 
 
 def write_checkpoint(path: Path, arrays: Mapping[str, np.ndarray], facts: Mapping[str, Any]) -> None:
-    """Writes arrays and facts as a ZIP of `.npy` (what numpy calls `.npz`), in one step.
+    """Write arrays and facts as a ZIP of `.npy` files (numpy's `.npz`), atomically.
 
-    One file, not a tf.train.Checkpoint's several: moving it into place is then atomic, and the ZIP's checksums tell a torn or
-    altered file from a whole one.
+    One file instead of a tf.train.Checkpoint's several: moving it into place is atomic, and the ZIP's checksums reveal a torn or
+    altered file.
 
     Raises:
-        RunError: It cannot be written, for want of space or permission.
+        RunError: No space or no permission to write.
     """
     with replacing(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
         archive.writestr(_FACTS, json.dumps(facts))
@@ -45,16 +45,16 @@ def write_checkpoint(path: Path, arrays: Mapping[str, np.ndarray], facts: Mappin
 
 
 def read_checkpoint(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """Reads what `write_checkpoint` wrote.
+    """Read a file of `write_checkpoint`.
 
     Raises:
-        DamagedCheckpoint: It is truncated, altered, or something else.
+        DamagedCheckpoint: The file is truncated, altered, or not a checkpoint.
     """
     try:
         with zipfile.ZipFile(path) as archive:
             facts = json.loads(archive.read(_FACTS))
             names = [name for name in archive.namelist() if name.endswith(".npy")]
-            # `read` takes an entry whole, which is what makes zipfile compare its checksum.
+            # `read` takes a whole entry, so zipfile compares its checksum.
             arrays = {name[:-4]: np.lib.format.read_array(io.BytesIO(archive.read(name)), allow_pickle=False) for name in names}
     except (zipfile.BadZipFile, OSError, KeyError, ValueError, EOFError) as error:
         raise DamagedCheckpoint(f"{path} is damaged: {error}.") from error
@@ -65,8 +65,8 @@ class Checkpoints:
     """The checkpoints of a run.
 
     Args:
-        folder: Where they are.
-        keep: How many of the newest are kept. The best one is kept beside them.
+        folder: The folder of the files.
+        keep: Number of newest checkpoints to keep. The best one is kept in addition.
     """
 
     def __init__(self, folder: Path, keep: int = 3):
@@ -80,12 +80,12 @@ class Checkpoints:
         return self.folder / "best.npz"
 
     def steps(self) -> list[int]:
-        """The steps there are checkpoints of, oldest first."""
+        """Return the steps that have a checkpoint, oldest first."""
         found = (_NAME.fullmatch(p.name) for p in self.folder.glob("step-*.npz"))
         return sorted(int(match[1]) for match in found if match)
 
     def save(self, step: int, arrays: Mapping[str, np.ndarray], facts: Mapping[str, Any]) -> Path:
-        """Writes one and deletes the oldest beyond `keep`."""
+        """Write a checkpoint and delete the oldest beyond `keep`."""
         path = self.path(step)
         write_checkpoint(path, arrays, {**facts, "step": step})
         for old in self.steps()[: -self.keep]:
@@ -94,7 +94,7 @@ class Checkpoints:
         return path
 
     def mark_best(self, path: Path) -> None:
-        """Keeps the checkpoint `path` as the best. A hard link where the file system has them: no second copy of the bytes."""
+        """Keep the checkpoint `path` as the best, as a hard link where the file system has them."""
         with replacing(self.best) as temporary:
             temporary.unlink()
             try:
@@ -103,13 +103,13 @@ class Checkpoints:
                 shutil.copyfile(path, temporary)
 
     def load_latest(self, warn: Callable[[str], None]) -> tuple[dict[str, np.ndarray], dict[str, Any]] | None:
-        """The newest checkpoint that can be read; None if there is none at all.
+        """Load the newest checkpoint that can be read; None if there are no checkpoints.
 
         Args:
-            warn: Told of each damaged one that was passed over.
+            warn: Called with a message for each damaged one that was skipped.
 
         Raises:
-            RunError: There are checkpoints, and none can be read.
+            RunError: There are checkpoints, but none can be read.
         """
         steps = self.steps()
         for step in reversed(steps):
@@ -118,7 +118,7 @@ class Checkpoints:
             except DamagedCheckpoint as error:
                 warn(f"{error.message} Using the one before.")
         if steps:
-            raise RunError(f"None of the {len(steps)} checkpoints in {self.folder} can be read.", hint="begin anew with --restart")
+            raise RunError(f"None of the {len(steps)} checkpoints in {self.folder} can be read.", hint="start again with --restart")
         return None
 
 
@@ -129,15 +129,15 @@ def restore(
     fresh: Collection[str] = (),
     deferred: Collection[str] = (),
 ) -> None:
-    """Sets every variable to a checkpoint's. An optimiser or averages that the checkpoint lacks (the recipe has changed) start
-    anew, with a warning; a network that differs is an error.
+    """Set every variable to its value in a checkpoint. An optimizer or averages missing there (the recipe has changed) start again,
+    with a warning; a network that differs is an error.
 
     Args:
-        learner: What is restored.
-        arrays: The checkpoint's.
-        warn: Told of what starts anew.
-        fresh: Networks that the checkpoint need not have, as it says itself: those that an imported model came without.
-        deferred: Names of variables that it leaves to the data set, likewise; they stay as they are.
+        learner: The learner to restore.
+        arrays: The arrays of the checkpoint.
+        warn: Called with a message for each part that starts again.
+        fresh: Networks that the checkpoint declares missing: those that an imported model came without.
+        deferred: Variables that the checkpoint leaves to the data set; they stay unchanged.
 
     Raises:
         RunError: A network's variable is missing or has another shape.
@@ -155,11 +155,11 @@ def restore(
         elif group.startswith("network/") and not (group.partition("/")[2] in fresh and all(n not in arrays for n in names)):
             raise RunError(
                 f"The checkpoint does not fit the networks: {bad[0]} is missing or has another shape.",
-                hint="begin anew with --restart, or use the version of gan-audio that made the run (see its manifest.json)",
+                hint="start again with --restart, or use the version of gan-audio that made the run (see its manifest.json)",
             )
         else:
             averages_missing |= group.startswith("averaged/")
-            warn(f"the checkpoint has no fitting state for {group}; it starts anew")
+            warn(f"the checkpoint has no state that fits {group}; it starts again")
     if averages_missing:
         learner.copy_to_averaged()
 
@@ -170,10 +170,10 @@ def restored_family(path: Path, names: Sequence[str], warn: Callable[[str], None
     Args:
         path: A run folder.
         names: Networks to restore, such as a discriminator, which no model file holds.
-        warn: Called for each damaged checkpoint that was passed over.
+        warn: Called with a message for each damaged checkpoint that was skipped.
 
     Raises:
-        RunError: Not a run, no such network, or no readable checkpoint that fits.
+        RunError: Not a run folder, no such network, or no readable checkpoint that fits.
     """
     run = RunFolder.load(path)
     family = family_class(run.recipe.family)(run.recipe, run.info)

@@ -1,4 +1,4 @@
-"""What a training would cost, found by taking a few steps of it and writing nothing."""
+"""Estimate the cost of a training by taking a few steps and writing nothing."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ from .events import OnEvent
 from .learner import Learner
 from .strategy import find_devices
 
-_TIMED_STEPS = 3  # of each kind; the first one, which builds the function, is timed apart
-_LOOK_AHEAD = 64  # steps whose kinds are counted, such as every sixteenth with R1
+_TIMED_STEPS = 3  # of each kind; the first, which compiles the function, is timed separately
+_LOOK_AHEAD = 64  # steps whose kinds are counted, such as one in sixteen with R1
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """What was found.
+    """The estimated cost.
 
     Attributes:
         parameters: Network name -> weights.
         clips: Clips in the train split.
-        seconds_per_step: Mean over the kinds of step, as frequent as they are.
-        start_seconds: Reading the first batches and building the step.
+        seconds_per_step: Mean over the kinds of step, weighted by their frequency.
+        start_seconds: Time to read the first batches and compile the step.
         total_steps: The budget in steps; None without one.
         total_seconds: For that budget, without previews and checkpoints; None without one.
-        memory_bytes: Peak of the device where it tells, else of this process.
+        memory_bytes: Peak of the device if it reports one, otherwise of this process.
         devices: Number of replicas.
     """
 
@@ -48,7 +48,7 @@ class Estimate:
 
 
 def dry_run(recipe: Recipe, data_path: Path, on_event: OnEvent | None = None) -> Estimate:
-    """Checks recipe and data, builds the networks, takes a few steps.
+    """Check recipe and data, build the networks and take a few steps.
 
     Raises:
         GanAudioError: As `train` would.
@@ -68,7 +68,7 @@ def dry_run(recipe: Recipe, data_path: Path, on_event: OnEvent | None = None) ->
     begun = time.monotonic()
     batches = devices.batches(make, recipe.data.batch_size)
 
-    # The kinds of step once all phases have started, each with how many of `_LOOK_AHEAD` steps are of it.
+    # The kinds of step once all phases have started, each with its count among `_LOOK_AHEAD` steps.
     first = max(phase.start for phase in learner.phases)
     kinds: dict[tuple[str, ...], list[int]] = {}
     for step in range(first, first + _LOOK_AHEAD):

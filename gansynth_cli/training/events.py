@@ -1,4 +1,4 @@
-"""What a training tells while it runs, and how it ended. No TensorFlow in here."""
+"""Progress events of a training and its final report. Imports no TensorFlow."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Event:
-    """Something to tell the user.
+    """A message for the user.
 
     Attributes:
         kind: "start", "progress", "preview", "checkpoint", "note" or "warning".
@@ -27,12 +27,12 @@ class Event:
 
 @dataclass(frozen=True)
 class TrainReport:
-    """How a training ended.
+    """The outcome of a training.
 
     Attributes:
         run: The run folder.
-        step: Steps done, over all starts.
-        seconds: Training time, over all starts.
+        step: Steps done, resumed starts included.
+        seconds: Training time, resumed starts included.
         ended_by: "steps", "epochs", "minutes", or "interrupt".
         metrics: The last logged figures.
         best: Step and value of the best checkpoint by `best_metric`; None without one.
@@ -56,4 +56,4 @@ OnEvent = Callable[[Event], None]
 
 
 def ignore(event: Event) -> None:
-    """For who wants to hear nothing."""
+    """Ignore the event."""

@@ -1,4 +1,4 @@
-"""One training step: the phases of a family, compiled. What is learnt lives here; when and how long is the trainer's matter."""
+"""One training step: the compiled phases of a family. Owns networks, optimizers and averaged weights; scheduling belongs to `Trainer`."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ LOSS_SCALE_GROWTH_STEPS = 2000
 
 @dataclass(frozen=True)
 class StepResult:
-    """What one step computed: `values` float32 [n] on the device (not waited for), in the order of `names`."""
+    """The values of one step: `values` float32 [n] on the device (not waited for), in the order of `names`."""
 
     names: tuple[str, ...]
     values: tf.Tensor
-    compiled: bool  # whether this step's function was built by this call
+    compiled: bool  # whether this call compiled the step's function
 
 
 def numbered(group: str, variables: Sequence[keras.Variable]) -> dict[str, keras.Variable]:
@@ -35,19 +35,19 @@ def numbered(group: str, variables: Sequence[keras.Variable]) -> dict[str, keras
 
 
 class Learner:
-    """The networks of a family with their optimisers and moving averages.
+    """The networks of a family with their optimizers and moving averages.
 
     Args:
         recipe: The recipe.
-        build: Makes the family. Called once more for the averaged networks, so that those are whole networks of their own
-            and nothing is swapped in and out.
-        devices: Where it runs.
-        total_steps: The budget in steps, for schedules; None if there is none.
+        build: Builds the family. Called a second time for the averaged networks, which are complete networks of their own, so
+            that no weights are swapped in and out.
+        devices: The devices to train on.
+        total_steps: The budget in steps, for schedules; None without one.
 
     Attributes:
-        family: The family that is trained.
-        averaged: Network name -> the float32 network that previews and the shipped model use. It is the trained one itself
-            where nothing is averaged and the precision is float32.
+        family: The family in training.
+        averaged: Network name -> the float32 network of previews and the exported model: the trained network itself where nothing is
+            averaged and the precision is float32.
     """
 
     def __init__(self, recipe: Recipe, build: Callable[[], Family], devices: Devices, total_steps: int | None = None):
@@ -71,21 +71,21 @@ class Learner:
             self.good_steps = {key: tf.Variable(0.0, trainable=False, name=f"good_steps_{key}") for key in scales}
         self.copy_to_averaged()
         self._updates = {phase.key: self._compile_update(phase) for phase in self.phases}
-        self._unreached: dict[str, set[str]] = {}  # phase -> variables that its losses do not depend on
+        self._unreached: dict[str, set[str]] = {}  # phase -> variables on which its losses do not depend
         self._steps: dict[tuple[str, ...], tuple[Callable, list[str]]] = {}
 
-    # What a step is.
+    # A step.
 
     def active_phases(self, step: int) -> tuple[Phase, ...]:
-        """The phases that run at a step, in order. Decided here, on the host: a Python number inside a graph freezes."""
+        """Return the phases of a step, in order. Decided on the host: a Python number inside a graph would be frozen."""
         return tuple(phase for phase in self.phases if phase.active(step))
 
     def batches_of(self, step: int) -> int:
-        """How many batches a step takes."""
+        """Return how many batches a step takes."""
         return max((phase.repeats for phase in self.active_phases(step)), default=0)
 
     def batches_before(self, step: int) -> int:
-        """How many batches the steps 0 ... step - 1 took together: where the stream of clips stands, without any saved state."""
+        """Return how many batches the steps 0 ... step - 1 took: the position in the stream of clips, without any saved state."""
         total, block = 0, 1 << 16
         for begin in range(0, step, block):
             steps = np.arange(begin, min(begin + block, step))
@@ -97,11 +97,11 @@ class Learner:
         return total
 
     def step(self, step: int, batches: Sequence[Batch]) -> StepResult:
-        """Runs step `step` (counted from 0).
+        """Run step `step`, counted from 0.
 
         Args:
             step: Its number.
-            batches: As many as `batches_of(step)`; the r-th repeat of every phase takes the r-th.
+            batches: `batches_of(step)` batches; the r-th repeat of every phase takes the r-th.
 
         Returns:
             Losses `<phase>/<loss>` and `<phase>/gradient_norm` (before clipping), each the mean over the repeats.
@@ -122,20 +122,20 @@ class Learner:
         return StepResult(tuple(names), values, fresh)
 
     def learning_rates(self, step: int) -> dict[str, float]:
-        """Optimiser key -> learning rate of that step."""
+        """Return optimizer key -> learning rate of that step."""
         return {key: learning_rate(self.recipe.optimizers[key], step, self.total_steps) for key in self.optimizers}
 
     def ema_decay(self, step: int) -> float:
-        """The decay of the moving average at a step; it rises at first, so that the first weights do not linger."""
+        """Return the decay of the moving average at a step; it rises at first, so that the initial weights do not linger."""
         settings = self.recipe.training
         return min(settings.ema, (1 + step) / (10 + step)) if settings.ema_warmup else settings.ema
 
     def variables_of(self, networks: Sequence[str]) -> list[keras.Variable]:
-        """The variables of networks that are trained."""
+        """Return the trainable variables of networks."""
         return [v for name in networks for v in self.family.networks[name].trainable_variables]
 
     def _begin_step(self, step: int, active: tuple[Phase, ...]) -> None:
-        """What the host does at a step's beginning; of the step alone, so a run resumed right here does it again."""
+        """Do the host's work at the start of a step. It depends on the step alone, so a run resumed here repeats it."""
         if isinstance(self.family, FollowsSteps):
             self.family.begin_step(step)
         for phase in active:
@@ -143,20 +143,20 @@ class Learner:
                 begin_anew(self.optimizers[phase.optimizer])
 
     def copy_to_averaged(self) -> None:
-        """Sets the averaged networks to the trained ones."""
+        """Set the averaged networks to the trained ones."""
         for name, network in self.averaged.items():
             if network is not self.family.networks[name]:
                 for average, variable in zip(network.weights, self.family.networks[name].weights, strict=True):
                     average.assign(variable)
 
     def parameter_counts(self) -> dict[str, int]:
-        """Network name -> number of weights that are learnt: no moving statistics, no reference batch."""
+        """Return network name -> number of learnt weights, without moving statistics and reference batches."""
         return {name: sum(int(np.prod(v.shape)) for v in network.trainable_weights) for name, network in self.family.networks.items()}
 
     def state(self) -> dict[str, keras.Variable | tf.Variable]:
-        """Every variable that a resumed run needs, by a name that stays. Network variables include the seeds of Dropout.
+        """Return every variable that a resumed run needs, by a stable name. Network variables include the seeds of Dropout.
 
-        Variables are numbered: Keras counts up the names of layers through a process, so those of a second network differ.
+        Variables are numbered, because Keras counts layer names up through a process: those of a second network differ.
         """
         groups: dict[str, Sequence[keras.Variable]] = {f"network/{n}": network.variables for n, network in self.family.networks.items()}
         for name, network in self.averaged.items():
@@ -185,13 +185,13 @@ class Learner:
                 )
         return list(owners)
 
-    # Compiling.
+    # Compilation.
 
     def _compile_step(self, active: tuple[Phase, ...]) -> tuple[Callable, list[str]]:
         names: list[str] = []
         averages = any(set(phase.networks) & set(self.averaged) for phase in active)
 
-        # XLA cannot hold the communication between replicas, so there only the gradients are compiled (`_gradients`).
+        # XLA cannot contain the communication between replicas, so only the gradients are compiled there (`_gradients`).
         @tf.function(autograph=False, jit_compile=self._jit_whole or None)
         def run(batches, controls):
             for key, rate in controls["rates"].items():
@@ -210,7 +210,7 @@ class Learner:
         return run, names
 
     def _compile_update(self, phase: Phase) -> Callable:
-        """One update of a phase on one batch, over all replicas. A function of its own: five repeats are then traced once."""
+        """Compile one update of a phase on one batch, over all replicas. As a separate function, five repeats are traced once."""
         variables = phase.variables() if phase.variables else self.variables_of(phase.networks)
         values = [v.value for v in variables]
         optimizer, settings = self.optimizers[phase.optimizer], self.recipe.optimizers[phase.optimizer]
@@ -255,7 +255,7 @@ class Learner:
             draws = Draws(seed, replica, replicas, self.devices.workers, step)
             with tf.GradientTape(watch_accessed_variables=False) as tape:
                 tape.watch(values)
-                # The one place where a loss is divided by the number of replicas: gradients and losses are summed over them.
+                # The only place where a loss is divided by the number of replicas: gradients and losses are summed over them.
                 losses = {name: tf.cast(loss, tf.float32) / replicas for name, loss in phase.losses(batch, draws).items()}
                 scaled = tf.add_n(list(losses.values())) * scale
             gradients = tape.gradient(scaled, values)
@@ -266,8 +266,8 @@ class Learner:
         return tf.function(compute, autograph=False, jit_compile=True) if self.recipe.training.jit and not self._jit_whole else compute
 
     def _check_reached(self, phase: Phase, missing: list[str], variables: int) -> None:
-        """A variable without a gradient is a mistake in a family, unless another phase of the same optimiser trains it: lazy R1
-        does not reach the critic's last bias."""
+        """Refuse a variable without a gradient, an error of the family, unless another phase of the same optimizer trains it: lazy R1
+        does not reach the discriminator's last bias."""
         self._unreached[phase.key] = set(missing)
         partners = [p for p in self.phases if p.optimizer == phase.optimizer and p.stage == phase.stage]
         known = [self._unreached[p.key] for p in partners if p.key in self._unreached]
@@ -276,7 +276,7 @@ class Learner:
             never = set(missing)
         if never:
             phases = " and ".join(p.name for p in partners)
-            raise GanAudioError(f"Phase {phases}: no loss depends on {', '.join(sorted(never))}, which is to be updated.")
+            raise GanAudioError(f"Phase {phases}: no loss depends on {', '.join(sorted(never))}, which it should update.")
 
     @property
     def _jit_whole(self) -> bool:
@@ -289,7 +289,7 @@ class Learner:
                 continue
             trained = {id(v) for v in network.trainable_weights}
             for shadow, weight in zip(average.weights, network.weights, strict=True):
-                # Statistics of batch normalisation are moving averages already: they are copied.
+                # Statistics of batch normalisation are moving averages already, so they are copied.
                 keep = decay if id(weight) in trained else tf.zeros_like(decay)
                 self._set(shadow.value, lambda old, new, keep: keep * old + (1.0 - keep) * new, weight.value, keep)
 
@@ -301,9 +301,9 @@ class Learner:
         return [(v, tf.identity(v)) for v in [*values, *(v.value for v in optimizer.variables)]]
 
     def _undo_unless_finite(self, key: str, before: list, finite: tf.Tensor, scale: tf.Tensor) -> None:
-        """Dynamic loss scaling (Micikevicius et al. 2018, section 3.2): an update whose gradients overflow is taken back and the
-        scale halved; after 2000 good ones it is doubled. Taken back, not skipped: `apply` inside a tf.cond fails under
-        MirroredStrategy. That costs a copy of weights and slots, in this precision only."""
+        """Apply dynamic loss scaling (Micikevicius et al. 2018, section 3.2): revert an update whose gradients overflow and halve the
+        scale; double it after 2000 good ones. Reverted, not skipped, because `apply` inside a tf.cond fails under MirroredStrategy.
+        That costs a copy of weights and slots, in this precision only."""
         for variable, old in before:
             self._set(variable, lambda new, old, finite: tf.where(finite, new, old), old, finite)
         good = tf.where(finite, self.good_steps[key] + 1.0, 0.0)
@@ -314,16 +314,16 @@ class Learner:
 
 
 def held_back(phases: Sequence[Phase], generator_start: int) -> tuple[Phase, ...]:
-    """Let the phases of the generator begin at `adversarial.generator_start` at the earliest; those that end before never run.
+    """Start the generator's phases at `adversarial.generator_start` at the earliest; those that end before never run.
 
     Raises:
-        RecipeError: No other network is trained, so that nothing would happen before that step.
+        RecipeError: No other network is trained, so nothing would happen before that step.
     """
     if not generator_start:
         return tuple(phases)
     if all("generator" in phase.networks for phase in phases):
         raise RecipeError(
-            f"adversarial.generator_start is {generator_start}, but there is no discriminator to be trained before.",
+            f"adversarial.generator_start is {generator_start}, but there is no discriminator to train before.",
             hint="--set adversarial.generator_start=0",
         )
     late = [replace(p, start=max(p.start, generator_start)) if "generator" in p.networks else p for p in phases]
@@ -331,7 +331,7 @@ def held_back(phases: Sequence[Phase], generator_start: int) -> tuple[Phase, ...
 
 
 def draw_seed(seed: int, step: tf.Tensor, phase: str, repeat: tf.Tensor) -> tf.Tensor:
-    """int32 [2]: the seed of `Draws`, from (recipe seed, step, phase name, repeat) and nothing else."""
+    """Return the seed of `Draws`, int32 [2], a function of (recipe seed, step, phase name, repeat) alone."""
     fold = tf.random.experimental.stateless_fold_in
     start = tf.constant([seed & 0x7FFFFFFF, zlib.crc32(phase.encode()) & 0x7FFFFFFF], tf.int32)
     return fold(fold(start, tf.cast(step, tf.int32)), tf.cast(repeat, tf.int32))

@@ -1,4 +1,4 @@
-"""The model card and the versions that a run records: where a model came from, in a form that can travel with it."""
+"""The model card and software versions that a run records: the provenance of a model, in a form that travels with it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ..run_folder import RunFolder
 
 
 def versions() -> dict[str, Any]:
-    """Versions of what made a run, and the git revision of gan-audio where it runs from a checkout."""
+    """Return the software versions of a run, and the git revision of gan-audio if it runs from a checkout."""
     return {
         "versions": {
             "gan-audio": __version__,
@@ -33,7 +33,7 @@ def versions() -> dict[str, Any]:
 
 
 def model_card(run: RunFolder, parameters: Mapping[str, int], metrics: Mapping[str, float], best: tuple[int, float] | None) -> str:
-    """The README.md of a run folder, in Markdown, with the front matter that model hubs read."""
+    """Write the README.md of a run folder in Markdown, with the front matter of model hubs."""
     recipe, info, manifest = run.recipe, run.info, run.manifest
     data = recipe.data
     train = info.splits.get("train")
@@ -68,8 +68,8 @@ def model_card(run: RunFolder, parameters: Mapping[str, int], metrics: Mapping[s
         f"gan-audio {FAMILIES[recipe.family].use.format(run=folder)}",
         "```",
         "",
-        "`model/generator.keras` holds all it needs; `recipe.toml` and `manifest.json` say how it was made. Clips that it generates",
-        "carry a mark that says they are synthetic.",
+        "`model/generator.keras` is self-contained; `recipe.toml` and `manifest.json` record how it was made. Clips that it generates",
+        "carry a tag that declares them synthetic.",
         "",
         "## Limits",
         "",
@@ -87,7 +87,7 @@ def model_card(run: RunFolder, parameters: Mapping[str, int], metrics: Mapping[s
 
 
 def imported_card(run: RunFolder, name: str, parameters: Mapping[str, int]) -> str:
-    """The README.md of an imported run: whose weights they are, before anything else."""
+    """Write the README.md of an imported run: first of all, whose weights they are."""
     recipe, facts = run.recipe, run.manifest["imported"]
     proof = facts["proof"]
     compared = (

@@ -1,4 +1,4 @@
-"""Optimisers and learning-rate schedules from a recipe's `[optimizers.NAME]`."""
+"""Optimizers and learning-rate schedules from the tables `[optimizers.NAME]` of a recipe."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from ..recipe_schema import Optimizer
 
 
 def learning_rate(settings: Optimizer, step: int, total_steps: int | None) -> float:
-    """The learning rate of a step.
+    """Return the learning rate of a step.
 
-    A function of the training step, not of the optimiser's own count of updates: a critic with five updates a step would
-    otherwise run through its schedule five times as fast as the generator. The host computes it and hands it to the compiled
+    It depends on the training step, not on the optimizer's own count of updates: a critic with five updates per step would
+    otherwise run through its schedule five times as fast as the generator. The host computes it and passes it to the compiled
     step as a tensor.
 
     Args:
-        settings: The optimiser's table.
+        settings: The table of the optimizer.
         step: Counted from 0.
-        total_steps: The budget of the run in steps; what `decay_steps = 0` stands for. None if there is none.
+        total_steps: The budget of the run in steps, used for `decay_steps = 0`. None without one.
 
     Returns:
         `learning_rate` times the warm-up factor min(1, (step + 1) / warmup_steps) times the decay, which counts from the end
-        of the warm-up. Linear and cosine stay at `final_fraction` once they are there.
+        of the warm-up. Linear and cosine schedules stay at `final_fraction`.
 
     Raises:
         RecipeError: A linear or cosine schedule without an end.
@@ -49,8 +49,8 @@ def learning_rate(settings: Optimizer, step: int, total_steps: int | None) -> fl
 
 
 def make_optimizer(settings: Optimizer, name: str) -> keras.optimizers.Optimizer:
-    """The Keras optimiser, with a learning rate that is assigned at every step. Clipping is the trainer's: Keras would clip each
-    replica's gradients before they are summed, and two replicas would not equal one."""
+    """Build the Keras optimizer, whose learning rate is assigned at every step. The learner clips: Keras would clip each replica's
+    gradients before they are summed, and two replicas would not equal one."""
     rate = settings.learning_rate
     if settings.name == "adam":
         return keras.optimizers.Adam(rate, settings.beta_1, settings.beta_2, settings.epsilon, name=name)
@@ -62,7 +62,7 @@ def make_optimizer(settings: Optimizer, name: str) -> keras.optimizers.Optimizer
 
 
 def begin_anew(optimizer: keras.optimizers.Optimizer) -> None:
-    """Set an optimiser's variables to what they were before its first update (the learning rate to 0: each step assigns it)."""
+    """Reset the variables of an optimizer to their values before its first update (the learning rate to 0: each step assigns it)."""
     for variable in optimizer.variables:
         variable.assign(keras.ops.zeros(variable.shape, variable.dtype))
     if isinstance(optimizer, RMSprop):
@@ -70,10 +70,10 @@ def begin_anew(optimizer: keras.optimizers.Optimizer) -> None:
 
 
 class RMSprop(keras.optimizers.RMSprop):
-    """Keras' RMSprop with the mean of squares starting anywhere.
+    """RMSprop with a chosen initial mean of squares.
 
-    Keras starts it at 0, so that the first step has 1 / sqrt(1 - rho) = 3.2 learning rates whatever the gradient. TensorFlow 1 started it
-    at 1: first steps are as long as the gradient, and those of small gradients stay short for dozens of steps.
+    Keras starts at 0, so the first step has 1 / sqrt(1 - rho) = 3.2 learning rates whatever the gradient. TensorFlow 1 started at 1:
+    first steps are as long as the gradient, and those of small gradients stay short for dozens of steps.
 
     Args:
         initial_square: The mean of squares before the first step.
@@ -90,7 +90,7 @@ class RMSprop(keras.optimizers.RMSprop):
             self.begin()
 
     def begin(self) -> None:
-        """Set the means of squares to their start."""
+        """Set the means of squares to their initial value."""
         if self.initial_square:
             for square in self._velocities:
                 square.assign(keras.ops.full(square.shape, self.initial_square, square.dtype))

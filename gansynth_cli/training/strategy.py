@@ -1,4 +1,4 @@
-"""Where training runs: one device, several devices of one machine, or several machines named by TF_CONFIG."""
+"""The devices of a training: one device, several devices of one machine, or several machines named by TF_CONFIG."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from ..errors import RecipeError, UsageError
 
 
 class Devices:
-    """A distribution strategy, and what the loop asks of it.
+    """A distribution strategy with the operations of the training loop.
 
     Attributes:
-        strategy: The tf.distribute strategy; the default one on a single device, which costs nothing.
+        strategy: The tf.distribute strategy; the default one on a single device, at no cost.
         replicas: Number of replicas over all machines.
         workers: Number of machines.
-        chief: Whether this process writes: checkpoints, logs, previews, models.
+        chief: Whether this process writes checkpoints, logs, previews and models.
     """
 
     def __init__(self, strategy: tf.distribute.Strategy | None = None):
@@ -32,18 +32,18 @@ class Devices:
         self._total = tf.function(self._sum_over_replicas, autograph=False)
 
     def any(self, flag: bool) -> bool:
-        """Whether any machine says so. All machines have to ask at the same point: they wait for each other."""
+        """Return whether the flag is true on any machine. All machines have to call this at the same point: they wait for each other."""
         return flag if self.workers == 1 else bool(self._total(tf.constant(float(flag))).numpy() > 0)
 
     def agree(self, number: int) -> bool:
-        """Whether all machines have the same number."""
+        """Return whether all machines have the same number."""
         if self.workers == 1:
             return True
         mean = float(self._total(tf.constant(float(number))).numpy()) / self.replicas
         return not self.any(abs(mean - number) > 0.25)
 
     def batches(self, make: Callable[[int, int, int], tf.data.Dataset], batch_size: int) -> Iterator:
-        """An endless iterator of batches for `strategy.run`.
+        """Return an endless iterator of batches for `strategy.run`.
 
         Args:
             make: (worker, workers, batch of one replica) -> the batches of that machine, endless.
@@ -53,7 +53,7 @@ class Devices:
 
         def dataset(context: tf.distribute.InputContext) -> tf.data.Dataset:
             made = make(context.input_pipeline_id, context.num_input_pipelines, per_replica)
-            # Told that it never ends, the distributed iterator does not ask every machine before every batch.
+            # With infinite cardinality, the distributed iterator does not synchronise the machines before every batch.
             return made.apply(tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY))
 
         if self.replicas == 1:
@@ -61,7 +61,7 @@ class Devices:
         return iter(self.strategy.distribute_datasets_from_function(dataset))
 
     def per_replica(self, batch_size: int) -> int:
-        """The batch of one replica.
+        """Return the batch size of one replica.
 
         Raises:
             RecipeError: The batch cannot be divided evenly.
@@ -75,24 +75,24 @@ class Devices:
 
     def _sum_over_replicas(self, value: tf.Tensor) -> tf.Tensor:
         def reduce(x):
-            own = tf.identity(x)  # placed on the replica's device: the exchange refuses a tensor without one
+            own = tf.identity(x)  # placed on the replica's device: the exchange refuses a tensor without a device
             return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, own)
 
         return self.strategy.experimental_local_results(self.strategy.run(reduce, args=(value,)))[0]
 
 
 def find_devices() -> Devices:
-    """The devices of this process: all machines of TF_CONFIG, else all GPUs, else (two logical CPU devices or more) those, else
-    the one device.
+    """Find the devices of this process: all machines of TF_CONFIG, else all GPUs, else two or more logical CPU devices, else the one
+    device.
 
-    Called before anything else of TensorFlow runs: the machines can only be connected then. With TF_CONFIG it waits for all
+    Call it before any other TensorFlow operation, as the machines can only be connected then. With TF_CONFIG it waits for all
     machines.
 
     Raises:
-        UsageError: TF_CONFIG is not what tf.distribute expects.
+        UsageError: TF_CONFIG is invalid for tf.distribute.
     """
     for gpu in tf.config.list_physical_devices("GPU"):
-        tf.config.experimental.set_memory_growth(gpu, True)  # without it one process takes the whole GPU
+        tf.config.experimental.set_memory_growth(gpu, True)  # otherwise one process takes the whole GPU
     machines = _machines()
     if machines > 1:
         return Devices(tf.distribute.MultiWorkerMirroredStrategy())

@@ -1,4 +1,4 @@
-"""What a run shows of itself: TensorBoard scalars, sound and pictures, `metrics.jsonl`, previews, and the figures taken from them."""
+"""Logs of a run: TensorBoard scalars, audio and spectrograms, `metrics.jsonl`, previews, and figures computed from them."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ ALIKE = 0.02  # clips whose log-mel spectrograms differ by less than this, root 
 _SHOWN_CLIPS = 4  # in TensorBoard
 
 
-class PreviewJudge:
+class PreviewMetrics:
     """Figures of generated clips, comparable along one run.
 
     `preview/frechet_logmel` is the Frechet distance between Gaussians fitted to simple features of `METRIC_CLIPS` generated and
-    as many real clips: per clip, the mean and the deviation over time of a 24-band log-mel spectrogram. It is cheap, needs no
-    classifier, and falls as the sound gets nearer to the data; from so few clips it is biased upwards, the same at every step,
-    so it ranks the checkpoints of one run and is no figure to publish (that is `gan-audio evaluate`).
+    as many real clips: per clip, the mean and standard deviation over time of a 24-band log-mel spectrogram. It is cheap, needs no
+    classifier, and falls as the sound approaches the data. From so few clips it is biased upwards, equally at every step, so it
+    ranks the checkpoints of one run but should not be published (use `gan-audio evaluate`).
 
     Args:
-        recipe: Gives the geometry.
+        recipe: The recipe, for sample rate and clip length.
         real: Clips [samples, channels]; with fewer than two there is no distance.
     """
 
@@ -43,18 +43,18 @@ class PreviewJudge:
 
     @property
     def clips(self) -> int:
-        """How many generated clips `measure` wants: as many as there are real ones, 16 at least for the other figures."""
+        """Number of generated clips for `measure`: as many as real ones, at least 16 for the other figures."""
         return max(16, len(self.real))
 
     def measure(self, clips: np.ndarray) -> dict[str, float]:
-        """Clips [n, samples, channels], finite, to `preview/...` figures: frechet_logmel if there are real clips, peak (median
-        over the clips), silent (the fraction of them), difference (root mean square over pairs of clips; see `ALIKE`)."""
+        """Compute the `preview/...` figures of finite clips [n, samples, channels]: frechet_logmel if there are real clips, peak
+        (median over the clips), silent (fraction of the clips), difference (root mean square over pairs of clips; see `ALIKE`)."""
         peaks = np.abs(clips).max(axis=(1, 2))
         spectrograms = self._spectrograms(clips.mean(axis=2))
         figures = {
             "preview/peak": float(np.median(peaks)),
             "preview/silent": float(np.mean(peaks < SILENCE)),
-            # The mean square over all pairs of a set is twice its variance.
+            # The mean square difference over all pairs of a set is twice its variance.
             "preview/difference": float(np.sqrt(2.0 * spectrograms.var(axis=0, ddof=1).mean())) if len(clips) > 1 else float("inf"),
         }
         if len(self.real) > 1 and len(clips) > 1:
@@ -70,17 +70,17 @@ class PreviewJudge:
 
 
 def collapse_reason(figures: Mapping[str, float]) -> str | None:
-    """Why the previews are those of a collapsed generator, or None: every one near silence, or all alike."""
+    """Return why the previews show a collapsed generator, or None: all nearly silent, or all alike."""
     if figures["preview/silent"] == 1.0:
-        return f"every preview is near silence (peaks below {SILENCE:g})"
+        return f"every preview is nearly silent (peaks below {SILENCE:g})"
     if figures["preview/difference"] < ALIKE:
         return f"all previews sound alike (log-mel spectrograms differ by {figures['preview/difference']:.2g})"
     return None
 
 
 def compared_figures(clips: np.ndarray, companions: Mapping[str, np.ndarray]) -> dict[str, float]:
-    """`preview/si_sdr` (dB, means not removed) of clips [n, samples, channels] against the companion "clean", and `preview/si_sdr_gain`
-    over that of "noisy": medians over the clips whose clean side is not silent. Nothing without these companions."""
+    """Compute `preview/si_sdr` (dB, means not removed) of clips [n, samples, channels] against the companion "clean", and
+    `preview/si_sdr_gain` over that of "noisy": medians over the clips whose clean side is not silent. Empty without these companions."""
     if not {"clean", "noisy"} <= set(companions):
         return {}
     clean = np.asarray(companions["clean"], np.float64).reshape(len(clips), -1)
@@ -100,7 +100,7 @@ def compared_figures(clips: np.ndarray, companions: Mapping[str, np.ndarray]) ->
 
 @dataclass
 class Summaries:
-    """Writes the logs of one run. Made by the process that writes."""
+    """Writes the logs of one run, on the chief machine."""
 
     run: RunFolder
     recipe: Recipe
@@ -109,7 +109,7 @@ class Summaries:
         self._writer = tf.summary.create_file_writer(str(self.run.events_dir))
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
-        """To `metrics.jsonl` and TensorBoard, at once on disk."""
+        """Write values to `metrics.jsonl` and TensorBoard, flushed to disk."""
         self.run.append_metrics(step, values)
         with self._writer.as_default(step):
             for name, value in values.items():
@@ -117,9 +117,9 @@ class Summaries:
         self._writer.flush()
 
     def previews(self, step: int, clips: np.ndarray, companions: Mapping[str, np.ndarray] | None = None) -> None:
-        """Clips [n, samples, channels] to samples/<step>/ as marked WAV files, and sound and spectrograms to TensorBoard.
+        """Write clips [n, samples, channels] to samples/<step>/ as tagged WAV files, and audio and spectrograms to TensorBoard.
 
-        `companions` are recordings to hear them beside, as many by name: `00-noisy.wav` beside `00.wav`, not marked.
+        `companions` are recordings for comparison, by name: `00-noisy.wav` beside `00.wav`, without the provenance tag.
         """
         rate = self.recipe.data.sample_rate
         mark = {
@@ -136,9 +136,9 @@ class Summaries:
                 audio_file.write(folder / f"{index:02d}-{name}.wav", beside[index], rate, overwrite=True)
         with self._writer.as_default(step):
             shown = np.clip(clips[:_SHOWN_CLIPS], -1, 1)
-            if shown.shape[2] <= 2:  # what TensorBoard plays
+            if shown.shape[2] <= 2:  # TensorBoard plays one or two channels
                 tf.summary.audio("preview", shown, rate, max_outputs=_SHOWN_CLIPS)
-            tf.summary.image("preview/spectrograms", spectrogram_picture(clips, rate)[None])
+            tf.summary.image("preview/spectrograms", spectrogram_image(clips, rate)[None])
         self._writer.flush()
 
     def close(self) -> None:
@@ -146,8 +146,8 @@ class Summaries:
 
 
 class Interval:
-    """What is measured between two lines of the log. Previews, checkpoints and the building of a step's function, which takes
-    seconds once, are left out of the rate."""
+    """The measurements between two lines of the log. Previews, checkpoints and the compilation of a step's function, which takes
+    seconds once, do not count in the rate."""
 
     def __init__(self) -> None:
         self.steps = 0
@@ -158,7 +158,7 @@ class Interval:
         self._paused = False
 
     def add(self, waited: float, compiling: float | None) -> None:
-        """One step: seconds waited for input, and the seconds of the whole step if its function was built in it."""
+        """Add a step: seconds waited for input, and the seconds of the whole step if its function was compiled in it."""
         self.steps += 1
         if compiling is None:
             self._waited += waited
@@ -168,7 +168,7 @@ class Interval:
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """Around work that is no step. What the device still had to do must have been waited for before."""
+        """Exclude work that is not a step. Wait for the device's pending work before."""
         if self._paused:
             yield
             return
@@ -180,13 +180,13 @@ class Interval:
             self._excluded += time.monotonic() - begun
 
     def values(self, names: Sequence[str], values: np.ndarray) -> None:
-        """The values of one step."""
+        """Add the values of one step."""
         for name, value in zip(names, values, strict=True):
             if np.isfinite(value):
                 self._values.setdefault(name, []).append(float(value))
 
     def summary(self) -> dict[str, float]:
-        """Means of the values; `steps_per_second` and `input_wait` (the fraction of the time), unless all steps were compiling."""
+        """Return means of the values; `steps_per_second` and `input_wait` (fraction of the time), unless all steps were compiling."""
         figures = {name: float(np.mean(values)) for name, values in self._values.items()}
         spent = max(time.monotonic() - self._begun - self._excluded, 1e-9)
         if self.steps > self._compiled:
@@ -194,13 +194,13 @@ class Interval:
         return figures
 
 
-def spectrogram_picture(clips: np.ndarray, sample_rate: int, columns: int = 4) -> np.ndarray:
-    """The log-mel spectrograms of up to 16 clips as one picture, low frequencies at the bottom, 80 dB from black to white.
+def spectrogram_image(clips: np.ndarray, sample_rate: int, columns: int = 4) -> np.ndarray:
+    """Draw the log-mel spectrograms of up to 16 clips as one image, low frequencies at the bottom, 80 dB from black to white.
 
     Args:
         clips: [n, samples, channels].
         sample_rate: Hz.
-        columns: Spectrograms in a row.
+        columns: Spectrograms per row.
 
     Returns:
         uint8 [height, width, 1].

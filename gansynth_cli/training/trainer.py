@@ -1,4 +1,4 @@
-"""THE training loop. A family says what a step is; here is decided when it runs, for how long, and what is kept of it."""
+"""The training loop. A family defines a step; the trainer decides when it runs, for how long, and what is kept."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ from .initialize import compare_levels, initialize_from
 from .learner import Learner, StepResult
 from .model_card import model_card, versions
 from .strategy import Devices, find_devices
-from .summaries import METRIC_CLIPS, Interval, PreviewJudge, Summaries, collapse_reason, compared_figures
+from .summaries import METRIC_CLIPS, Interval, PreviewMetrics, Summaries, collapse_reason, compared_figures
 
-_MOST_PENDING = 256  # steps whose values may wait on the device to be looked at
+_MAX_PENDING = 256  # steps whose values may stay on the device before they are fetched
 
 
 def train(
@@ -42,22 +42,22 @@ def train(
     command: Sequence[str] = (),
     on_event: OnEvent | None = None,
 ) -> TrainReport:
-    """Trains a recipe on a data set, or resumes the run in `run_path`.
+    """Train a recipe on a data set, or resume the run in `run_path`.
 
     Args:
-        recipe: What to train.
+        recipe: The recipe.
         data_path: A prepared data set, or a folder of recordings.
-        run_path: The run folder. Holding a run, it is resumed where its newest whole checkpoint is.
-        restart: Delete the run there and begin anew.
-        init_from: A run folder whose weights a new run begins with (fine-tuning); not read when resuming.
+        run_path: The run folder. A run that is there is resumed from its newest intact checkpoint.
+        restart: Delete the run there and start again.
+        init_from: A run folder whose weights a new run starts from (fine-tuning); not read when resuming.
         command: The command line, for the manifest.
-        on_event: Told of progress.
+        on_event: Called with each progress event.
 
     Returns:
-        The report. SIGINT or SIGTERM ends training after the running step, saved; the report then says "interrupt".
+        The report. SIGINT or SIGTERM ends training after the current step and saves it; the report's `ended_by` is then "interrupt".
 
     Raises:
-        GanAudioError: Unusable recipe, data set or run folder; TrainingStopped on losses that are not numbers and on collapse.
+        GanAudioError: The recipe, data set or run folder is unusable. TrainingStopped: losses are not finite, or the generator collapsed.
     """
     devices = find_devices()
     source, info = open_data(recipe, data_path, on_event)
@@ -67,8 +67,8 @@ def train(
             run = RunFolder.open_for_training(run_path, recipe, info, restart=restart, command=command)
         except RunError as error:
             failure = error
-    if devices.any(failure is not None):  # the other machines wait here until the folder is there, or not to be had
-        raise failure or RunError(f"The machine that writes cannot use {run_path}; see its message.")
+    if devices.any(failure is not None):  # the other machines wait here until the folder exists or has failed
+        raise failure or RunError(f"The chief machine cannot use {run_path}; see its message.")
     run = run or RunFolder.load(run_path)
     # Keras counts layer names up through a process, and the graph's sums are ordered by name: a second training in one process
     # would differ from the first in the last bits. (Measured: 1e-8 after three steps.)
@@ -80,14 +80,14 @@ def train(
 
 
 class Trainer:
-    """One run's training.
+    """The training of one run.
 
     Args:
         recipe: The recipe.
-        source: Where clips come from: `batches`, `clips`, `clips_per_epoch`, `check`, `splits` of `data.source.Source`.
+        source: The data, a `data.source.Source`: `batches`, `clips`, `clips_per_epoch`, `check` and `splits` are used.
         run: The run folder, opened.
-        devices: Where it runs.
-        build: Makes the family; the registry's by default.
+        devices: The devices to train on.
+        build: Builds the family; the registry's by default.
         on_event: Told of progress.
     """
 
@@ -112,11 +112,11 @@ class Trainer:
         self.learner.total_steps = self.total_steps
         self.checkpoints = Checkpoints(run.checkpoints_dir, self.settings.keep_checkpoints)
         self.step = 0
-        self.seconds_before = 0.0  # training time of earlier starts
-        self.summaries: Summaries  # of the machine that writes, from `train` on; so is the judge
-        self.judge: PreviewJudge
+        self.seconds_before = 0.0  # training time before this start
+        self.summaries: Summaries  # of the chief machine, from `train` on, as is `preview_metrics`
+        self.preview_metrics: PreviewMetrics
         self.best: tuple[int, float] | None = None
-        self.collapsed = 0  # previews in a row
+        self.collapsed = 0  # consecutive previews
         self.metrics: dict[str, float] = {}
         self._pending: list[tuple[int, StepResult]] = []
         self._interval = Interval()
@@ -126,7 +126,7 @@ class Trainer:
         self._model: keras.Model | None = None
 
     def train(self, init_from: Path | None = None) -> TrainReport:
-        """Resumes or begins, trains until a budget is spent, and leaves the folder complete."""
+        """Start or resume, train until a budget is spent, and leave the run folder complete."""
         self._started = time.monotonic()
         if isinstance(self.learner.family, BeginsWithData):
             self.learner.family.begin(self.source)
@@ -135,7 +135,7 @@ class Trainer:
         if self.devices.chief:
             self.summaries = Summaries(self.run, self.recipe)
             if self.settings.preview_every:
-                self.judge = PreviewJudge(self.recipe, self._real_clips())
+                self.preview_metrics = PreviewMetrics(self.recipe, self._real_clips())
             self.run.write_manifest(**self._facts())
             self.run.rewind(self.step)
         self.tell(Event("start", self.step, self._start_text(), {"total": self.total_steps, "parameters": self.learner.parameter_counts()}))
@@ -152,12 +152,12 @@ class Trainer:
                 state = {"interrupt": "interrupted", "failure": "stopped"}.get(ended_by, "finished")
                 self.run.write_manifest(state=state, finished=now(), step=self.step, seconds=round(self.seconds, 1))
                 self.summaries.close()
-        self.devices.any(False)  # the machine that writes is the last to be ready; leaving before it would end it too
+        self.devices.any(False)  # the chief machine is the last to finish; leaving before it would end it too
         return TrainReport(self.run.path, self.step, self.seconds, ended_by, self.metrics, self.best, self.learner.parameter_counts())
 
     @property
     def seconds(self) -> float:
-        """Training time so far, over all starts."""
+        """Training time so far, resumed starts included."""
         return self.seconds_before + time.monotonic() - self._started
 
     # The loop.
@@ -179,8 +179,8 @@ class Trainer:
             ended_by = self._budget_spent()
             if self._due(self.settings.log_every):
                 self._log()
-            elif len(self._pending) >= _MOST_PENDING:
-                self._look_at_pending()
+            elif len(self._pending) >= _MAX_PENDING:
+                self._fetch_pending()
             if self._due(self.settings.preview_every):
                 self._preview()
             if self._due(self.settings.checkpoint_every) and self._saved_step != self.step:
@@ -191,7 +191,7 @@ class Trainer:
         return every > 0 and self.step % every == 0
 
     def _budget_spent(self) -> str | None:
-        """What ends the run now, if anything. Clocks and signals differ between machines, so those are asked of all."""
+        """Return what ends the run now, or None. Clocks and signals differ between machines, so all machines vote on those."""
         if self.devices.any(self._stop.is_set()):
             return "interrupt"
         if self.total_steps is not None and self.step >= self.total_steps:
@@ -201,7 +201,7 @@ class Trainer:
         return None
 
     def _open_stream(self):
-        """The batches from this step on. Where the stream stands follows from the step: there is no iterator to save."""
+        """Open the batches from this step on. The position in the stream follows from the step: there is no iterator to save."""
         size = self.recipe.data.batch_size
         first_clip = self.learner.batches_before(self.step) * size
 
@@ -219,13 +219,13 @@ class Trainer:
         return self.devices.batches(make, size)
 
     def _diagnosis(self, error: Exception) -> Exception | None:
-        if "No space left" in str(error):  # TensorFlow gives it the class of a device without memory
+        if "No space left" in str(error):  # TensorFlow raises the class of a device out of memory
             return RunError(
-                f"{self.run.path} cannot be written: no space left on the disk.", hint="free some space; the same command goes on"
+                f"{self.run.path} cannot be written: no space left on the disk.", hint="free some space; the same command continues"
             )
         if isinstance(error, tf.errors.ResourceExhaustedError):
             return TrainingStopped(
-                f"Training stopped: the device has no memory left at step {self.step}.",
+                f"Training stopped: the device ran out of memory at step {self.step}.",
                 hint=f"--set data.batch_size={max(1, self.recipe.data.batch_size // 2)}, or a smaller model.dim",
             )
         return self.source.diagnose(error)
@@ -237,13 +237,13 @@ class Trainer:
         if self._saved_step != self.step:
             self._save()
 
-    # Looking at what was computed.
+    # Figures and previews.
 
-    def _look_at_pending(self) -> None:
-        """Fetches the values of the steps since the last look, and stops at the first that is no number.
+    def _fetch_pending(self) -> None:
+        """Fetch the values of the steps since the last call, and stop at the first that is not finite.
 
         Raises:
-            TrainingStopped: It names phase, loss, step and the last good checkpoint.
+            TrainingStopped: Names phase, loss, step and the last good checkpoint.
         """
         for step, result in self._pending:
             values = result.values.numpy()
@@ -254,7 +254,7 @@ class Trainer:
         self._pending.clear()
 
     def _log(self) -> None:
-        self._look_at_pending()
+        self._fetch_pending()
         if not self._interval.steps:
             return
         values = self._interval.summary()
@@ -278,21 +278,21 @@ class Trainer:
         return max(0.0, min(limits)) if limits else None
 
     def _preview(self) -> None:
-        self._look_at_pending()
+        self._fetch_pending()
         with self._interval.paused():
-            self._look_at_previews()
+            self._generate_previews()
 
-    def _look_at_previews(self) -> None:
+    def _generate_previews(self) -> None:
         self._previewed_step = self.step
         collapse = None
         if self.devices.chief:
-            count = max(self.settings.preview_clips, self.judge.clips)
+            count = max(self.settings.preview_clips, self.preview_metrics.clips)
             clips = np.asarray(self.learner.family.preview(self._shown_networks(), count), np.float32)
             if not np.isfinite(clips).all():
-                self._stop_for(f"a preview at step {self.step} holds samples that are not numbers")
+                self._stop_for(f"a preview at step {self.step} has samples that are not finite numbers")
             family, shown = self.learner.family, self.settings.preview_clips
             companions = family.preview_companions(count) if isinstance(family, ComparedPreviews) else {}
-            figures = self.judge.measure(clips) | compared_figures(clips, companions)
+            figures = self.preview_metrics.measure(clips) | compared_figures(clips, companions)
             if isinstance(family, MeasuredPreviews):
                 figures |= family.preview_figures(clips)
             self.summaries.previews(self.step, clips[:shown], {name: beside[:shown] for name, beside in companions.items()})
@@ -303,13 +303,13 @@ class Trainer:
             text = "  ".join(f"{name.partition('/')[2]} {value:.3g}" for name, value in figures.items())
             self.tell(Event("preview", self.step, text, {**figures, "folder": str(self.run.samples_dir(self.step))}))
             if collapse:
-                self.tell(Event("warning", self.step, f"{collapse}; {self.collapsed} previews in a row"))
+                self.tell(Event("warning", self.step, f"{collapse}; {self.collapsed} consecutive previews"))
             self._keep_if_best(figures)
         limit = self.settings.stop_on_collapse
         if self.devices.any(bool(limit) and self.collapsed >= limit):
             self._stop_for(
-                f"the generator has collapsed: {collapse or 'see the machine that writes'}, {limit} previews in a row",
-                hint="try adversarial.r1, a lower learning rate or more data; training.stop_on_collapse=0 goes on regardless",
+                f"the generator has collapsed: {collapse or 'see the chief machine'}, {limit} consecutive previews",
+                hint="try adversarial.r1, a lower learning rate or more data; training.stop_on_collapse=0 continues regardless",
             )
 
     def _keep_if_best(self, figures: Mapping[str, float]) -> None:
@@ -318,7 +318,7 @@ class Trainer:
             return
         if name not in {**self.metrics, **figures}:
             raise RunError(
-                f"training.best_metric is {name!r}, which this run does not measure; it has {', '.join(sorted(self.metrics))}.",
+                f"training.best_metric is {name!r}, which this run does not measure; it measures {', '.join(sorted(self.metrics))}.",
                 hint="preview/frechet_logmel needs a data set with two or more clips",
             )
         value = {**self.metrics, **figures}[name]
@@ -332,17 +332,18 @@ class Trainer:
     def _stop_for(self, reason: str, hint: str | None = None) -> None:
         steps = self.checkpoints.steps()
         folder = self.run.checkpoints_dir
-        kept = f"The last good checkpoint is that of step {steps[-1]}, in {folder}." if steps else "There is no checkpoint yet."
+        kept = f"The last good checkpoint is of step {steps[-1]}, in {folder}." if steps else "There is no checkpoint yet."
         raise TrainingStopped(
             f"Training stopped: {reason}. {kept}",
-            hint=hint or "lower the learning rate or set optimizers.NAME.clip_norm, then run the same command again: it goes on from there",
+            hint=hint
+            or "lower the learning rate or set optimizers.NAME.clip_norm, then run the same command again to continue",
         )
 
-    # Keeping.
+    # Checkpoints and model files.
 
     def _save(self) -> None:
-        """Writes a checkpoint, and exports the model as it is now. A state that is not finite is never written."""
-        self._look_at_pending()
+        """Write a checkpoint and export the model. A state that is not finite is never written."""
+        self._fetch_pending()
         with self._interval.paused():
             if self.devices.chief:
                 self._write()
@@ -352,7 +353,7 @@ class Trainer:
         arrays = {name: np.asarray(variable.numpy()) for name, variable in self.learner.state().items()}
         bad = [name for name, a in arrays.items() if a.dtype.kind == "f" and not np.isfinite(a).all()]
         if bad:
-            self._stop_for(f"the variable {bad[0]} holds values that are not numbers after step {self.step - 1}")
+            self._stop_for(f"the variable {bad[0]} holds values that are not finite after step {self.step - 1}")
         facts = {"seconds": self.seconds, "best": self.best, "collapsed": self.collapsed, "metrics": self.metrics}
         path = self.checkpoints.save(self.step, arrays, _jsonable(facts))
         self._export("generator")
@@ -361,7 +362,7 @@ class Trainer:
         self.tell(Event("checkpoint", self.step, path.name, {"file": str(path)}))
 
     def _export(self, name: str) -> None:
-        if self._model is None:  # it shares the averaged networks' weights, so one is enough for the whole run
+        if self._model is None:  # shares the averaged networks' weights, so one serves the whole run
             self._model = self.learner.family.inference_model(self._shown_networks())
         if hasattr(self._model, "provenance"):
             self._model.provenance = {**self._model.provenance, "step": self.step}
@@ -383,14 +384,14 @@ class Trainer:
             self.collapsed = int(facts.get("collapsed", 0))
             self.metrics = dict(facts.get("metrics", {}))
             if init_from is not None:
-                warn(f"the run is resumed, so the weights of {init_from} are not read; --restart begins anew with them")
+                warn(f"the run is resumed, so the weights of {init_from} are not used; --restart starts again from them")
         elif init_from is not None:
             self.tell(Event("note", 0, initialize_from(self.learner, Path(init_from), warn)))
             compare_levels(self.learner, Path(init_from), self.source, warn)
         if not self.devices.agree(self.step):
-            raise RunError("The machines see different checkpoints: the run folder has to be on storage that they share.")
+            raise RunError("The machines see different checkpoints: the run folder has to be on shared storage.")
 
-    # Around it.
+    # Start text and signals.
 
     def _real_clips(self):
         split = "validation" if "validation" in self.source.splits else "train"
@@ -416,16 +417,16 @@ class Trainer:
 
     @contextmanager
     def _signals(self):
-        """SIGINT and SIGTERM end training after the running step; a second one ends the process at once."""
+        """End training on SIGINT or SIGTERM after the current step; on a second one, end the process at once."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return
 
         def stop(number, frame):
             if self._stop.is_set():
-                os._exit(EXIT_INTERRUPTED)  # nothing is lost: every file is written whole or not at all
+                os._exit(EXIT_INTERRUPTED)  # nothing is lost: files are written atomically
             self._stop.set()
-            self.tell(Event("note", self.step, "stopping after this step and saving; once more ends at once"))
+            self.tell(Event("note", self.step, "stopping after this step and saving; press again to quit at once"))
 
         before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
         try:

@@ -86,7 +86,7 @@ class CycleGANVC(ConversionFamily):
         mask = tf.ones_like(x[..., :1]) if mask is None else mask
         return tf.cast(self.networks[name]({"mel": x * mask, "mask": mask}, training=True), tf.float32)
 
-    def judge(self, name: str, x: tf.Tensor) -> tf.Tensor:
+    def discriminate(self, name: str, x: tf.Tensor) -> tf.Tensor:
         return self.networks[name](x, training=True)
 
     def masked(self, a: tf.Tensor, b: tf.Tensor, draws: Draws) -> tuple[tf.Tensor, tf.Tensor]:
@@ -97,7 +97,7 @@ class CycleGANVC(ConversionFamily):
     def critic_losses(self, batch: Batch, draws: Draws) -> Losses:
         a, b = self.both(batch)
         fake_b, fake_a = (tf.stop_gradient(x) for x in self.masked(a, b, draws))
-        compare = lambda name, real, fake: 0.5 * self.loss.critic(self.judge(name, real), self.judge(name, fake))
+        compare = lambda name, real, fake: 0.5 * self.loss.critic(self.discriminate(name, real), self.discriminate(name, fake))
         losses = {"adversarial": compare("critic_first", a, fake_a) + compare("critic_second", b, fake_b)}
         if self.weights.second_adversarial:
             again_a, again_b = (tf.stop_gradient(x) for x in (self.generate("to_first", fake_b), self.generate("to_second", fake_a)))
@@ -108,7 +108,7 @@ class CycleGANVC(ConversionFamily):
         a, b = self.both(batch)
         w, identity = self.weights, self.identity_weight(late)
         fake_b, fake_a = self.masked(a, b, draws)
-        score = lambda name, fake: self.loss.generator(self.judge(name, fake))
+        score = lambda name, fake: self.loss.generator(self.discriminate(name, fake))
         distance = lambda x, y: tf.reduce_mean(tf.abs(x - y))
         losses = {"adversarial": w.adversarial * (score("critic_first", fake_a) + score("critic_second", fake_b))}
         again_a, again_b = self.generate("to_first", fake_b), self.generate("to_second", fake_a)

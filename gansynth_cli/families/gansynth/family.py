@@ -217,7 +217,7 @@ class StageObjective(AdversarialObjective):
             return generator(inputs, training=True)
         return generator.at(inputs, self.stage.level, self.stage.alpha(draws.step))
 
-    def judge(self, examples: tf.Tensor, batch: Batch, draws: Draws, name: str) -> tf.Tensor:
+    def discriminate(self, examples: tf.Tensor, batch: Batch, draws: Draws, name: str) -> tf.Tensor:
         return self.answers(examples, batch, draws, name)["logits"]
 
     def answers(self, examples: tf.Tensor, batch: Batch, draws: Draws, name: str) -> Answers:

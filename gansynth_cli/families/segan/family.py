@@ -112,16 +112,16 @@ class SEGAN(EnhancementPreviews, AdversarialObjective):
         latent = draws.normal("latent", (batch_size(noisy), *self.latent_shape))
         return self.networks["generator"]([noisy, latent], training=True)
 
-    def judge(self, examples: tf.Tensor, batch: Batch, draws: Draws, name: str) -> tf.Tensor:
-        return self._judge(examples, self.represent(batch["noisy"]), draws, name, 1)
+    def discriminate(self, examples: tf.Tensor, batch: Batch, draws: Draws, name: str) -> tf.Tensor:
+        return self._discriminate(examples, self.represent(batch["noisy"]), draws, name, 1)
 
     def answers_to_both(self, real: tf.Tensor, fake: tf.Tensor, batch: Batch, wanted: Batch, draws: Draws) -> tuple[Answers, Answers]:
         """In one call, so that the reference batch goes through the discriminator once."""
         noisy = self.represent(batch["noisy"])
-        logits = self._judge(tf.concat([real, fake], axis=0), tf.concat([noisy, noisy], axis=0), draws, "both", 2)
+        logits = self._discriminate(tf.concat([real, fake], axis=0), tf.concat([noisy, noisy], axis=0), draws, "both", 2)
         return {"logits": logits[: batch_size(real)]}, {"logits": logits[batch_size(real) :]}
 
-    def _judge(self, examples: tf.Tensor, noisy: tf.Tensor, draws: Draws, name: str, groups: int) -> tf.Tensor:
+    def _discriminate(self, examples: tf.Tensor, noisy: tf.Tensor, draws: Draws, name: str, groups: int) -> tf.Tensor:
         inputs = {"example": examples, "noisy": noisy, "groups": tf.constant(groups, tf.int32)}
         if self.shuffled:
             radius = self.model.phase_shuffle

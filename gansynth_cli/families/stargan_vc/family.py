@@ -104,7 +104,7 @@ class StarGANVC(ConversionFamily):
         inputs = {"mel": x * mask, "mask": mask, "source": source, "target": target}
         return tf.cast(self.networks["generator"](inputs, training=True), tf.float32)
 
-    def judge(self, x: tf.Tensor, source: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
+    def discriminate(self, x: tf.Tensor, source: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
         """Logits of spectra that are, or are to be, of the target domain, and came from the source."""
         return self.networks["critic"]({"mel": x, "source": source, "target": target}, training=True)
 
@@ -125,7 +125,7 @@ class StarGANVC(ConversionFamily):
         fake = tf.stop_gradient(self.generate(x, mask, source, target))
         other = self.code(self.other_domain(draws, "other", label))
         seen = tf.concat([self.seen(x, batch, label, draws, "real_floor"), self.seen(fake, batch, target_label, draws, "fake_floor")], 0)
-        logits = self.judge(seen, tf.concat([other, source], 0), tf.concat([source, target], 0))
+        logits = self.discriminate(seen, tf.concat([other, source], 0), tf.concat([source, target], 0))
         real, made = tf.split(logits, 2, axis=0)
         return {"adversarial": self.loss.critic(real, made)}
 
@@ -156,7 +156,7 @@ class StarGANVC(ConversionFamily):
             fake, same = tf.split(made, 2, axis=0)
         else:
             fake, same = self.generate(x, mask, source, to), x
-        logits = self.judge(self.seen(fake, batch, target, draws, "floor"), source, to)
+        logits = self.discriminate(self.seen(fake, batch, target, draws, "floor"), source, to)
         losses = {"adversarial": w.adversarial * self.loss.generator(logits)}
         if w.cycle:
             losses["cycle"] = w.cycle * tf.reduce_mean(tf.abs(self.generate(fake, ones, to, source) - x))
@@ -251,7 +251,7 @@ class StarGANVC(ConversionFamily):
     def convert_contour(self, x: tf.Tensor, source: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
         return self.networks["prosody"]({"contour": x, "source": source, "target": target}, training=True)
 
-    def judge_contour(self, x: tf.Tensor, source: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
+    def discriminate_contour(self, x: tf.Tensor, source: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
         return self.networks["prosody_critic"]({"contour": x, "source": source, "target": target}, training=True)
 
     def prosody_critic_losses(self, batch: Batch, draws: Draws) -> Losses:
@@ -259,7 +259,7 @@ class StarGANVC(ConversionFamily):
         source, target = self.code(label), self.code(self.other_domain(draws, "target", label))
         fake = tf.stop_gradient(self.convert_contour(x, source, target))
         other = self.code(self.other_domain(draws, "other", label))
-        logits = self.judge_contour(tf.concat([x, fake], 0), tf.concat([other, source], 0), tf.concat([source, target], 0))
+        logits = self.discriminate_contour(tf.concat([x, fake], 0), tf.concat([other, source], 0), tf.concat([source, target], 0))
         real, made = tf.split(logits, 2, axis=0)
         return {"adversarial": self.loss.critic(real, made)}
 
@@ -267,7 +267,7 @@ class StarGANVC(ConversionFamily):
         x, label = self.contour_batch(batch_size(batch["label"]), draws)
         w, source, target = self.weights, self.code(label), self.code(self.other_domain(draws, "target", label))
         fake, same = tf.split(self.convert_contour(tf.concat([x, x], 0), tf.concat([source] * 2, 0), tf.concat([target, source], 0)), 2)
-        losses = {"adversarial": self.loss.generator(self.judge_contour(fake, source, target))}
+        losses = {"adversarial": self.loss.generator(self.discriminate_contour(fake, source, target))}
         losses["cycle"] = w.prosody_cycle * tf.reduce_mean(tf.abs(self.convert_contour(fake, target, source) - x))
         losses["identity"] = w.prosody_identity * tf.reduce_mean(tf.abs(same - x))
         return losses
