@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .feature_specs import FrameFeatures, LogSpectrogram
+    from .feature_specs import FrameFeatures, GivenMels, LogSpectrogram
 
 GENERATE = "generate {run} -n 64 -o clips/"
 ENHANCE = "enhance recordings/ --model {run} -o clean/"
@@ -42,6 +42,10 @@ class ModelTable:
 
     def frame_features(self, sample_rate: int) -> FrameFeatures | None:
         """Features of every frame that are cached beside the clips; None: the family reads audio."""
+        return None
+
+    def mels_beside(self, sample_rate: int) -> GivenMels | None:
+        """The given mel spectrograms that are read beside the recordings; None: mel spectrograms are computed."""
         return None
 
 

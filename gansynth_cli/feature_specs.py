@@ -19,7 +19,7 @@ class BatchFeatures:
     A batch is a dict: `audio` float32 [batch, clip_samples, channels] in [-1, 1], and `label` int32 [batch] if `labels`. With `pairs`
     it also has `clean` (which is `audio`) and `noisy`, of that shape. Each of `attributes` ("pitch", "instrument", "velocity") is an
     int32 [batch] under its name: the number of its class in `DatasetInfo.attributes`. Where the recipe's model has `frame_features`
-    there is `spectrum` float32 [batch, frames, bands] in place of `audio`.
+    there is `spectrum` float32 [batch, frames, bands] in place of `audio`; where it has `given_mels`, `mel` of that shape beside it.
     """
 
     sample_rate: int
@@ -77,3 +77,19 @@ class FrameFeatures:
     def mel_statistics(self, domain: str) -> str:
         """The key of a domain's {"mean": [bands], "deviation": [bands], "active_level", "seconds"}."""
         return f"mel/{self.key}/{domain}"
+
+
+@dataclass(frozen=True)
+class GivenMels:
+    """Mel spectrograms of the recordings that another program gave, for a vocoder to be trained on (`data/given_mels.py`).
+
+    Attributes:
+        convention: What they mean, resolved.
+    """
+
+    convention: MelConvention
+
+    @property
+    def key(self) -> str:
+        """Its name in `DatasetInfo.frame_features`."""
+        return f"given-mel-hop{self.convention.hop}-bands{self.convention.bands}"

@@ -105,7 +105,7 @@ def scale_of(name: str, loss: str) -> float:
 def losses(family: Any, monkeypatch: pytest.MonkeyPatch) -> dict[str, float]:
     """The family's own losses of the two clips, unweighted by kind, under the names of the references."""
     real, fake = pair()
-    monkeypatch.setattr(family, "generate", lambda clips: (fake, fake))
+    monkeypatch.setattr(family, "generate", lambda *given: (fake, fake))
     monkeypatch.setattr(family, "shown", lambda *clips: clips[:2])
     monkeypatch.setattr(family, "distances", lambda *given: {})
     weight = lambda kind: getattr(family.model, kind).weight

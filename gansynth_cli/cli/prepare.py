@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from ..data.corpora.source_file import LabelOptions
     from ..data.dataset_info import DatasetInfo, SplitInfo
     from ..data.prepare.report import PrepareOptions, PrepareReport
+    from ..family_schema import ModelTable
+    from ..feature_specs import GivenMels
 
 _INPUT, _CLIPS, _LABELS, _SPLITS, _NOISE = "What goes in", "What a clip is", "Labels", "Splits", "Noise, for training enhancement"
 _MAX_NOTE = 20_000  # characters; every model carries it
@@ -162,6 +164,13 @@ def command(
         float, typer.Option(help="Fraction of the recordings, or speakers, for validation.", rich_help_panel=_SPLITS)
     ] = 0.1,
     test: Annotated[float, typer.Option(help="Fraction for test.", rich_help_panel=_SPLITS)] = 0.1,
+    mels: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Mel spectrograms (.npy) that another program gave for the recordings, of their names: to train a vocoder on.",
+        ),
+    ] = None,
     consent: Annotated[
         str,
         typer.Option(
@@ -192,7 +201,9 @@ def command(
         raise UsageError("--set changes a recipe, but there is no --recipe.")
     if jobs < 0:
         raise UsageError(f"--jobs is {jobs}; expected at least 1, or 0 for one a core.")
-    loaded = load_recipe(recipe, set_ or ()) if recipe else Recipe(family="")
+    if mels is not None and not recipe:
+        raise UsageError("--mels needs a --recipe of a vocoder, which says what the spectrograms mean.")
+    loaded = load_recipe(recipe, [*(set_ or ()), *(["model.given_mels=true"] if mels else [])]) if recipe else Recipe(family="")
     wanted, model = loaded.data, loaded.model
     rate = sample_rate or wanted.sample_rate
     kind, target = _level(level)
@@ -224,6 +235,7 @@ def command(
             peak_normalize=wanted.peak_normalize,
             peak=wanted.peak,
             frames=model.frame_features(rate),
+            mels=_given_mels(mels, model, rate),
             consent=_note(consent) if consent else "",
             jobs=jobs,
             overwrite=overwrite,
@@ -233,6 +245,19 @@ def command(
     _show(report)
     console.result(report.to_json())
     return EXIT_FAILED if report.failed and report.status in ("written", "dry run") else EXIT_OK
+
+
+def _given_mels(folder: Path | None, model: ModelTable, rate: int) -> tuple[GivenMels, Path] | None:
+    spec = model.mels_beside(rate)
+    if spec is None:
+        return None
+    if folder is None:
+        raise UsageError(
+            "The recipe has model.given_mels = true, but there is no --mels.", hint="--mels FOLDER, with a .npy for each recording"
+        )
+    if not folder.is_dir():
+        raise UsageError(f"--mels {folder} is not a folder.")
+    return spec, folder
 
 
 def _clip_samples(text: str, rate: int, usual: int) -> int:

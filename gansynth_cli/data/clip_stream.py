@@ -17,8 +17,9 @@ from typing import Protocol
 import numpy as np
 import tensorflow as tf
 
-from ..feature_specs import FrameFeatures
+from ..feature_specs import FrameFeatures, GivenMels
 from ..recipe_schema import Augment, Data
+from ..signal.mel_convention import MelConvention
 from .dataset_info import DatasetInfo
 from .mixing.stream import NOISE_RECORDS, SPEECH_RECORDS, Mixer
 
@@ -35,6 +36,8 @@ class Records(Protocol):
     def info(self) -> DatasetInfo: ...
     @property
     def frames(self) -> FrameFeatures | None: ...
+    @property
+    def mels(self) -> GivenMels | None: ...
     def clips_per_epoch(self, split: str = "train") -> int: ...
     def label_counts(self, split: str) -> np.ndarray: ...
     def epoch(self, split: str, settings: Data, seed: tf.Tensor, number: tf.Tensor) -> tf.data.Dataset: ...
@@ -42,6 +45,7 @@ class Records(Protocol):
     def attributes(self, record: tf.Tensor) -> dict[str, tf.Tensor]: ...
     def label(self, record: tf.Tensor) -> tf.Tensor: ...
     def spectrum(self, record: tf.Tensor, uniform: tf.Tensor | None) -> tf.Tensor: ...
+    def given_mel(self, record: tf.Tensor) -> tf.Tensor: ...
 
 
 @dataclass(frozen=True)
@@ -112,6 +116,9 @@ class ClipStream:
             spectrum = source.spectrum(record, place)
             return {"spectrum": spectrum, "label": tf.cast(source.label(record), tf.int32)} | source.attributes(record)
         audio, label = source.decode(record)
+        given: dict[str, tf.Tensor] = {}
+        if source.mels is not None:
+            audio, given["mel"] = aligned(audio, source.given_mel(record), source.mels.convention, settings.clip_samples, place)
         if settings.peak_normalize == "recording":
             audio = scaled(audio, settings.peak)
         audio = crop(audio, settings, place)
@@ -124,7 +131,7 @@ class ClipStream:
             audio = tf.ensure_shape(audio, [settings.clip_samples, 2 * channels])
             made = {"audio": audio[:, :channels], "clean": audio[:, :channels], "noisy": audio[:, channels:]}
         else:
-            made = {"audio": tf.ensure_shape(audio, [settings.clip_samples, channels])}
+            made = {"audio": tf.ensure_shape(audio, [settings.clip_samples, channels])} | given
         return made | ({"label": label} if source.info.labels else {}) | source.attributes(record)
 
     # Mixing.
@@ -194,6 +201,21 @@ def fold(seed: int, family: int, number: tf.Tensor) -> tf.Tensor:
 def scaled(audio: tf.Tensor, peak: float) -> tf.Tensor:
     """Scale [samples, channels] to the largest absolute sample `peak`; silence stays silent."""
     return tf.math.divide_no_nan(audio, tf.reduce_max(tf.abs(audio))) * peak
+
+
+def aligned(
+    audio: tf.Tensor, mel: tf.Tensor, convention: MelConvention, size: int, uniform: tf.Tensor | None
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Crop a recording [samples, 1] and its mel spectrogram [frames, bands] to [size, 1] and [size / hop, bands] at one place, which
+    `uniform` in [0, 1) chooses; None takes the start. What is shorter ends in silence."""
+    hop = convention.hop
+    frames = size // hop
+    spare = tf.maximum(tf.minimum(tf.shape(mel)[0], tf.shape(audio)[0] // hop) - frames, 0)
+    start = 0 if uniform is None else tf.minimum(tf.cast(uniform * tf.cast(spare + 1, tf.float32), tf.int32), spare)
+    audio, mel = audio[start * hop : start * hop + size], mel[start : start + frames]
+    mel = tf.pad(mel, [[0, frames - tf.shape(mel)[0]], [0, 0]], constant_values=convention.lowest)
+    audio = tf.pad(audio, [[0, size - tf.shape(audio)[0]], [0, 0]])
+    return tf.ensure_shape(audio, [size, 1]), tf.ensure_shape(mel, [frames, convention.bands])
 
 
 def crop(audio: tf.Tensor, settings: Data, uniform: tf.Tensor | None) -> tf.Tensor:

@@ -16,6 +16,7 @@ from .audio.wav_clip import WAV_HEADER_BYTES
 from .clip_reader import ShardClips
 from .clip_stream import balanced_repeats
 from .frame_features import SPECTRUM, FrameClip, ensure_frame_features, missing_frame_features, read_frame_features, sidecar_name
+from .given_mels import MEL, read_given_mels
 from .source import Source
 
 _READERS = 16  # shards read in turn
@@ -53,8 +54,9 @@ class ShardSource(Source):
         paths = tf.constant([str(path) for path in shards.shard_paths(self.info.splits[split], self.path)])
         readers = min(_READERS, len(paths))
         read: Callable = tf.data.TFRecordDataset
-        if self.frames is not None:
-            key = self.frames.key
+        cached = self.frames or self.mels
+        if cached is not None:
+            key = cached.key
             beside = [str(self.path / sidecar_name(shard["file"], key)) for shard in self.info.splits[split].shards]
             paths = tf.stack([paths, tf.constant(beside)], axis=1)
             read = _read_joined
@@ -104,6 +106,16 @@ class ShardSource(Source):
         assert self.frames is not None
         self._require(split)
         return read_frame_features(self.info, self.path, self.frames, split)
+
+    def given_mel(self, record: tf.Tensor) -> tf.Tensor:
+        assert self.mels is not None
+        example = tf.io.parse_single_example(record, {MEL: tf.io.FixedLenFeature([], tf.string)})
+        return tf.reshape(tf.io.decode_raw(example[MEL], tf.float32), [-1, self.mels.convention.bands])
+
+    def clips_with_mels(self, split: str) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        assert self.mels is not None
+        self._require(split)
+        return read_given_mels(self.info, self.path, self.mels, split)
 
     def spectrum(self, record: tf.Tensor, uniform: tf.Tensor | None) -> tf.Tensor:
         assert self.frames is not None

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from ..errors import DatasetError, GanAudioError, RecipeError
-from ..feature_specs import BatchFeatures, FrameFeatures
+from ..feature_specs import BatchFeatures, FrameFeatures, GivenMels
 from ..recipe_schema import Data, Recipe
 from . import shards
 from .clip_stream import ClipStream, augmented
@@ -104,6 +104,24 @@ class Source(ABC):
             )
         if self._mixes:
             self._require_noise("train")
+        if self.mels is not None and self.mels.key not in info.frame_features:
+            raise DatasetError(
+                f"{self.path} has no given mel spectrograms of this hop and number of bands, which the recipe {name} is trained on.",
+                hint=f"gan-audio prepare RECORDINGS -o DATA --recipe {name} --mels FOLDER",
+            )
+
+    @property
+    def mels(self) -> GivenMels | None:
+        """The given mel spectrograms that are read beside the clips; None: there are none."""
+        return self.recipe.model.mels_beside(self.recipe.data.sample_rate)
+
+    def given_mel(self, record: tf.Tensor) -> tf.Tensor:
+        """Return a record's given mel spectrogram, float32 [frames, bands]."""
+        raise NotImplementedError
+
+    def clips_with_mels(self, split: str) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yield (audio float32 [samples], given mel spectrogram [frames, bands]), whole, in the order of the shards."""
+        raise NotImplementedError
 
     @property
     def frames(self) -> FrameFeatures | None:

@@ -3,6 +3,7 @@ several kinds. A family of this kind builds the generator."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -73,6 +74,7 @@ class VocoderFamily:
     gives_spectrum = False  # whether `own_spectrum` is there
     model: VocoderModel
     _recordings: np.ndarray  # [clips, samples, 1]: what previews are made of, once `begin` has seen the data
+    _given: Sequence[np.ndarray] = ()  # their mel spectrograms, where those are given
 
     def __init__(self, recipe: Recipe, info: DatasetInfo, seed: int | None = None):
         assert isinstance(recipe.model, VocoderModel)
@@ -139,21 +141,21 @@ class VocoderFamily:
     def spectrum_losses(self, batch: Batch, draws: Draws) -> Losses:
         """Return the generator's losses on the spectrum that its network gives, without computing a waveform."""
         real = batch["audio"]
-        made = self.networks["generator"](mel_spectrogram(real, self.convention), training=True)
+        made = self.networks["generator"](self.mel_of(real, batch.get("mel")), training=True)
         pair = Comparison(self.weights, self.loss_convention, real, own=self.own_spectrum(made, real))
         return TERMS(self.weights, pair, without=of_sound(self.weights))
 
     def reconstruction_losses(self, batch: Batch, draws: Draws) -> Losses:
         """Return the generator's losses without its discriminators."""
         real = batch["audio"]
-        made, fake = self.generate(real)
+        made, fake = self.generate(real, batch.get("mel"))
         return self.distances(real, made, fake)
 
     def critic_losses(self, batch: Batch, draws: Draws) -> Losses:
         """Return the discriminators' losses on real and generated clips, computed in one call."""
         clips = self.weights.critic_clips or None
-        real = batch["audio"][:clips]
-        _, fake = self.generate(real)
+        real, given = batch["audio"][:clips], batch.get("mel")
+        _, fake = self.generate(real, None if given is None else given[:clips])
         real, fake = self.shown(real, fake, draws)
         clips = tf.shape(real)[0]
         judged = self.networks["critic"](tf.concat([real, tf.stop_gradient(fake)], axis=0), training=True)
@@ -166,7 +168,7 @@ class VocoderFamily:
     def generator_losses(self, batch: Batch, draws: Draws) -> Losses:
         """Return the generator's losses: adversarial, matched feature maps, and the distances."""
         real, w = batch["audio"], self.weights
-        made, fake = self.generate(real)
+        made, fake = self.generate(real, batch.get("mel"))
         shown_real, shown_fake = self.shown(real, fake, draws)
         judged: Judgement = self.networks["critic"](shown_fake, training=True)
         losses = {}
@@ -181,9 +183,13 @@ class VocoderFamily:
                 losses[f"feature_matching_{kind}"] = (w.feature_matching * weight_of(self.model, kind)) * self.gather(terms)
         return {**losses, **self.distances(real, made, fake)}
 
-    def generate(self, real: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Return (the generator's output, audio [batch, clip_samples, 1]) for the mel spectrogram of clips."""
-        made = self.networks["generator"](mel_spectrogram(real, self.convention), training=True)
+    def mel_of(self, real: tf.Tensor, given: tf.Tensor | None) -> tf.Tensor:
+        """Return the generator's input for recordings: the mel spectrograms that are given with them, else their own."""
+        return mel_spectrogram(real, self.convention) if given is None else given
+
+    def generate(self, real: tf.Tensor, given: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor]:
+        """Return (the generator's output, audio [batch, clip_samples, 1]) for the mel spectrogram of clips; see `mel_of`."""
+        made = self.networks["generator"](self.mel_of(real, given), training=True)
         fake = tf.cast(made if self._head is None else self._head(made), tf.float32)
         return made, fake[:, : self.recipe.data.clip_samples]
 
@@ -227,6 +233,11 @@ class VocoderFamily:
         split = "validation" if "validation" in source.splits else "train"
         most = int(_PREVIEW_SECONDS * self.recipe.data.sample_rate)
         clips = [np.asarray(clip, np.float32)[:most, :1] for clip, _ in source.clips(split, PREVIEW_CLIPS)]
+        if source.mels is not None:
+            frames = most // self.convention.hop
+            pairs = list(itertools.islice(source.clips_with_mels(split), PREVIEW_CLIPS))
+            clips = [audio[: frames * self.convention.hop, None] for audio, _ in pairs]
+            self._given = [mel[:frames] for _, mel in pairs]
         if not clips:
             raise DatasetError(f"The data set {source.info.name} has no clip to preview.", hint="gan-audio info DATA")
         self._begin_normalization(source)
@@ -246,8 +257,8 @@ class VocoderFamily:
     def preview(self, networks: Mapping[str, keras.Model], clips: int) -> np.ndarray:
         """Resynthesise the recordings of `begin`: float32 [n, samples, 1], n <= clips."""
         model, made = self.inference_model(networks), []
-        for clip in self._recordings[:clips]:  # one by one: seconds of V1's widest layers take a gigabyte
-            mel = mel_spectrogram(clip[None], self.convention)
+        for index, clip in enumerate(self._recordings[:clips]):  # one by one: seconds of V1's widest layers take a gigabyte
+            mel = self._given[index][None] if self._given else mel_spectrogram(clip[None], self.convention)
             made.append(model(mel, training=False).numpy()[0, : len(clip)])
         return np.stack([np.pad(one, [(0, self._recordings.shape[1] - len(one)), (0, 0)]) for one in made])
 

@@ -28,6 +28,16 @@ def check_sizes(recipe: Recipe, model: VocoderModel, losses: VocoderLosses, conv
         )
     if wrong := c.problems() or compared.problems():
         raise RecipeError(f"[model.mel] is no mel spectrogram: {'; '.join(wrong)}.")
+    changed = {
+        "peak_normalize": data.peak_normalize,
+        "augment.gain_db": data.augment.gain_db,
+        "augment.shift_samples": data.augment.shift_samples,
+    }
+    if m.given_mels and (wrong_keys := [key for key, value in changed.items() if value]):
+        raise RecipeError(
+            f"data.{wrong_keys[0]} changes the recordings; mel spectrograms that are given (model.given_mels) belong to them as they are.",
+            hint="--set data.peak_normalize=false --set data.augment.gain_db=0 --set data.augment.shift_samples=0",
+        )
     if data.clip_samples % c.hop:
         near = max(1, round(data.clip_samples / c.hop)) * c.hop
         raise RecipeError(

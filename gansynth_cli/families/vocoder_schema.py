@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from ..family_schema import ModelTable
+from ..feature_specs import GivenMels
 from ..schema_types import Count, Fraction, Positive, TermWeight, Weight
 from ..signal.mel_convention import MelConvention
 
@@ -63,7 +64,15 @@ class VocoderModel(ModelTable):
     mel_critic: MelCritic = field(default_factory=MelCritic)
     initializer: Literal["fan_in", "normal"] = "fan_in"  # "normal": the paper's normal distribution; fan_in: U(+-1 / sqrt(fan in))
     discriminator_initializer: Literal["same", "fan_in", "normal", "torch"] = "same"  # "torch": PyTorch's default, biases like kernels
+    given_mels: bool = False  # trained on mel spectrograms that another program gave for the recordings: prepare --mels
     mel_normalization: bool = False  # the generator's input is (mel - mean) / deviation by band, of training clips, as ParallelWaveGAN's
+
+    @property
+    def whole_recordings(self) -> bool:
+        return self.given_mels
+
+    def mels_beside(self, sample_rate: int) -> GivenMels | None:
+        return GivenMels(self.mel.resolved(sample_rate)) if self.given_mels else None
 
 
 @dataclass(frozen=True)

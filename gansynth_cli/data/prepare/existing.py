@@ -7,11 +7,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ...errors import DatasetError
-from ...feature_specs import FrameFeatures, LogSpectrogram
+from ...feature_specs import FrameFeatures, GivenMels, LogSpectrogram
 from ...files import write_text
 from ..clip_reader import ShardClips
 from ..dataset_info import DatasetInfo, read_dataset_info
 from ..frame_features import ensure_frame_features
+from ..given_mels import ensure_given_mels
 from ..shards import missing_or_resized
 from ..statistics import compute, statistics_key
 from .folder import check_replaceable, differences
@@ -28,6 +29,7 @@ class Extras:
     peak_normalize: bool | str
     peak: float
     frames: FrameFeatures | None
+    mels: tuple[GivenMels, Path] | None
     consent: str
     jobs: int
     progress: Callable[[int, int], None] | None = None
@@ -91,6 +93,8 @@ def with_extras(info: DatasetInfo, folder: Path, extras: Extras) -> DatasetInfo:
         info = replace(info, consent=extras.consent)
     if extras.frames is not None:
         info = ensure_frame_features(info, folder, extras.frames, jobs=extras.jobs, progress=extras.progress)
+    if extras.mels is not None:
+        info = ensure_given_mels(info, folder, *extras.mels)
     statistics = dict(info.statistics)
     clips = ShardClips(info, folder, peak_normalize=extras.peak_normalize, peak=extras.peak)
     for spec in extras.specs:

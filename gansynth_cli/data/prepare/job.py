@@ -18,7 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ...errors import UsageError
-from ...feature_specs import FrameFeatures, LogSpectrogram
+from ...feature_specs import FrameFeatures, GivenMels, LogSpectrogram
 from ...files import write_text
 from ..audio.find import find_audio
 from ..corpora.labelling import label_sources
@@ -44,6 +44,7 @@ def prepare(
     peak_normalize: bool | str = False,
     peak: float = 1.0,
     frames: FrameFeatures | None = None,
+    mels: tuple[GivenMels, Path] | None = None,
     consent: str = "",
     jobs: int = 0,
     overwrite: bool = False,
@@ -60,6 +61,7 @@ def prepare(
         specs: Statistics to compute over the train split (a recipe's `model.statistics`).
         peak_normalize, peak: How training scales clips (see `recipe_schema.Data`), which changes those statistics.
         frames: Spectra and F0 to cache of every clip (a conversion recipe's `model.frame_features`).
+        mels: What given mel spectrograms mean, and the folder that holds them (a vocoder recipe's `model.given_mels`).
         consent: A note that the data set and every model trained on it keep: who allowed these recordings to be used, and for what.
         jobs: Worker processes; 0 is one for each core.
         overwrite: Replace a finished data set, or drop an unfinished one with other options.
@@ -83,7 +85,7 @@ def prepare(
     plan = Plan(options, labelled)
     files = len(plan.sources)
     shard_done = lambda done, count: progress(files, files, f"F0 and spectra: shard {done} of {count}") if progress else None
-    extras = Extras(tuple(specs), peak_normalize, peak, frames, consent, jobs, shard_done)
+    extras = Extras(tuple(specs), peak_normalize, peak, frames, mels, consent, jobs, shard_done)
     workers = jobs or os.cpu_count() or 1
     existing = None if dry_run else finished(output, plan, overwrite)
     if existing is not None:
