@@ -335,8 +335,7 @@ class Trainer:
         kept = f"The last good checkpoint is of step {steps[-1]}, in {folder}." if steps else "There is no checkpoint yet."
         raise TrainingStopped(
             f"Training stopped: {reason}. {kept}",
-            hint=hint
-            or "lower the learning rate or set optimizers.NAME.clip_norm, then run the same command again to continue",
+            hint=hint or "lower the learning rate or set optimizers.NAME.clip_norm, then run the same command again to continue",
         )
 
     # Checkpoints and model files.
