@@ -44,7 +44,7 @@ def plain_dataset(tmp_path_factory) -> Path:
     root = tmp_path_factory.mktemp("plain")
     write_tones(root / "tones", takes=30)
     command = ["prepare", str(root / "tones"), "-o", str(root / "data"), "--sample-rate", "8000", "--clip-samples", "2048"]
-    assert main([*command, "--labels", "none", "--max-clips", "1", "--test", "0.25", "--validation", "0", "-q"]) == 0
+    assert main([*command, "--labels", "none", "--detail", "max-clips=1", "--test", "0.25", "--validation", "0", "-q"]) == 0
     return root / "data"
 
 
@@ -324,8 +324,8 @@ def test_spoken_digits(data_folder, tmp_path, capsys):
     data = tmp_path / "digits"
     command = ["prepare", str(data_folder / "digits"), "-o", str(data), "--layout", "fsdd", "--split-by", "speaker", "-q"]
     command += [
-        "--holdout-speakers",
-        "theo,yweweler",
+        "--detail",
+        "holdout-speakers=theo,yweweler",
         "--test",
         "0",
         "--validation",
