@@ -233,7 +233,7 @@ class VocoderFamily:
         split = "validation" if "validation" in source.splits else "train"
         most = int(_PREVIEW_SECONDS * self.recipe.data.sample_rate)
         clips = [np.asarray(clip, np.float32)[:most, :1] for clip, _ in source.clips(split, PREVIEW_CLIPS)]
-        if source.mels is not None:
+        if self.model.given_mels:
             frames = most // self.convention.hop
             pairs = list(itertools.islice(source.clips_with_mels(split), PREVIEW_CLIPS))
             clips = [audio[: frames * self.convention.hop, None] for audio, _ in pairs]
