@@ -45,7 +45,7 @@ def evaluate_notes(
     info, rate = prepared.info, prepared.info.sample_rate
     if not info.attributes.keys() & {"pitch", "instrument"}:
         raise DatasetError(
-            f"The data set {data} knows neither pitch nor instrument of its clips.",
+            f"The data set {data} has neither pitch nor instrument of its clips.",
             hint="prepare it with --layout notes or nsynth, or with --corpus attributes=TABLE.csv",
         )
     sets = find_clip_sets([Path(folder) for folder in folders], (), most=clips, seed=seed)

@@ -95,7 +95,7 @@ def evaluate_clips(
     if len({system["files"] for system in systems}) > 1:
         notes.append("Fréchet distances and Inception Scores depend on the number of clips: compare sets of equal size (--clips)")
     if measured := info.attributes.keys() & {"pitch", "instrument"}:
-        notes.append(f"the data set knows the {' and '.join(sorted(measured, reverse=True))} of its notes: `evaluate notes` measures them")
+        notes.append(f"the data set has the {' and '.join(sorted(measured, reverse=True))} of its notes: `evaluate notes` measures them")
     settings = {"splits": splits, "bins": bins, "clips": clips, "seed": seed, "closest": closest, "copy_ratio": COPY_RATIO}
     return make_report(
         "clips",
