@@ -48,6 +48,10 @@ def test_a_hifigan_file_becomes_a_run(tmp_path: Path, capsys: pytest.CaptureFixt
     arrays, stored = Checkpoints(run.checkpoints_dir).load_latest(lambda text: None)
     assert stored["step"] == 1000
     assert all(name.startswith("network/generator/") for name in arrays)
+    assert main(["info", str(run.path)]) == 0
+    shown = capsys.readouterr().out
+    assert "jik876/hifi-gan" in shown
+    assert "licence: CC0" in shown
     mel = np.random.default_rng(1).normal(-5, 2, (1, 9, 20)).astype(np.float32)
     audio = np.asarray(find_model(run.path).load()(mel))
     assert audio.shape == (1, 9 * 32, 1)

@@ -144,7 +144,8 @@ def _run(path: Path) -> dict[str, Any]:
         "started": manifest.get("started"),
         "finished": manifest.get("finished"),
         "sound": f"{recipe.data.clip_samples} samples at {recipe.data.sample_rate} Hz, {recipe.data.channels} channel(s)",
-        "data_set": f"{info.name} ({info.fingerprint[:16]})",
+        "imported": _imported(manifest.get("imported")),
+        "data_set": None if "imported" in manifest else f"{info.name} ({info.fingerprint[:16]})",
         "labels": info.labels,
         "consent": info.consent,
         "parameters": manifest.get("parameters"),
@@ -153,6 +154,16 @@ def _run(path: Path) -> dict[str, Any]:
         "last_figures": metrics,
         "made_with": manifest.get("versions"),
     }
+
+
+def _imported(facts: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Where a run comes from that `import` made."""
+    if not facts:
+        return None
+    proof = facts["proof"]
+    compared = f"{proof['runner']}: {proof['difference']:.2g} of {proof['scale']:.2g}" if proof["run"] else f"not run: {proof['why']}"
+    shown = {"program": facts["program"], **{f"SHA-256 of {name}": digest for name, digest in facts["sources"].items()}}
+    return shown | {"licence": facts["licence"], "not in the source": facts["fresh"], "compared with the source's graph": compared}
 
 
 def _data_set(path: Path) -> dict[str, Any]:
