@@ -167,6 +167,22 @@ def test_the_same_seed_gives_the_same_critic_and_no_two_layers_alike():
     assert not np.array_equal(kernels[0], kernels[6])
 
 
+@pytest.mark.parametrize("factory", [multi_period, multi_resolution])
+def test_pytorchs_first_weights_have_biases(factory):
+    """U(-b, b) with b = 1 / sqrt(fan in), kernels and biases alike; the kernels are those of "fan_in"."""
+    plain, torch = (factory(channels=4, initializer=name, seed=3) for name in ("fan_in", "torch"))
+    for mine, its in zip(plain.layers, torch.layers, strict=True):
+        if hasattr(its, "layer"):
+            kernel, bias = its.layer.kernel.numpy(), its.layer.bias.numpy()
+            np.testing.assert_array_equal(kernel, mine.layer.kernel)
+            assert not mine.layer.bias.numpy().any()
+            bound = np.prod(kernel.shape[:-1]) ** -0.5
+            assert 0 < np.abs(bias).max() <= bound
+            assert np.abs(kernel).max() <= bound
+            if bias.size > 1:
+                assert len(np.unique(bias)) == bias.size
+
+
 def test_critics_mix_freely():
     critic = join(
         {"msd": multi_scale(scales=1, channels=4, most_channels=8), "mpd": multi_period((3,), 2), "mrd": multi_resolution((64,), 2)}

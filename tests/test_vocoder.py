@@ -45,9 +45,12 @@ def test_one_hop_of_audio_a_frame(name):
         assert np.isfinite(audio).all()
 
 
-@pytest.mark.parametrize("name", FAMILIES)
-def test_a_piece_comes_out_as_in_the_whole_and_no_frame_reaches_further(name):
-    family = make_family(name, *ALONE)
+ODD = ["model.upsample=[5, 3]", "model.upsample_kernels=[10, 6]", "model.mel.hop=15", "data.clip_samples=2040"]
+
+
+@pytest.mark.parametrize("name, changes", [*((name, []) for name in FAMILIES), ("hifigan", ODD)])
+def test_a_piece_comes_out_as_in_the_whole_and_no_frame_reaches_further(name, changes):
+    family = make_family(name, *ALONE, *changes)
     disturb(family.networks["generator"])
     model, hop, reach = family.inference_model(family.networks), family.convention.hop, family.receptive_frames()
     frames = 2 * reach + 30
@@ -260,6 +263,31 @@ def test_previews_are_the_recordings_said_again(tmp_path):
     assert set(family.preview_figures(clips)) == {"preview/mel_l1", "preview/stft_convergence", "preview/stft_magnitude"}
     assert family.preview_figures(beside)["preview/mel_l1"] == pytest.approx(0.0, abs=1e-5)
     assert family.preview_figures(clips)["preview/mel_l1"] > 0.1
+
+
+def test_a_normalised_input_begins_with_the_statistics_of_the_training_clips(tmp_path):
+    class Source:
+        splits = ("train",)
+
+        def clips(self, split, limit=None):
+            yield from ((speech_like(4100, seed=seed), "x") for seed in range(3))
+
+    family = make_family("melgan", *ALONE, "model.mel_normalization=true")
+    family.begin(Source())
+    mels = np.concatenate([np.asarray(mel_spectrogram(speech_like(4100, seed=s)[None], family.convention))[0] for s in range(3)])
+    generator = family.networks["generator"]
+    layer = generator.get_layer("mel_normalization")
+    np.testing.assert_allclose(layer.mean, mels.mean(axis=0), atol=1e-4)
+    np.testing.assert_allclose(layer.deviation, mels.std(axis=0), rtol=1e-3)
+    assert not any(variable is layer.mean for variable in generator.trainable_variables)
+    normalised = (noise_mel(family, 20) - layer.mean.numpy()) / layer.deviation.numpy()
+    plain = make_family("melgan", *ALONE).networks["generator"]
+    for mine, its in zip(plain.trainable_variables, generator.trainable_variables, strict=True):
+        mine.assign(its)
+    np.testing.assert_allclose(generator(noise_mel(family, 20)), plain(normalised), atol=1e-5)
+    family.inference_model(family.networks).save(tmp_path / "model.keras")
+    back = keras.saving.load_model(tmp_path / "model.keras")
+    np.testing.assert_allclose(back(noise_mel(family, 20)), family.inference_model(family.networks)(noise_mel(family, 20)), atol=1e-5)
 
 
 def prepare(tmp_path, takes: int = 12) -> str:

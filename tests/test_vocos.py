@@ -32,6 +32,21 @@ def test_published_size():
     assert family.networks["generator"].count_params() / 1e6 == pytest.approx(13.53, abs=0.005)
 
 
+def test_the_authors_first_weights():
+    """torch's trunc_normal_ cuts at +-2: deviation 0.02, where a cut at two deviations leaves 0.0176; the last layer is U(+-1/sqrt(n))."""
+    sizes = ["model.channels=64", "model.hidden=256", "model.prior=none"]
+    cut, authors = (make_family("vocos", *sizes, f"model.first_weights={kind}").networks["generator"] for kind in ("truncated", "authors"))
+    wide = lambda network: next(layer for layer in network.layers if getattr(layer, "units", 0) == 256).kernel.numpy()
+    assert wide(cut).std() == pytest.approx(0.0176, rel=0.03)
+    assert wide(authors).std() == pytest.approx(0.02, rel=0.03)
+    assert np.abs(wide(authors)).max() > 0.05 > 0.0401 > np.abs(wide(cut)).max()
+    last, bias = (getattr(authors.get_layer("spectrum"), name).numpy() for name in ("kernel", "bias"))
+    assert 0.12 < np.abs(last).max() <= 0.125
+    assert last.std() == pytest.approx(0.125 / np.sqrt(3), rel=0.03)
+    assert 0.1 < np.abs(bias).max() <= 0.125
+    assert not cut.get_layer("spectrum").bias.numpy().any()
+
+
 @pytest.mark.parametrize("padding", ["centre", "reflect"])
 def test_the_head_inverts_the_transform_that_mel_spectrograms_are_made_of(padding):
     """So frame t of a mel spectrogram and frame t of the head lie on the same samples."""
