@@ -70,7 +70,6 @@ def wavegan_folder(folder: Path, loss: str = "dcgan", infer: bool = True, sample
         (16384, {"postprocess": 16}),
         (16384, {"nearest": True, "batch_norm": True}),
         (32768, {"layers": 6, "channels": 2, "dim": 1, "batch_norm": True}),
-        (65536, {"layers": 6, "dim": 1}),
     ],
 )
 def test_a_wavegan_folder_becomes_a_run_that_gives_the_same_sound(tmp_path: Path, samples: int, sizes: dict[str, Any]):
@@ -98,9 +97,7 @@ def test_a_wavegan_folder_becomes_a_run_that_gives_the_same_sound(tmp_path: Path
 def test_every_way_to_name_a_checkpoint(tmp_path: Path):
     wavegan_folder(tmp_path / "source", dim=1)
     index = tmp_path / "source" / "model.ckpt-40.index"
-    for number, path in enumerate(
-        (index, index.with_suffix(".data-00000-of-00001"), index.with_suffix(""), tmp_path / "source" / "checkpoint")
-    ):
+    for number, path in enumerate((index, index.with_suffix(".data-00000-of-00001"), tmp_path / "source" / "checkpoint")):
         run = imported(path, tmp_path / f"run{number}")
         assert (run.manifest["step"], run.manifest["imported"]["proof"]["difference"]) == (STEP, pytest.approx(0.0, abs=1e-6))
 

@@ -167,7 +167,7 @@ def options(kind: str, loss: str, **sizes: Any) -> dict[str, Any]:
     return {**general, **dict.fromkeys(data, False), **{f"{kind}_{key}": value for key, value in own.items()}}
 
 
-def wavegan(code: Path) -> dict[str, Case]:
+def wavegan(code: Path, full: bool) -> dict[str, Case]:
     cases = {}
     settings: dict[str, dict[str, Any]] = {
         "wavegan-gp": {"loss": "wgan-gp", "samples": 16384, "channels": 1, "dim": 2, "pp": 16, "shuffle": 1},
@@ -175,6 +175,7 @@ def wavegan(code: Path) -> dict[str, Case]:
         "wavegan-lsgan": {"loss": "lsgan", "samples": 32768, "channels": 1, "dim": 1},
     }
     for name, config in settings.items():
+        config["dim"] = 64 if full else config["dim"]
         kernel, batch_norm, upsample = 25, config.get("batch_norm", False), config.get("upsample", "zeros")
         sizes = {"kernel_len": kernel, "dim": config["dim"], "use_batchnorm": batch_norm}
         generator = {**sizes, "slice_len": config["samples"], "nch": config["channels"], "upsample": upsample}
@@ -194,8 +195,8 @@ def wavegan(code: Path) -> dict[str, Case]:
     return cases
 
 
-def specgan(code: Path) -> dict[str, Case]:
-    kwargs = {"kernel_len": 5, "dim": 2, "use_batchnorm": False}
+def specgan(code: Path, full: bool) -> dict[str, Case]:
+    kwargs = {"kernel_len": 5, "dim": 64 if full else 2, "use_batchnorm": False}
     more = {"g_kwargs": {**kwargs, "upsample": "zeros"}, "d_kwargs": kwargs, "ngl": 4}
     arguments = options("specgan", "wgan-gp", **more)
     mean, deviation = 1.0 + uniform("mean", (129,)), 1.0 + 0.3 * uniform("deviation", (129,))
@@ -211,7 +212,7 @@ def specgan(code: Path) -> dict[str, Case]:
         found = session.run({"spectrogram": spectrogram, "audio": audio})
     kept = {key: value for key, value in seen.arrays.items() if key in ("D_loss", "G_loss") or key.startswith("after/")}
     arrays = {**kept, "spectrogram": found["spectrogram"][:, ::8, ::4], "audio": found["audio"][:, ::SPARSE, 0]}
-    return {"specgan": (arrays, {"config": {"dim": 2, "iterations": 4}, "shapes": seen.shapes})}
+    return {"specgan": (arrays, {"config": {}, "shapes": seen.shapes})}
 
 
 # GANSynth.
@@ -239,6 +240,16 @@ FLAGS: dict[str, Any] = {
     "gradient_penalty_target": 1.0,
     "real_score_penalty_weight": 0.001,
     "num_tokens": 5,
+}
+
+# Of mel_prog_hires.
+FULL_FLAGS: dict[str, Any] = {
+    "audio_length": 64000,
+    "sample_rate": 16000,
+    "num_resolutions": 7,
+    "fmap_base": 4096,
+    "fmap_max": 256,
+    "num_tokens": 61,
 }
 
 
@@ -283,19 +294,20 @@ def notes(samples: int, rate: int) -> np.ndarray:
     return (0.2 * partials * np.exp(-2 * t / t[-1])).astype(np.float32)[:, :, None] + 0.002 * uniform("noise", (2, samples, 1))
 
 
-def gansynth_stage(magenta: Any, blocks: int, progress: float) -> Case:
+def gansynth_stage(magenta: Any, settings: Mapping[str, Any], latents: int, blocks: int, progress: float) -> Case:
     """Spectrograms, logits and both total losses of a stage, from waveforms."""
-    flags = {**FLAGS, "num_blocks": blocks, "progress": tf.constant(progress)}
-    flags["resolution_schedule"] = schedule = magenta.training.make_resolution_schedule(**FLAGS)
-    helper = magenta.Helper(FLAGS["audio_length"], schedule.final_resolutions, 0.75, FLAGS["sample_rate"], 1, True)
+    flags = {**settings, "num_blocks": blocks, "progress": tf.constant(progress)}
+    flags["resolution_schedule"] = schedule = magenta.training.make_resolution_schedule(**settings)
+    samples, rate = settings["audio_length"], settings["sample_rate"]
+    helper = magenta.Helper(samples, schedule.final_resolutions, 0.75, rate, 1, True)
     real = magenta.networks.blend_images(
-        helper.waves_to_melspecgrams(tf.constant(notes(FLAGS["audio_length"], FLAGS["sample_rate"]))), flags["progress"], schedule, blocks
+        helper.waves_to_melspecgrams(tf.constant(notes(samples, rate))), flags["progress"], schedule, blocks
     )
-    labels = {name: tf.one_hot(classes, FLAGS["num_tokens"]) for name, classes in (("real", [1, 4]), ("fake", [0, 3]))}
+    labels = {name: tf.one_hot(classes, settings["num_tokens"]) for name, classes in (("real", [1, 4]), ("fake", [0, 3]))}
     outputs: dict[str, Any] = {}
     generate = lambda inputs: magenta.functions.generator_fn_specgram(inputs, **flags)[0]
     judge = lambda images, _: magenta.functions.discriminator_fn_specgram(images, **flags)[0]
-    inputs = (tf.constant(uniform("latent", (BATCH, 6))), labels["fake"])
+    inputs = (tf.constant(uniform("latent", (BATCH, latents))), labels["fake"])
     model = sys.modules["tensorflow_gan"].gan_model(generate, judge, real, inputs)
     loss = magenta.training.define_loss(model, **flags)
     classification = {}
@@ -317,21 +329,24 @@ def gansynth_stage(magenta: Any, blocks: int, progress: float) -> Case:
     with tf1.Session() as session:
         shapes = assign_drawn(session, equalized=True)
         arrays = session.run(outputs)
-    return arrays, {"config": {"blocks": blocks, "progress": progress, "flags": FLAGS}, "shapes": shapes}
+    return arrays, {"config": {"flags": settings}, "latent_dim": latents, "shapes": shapes}
 
 
-def gansynth(code: Path) -> dict[str, Case]:
-    package = tensorflow_gan()
-    magenta = magenta_modules(code)
-    del package
-    cases, uniform_before = {}, tf.random.uniform
+def gansynth(code: Path, full: bool) -> dict[str, Case]:
+    tensorflow_gan()
+    magenta, uniform_before = magenta_modules(code), tf.random.uniform
+    settings, latents = ({**FLAGS, **FULL_FLAGS}, 256) if full else (FLAGS, 6)
+    stages = [("12", 7, 6.0), ("6", 4, 3.0), ("5", 4, 2.3)] if full else [("", 3, 2.0), ("fading", 3, 1.3)]
+    cases = {}
     tf.random.uniform = drawn_random
     try:
-        for name, blocks, progress in (("gansynth", 3, 2.0), ("gansynth-fading", 3, 1.3)):
+        for name, blocks, progress in stages:
             with tf1.Graph().as_default():
-                cases[name] = gansynth_stage(magenta, blocks, progress)
+                cases[f"gansynth-{name}".rstrip("-")] = gansynth_stage(magenta, settings, latents, blocks, progress)
     finally:
         tf.random.uniform = uniform_before
+    if full:
+        return cases
     with tf1.Graph().as_default(), tf1.Session() as session:
         helper = magenta.Helper(64000, (128, 1024), 0.75, 16000, 1, True)
         spectrogram = helper.waves_to_melspecgrams(tf.constant(notes(64000, 16000)[:1]))
@@ -343,7 +358,7 @@ def gansynth(code: Path) -> dict[str, Case]:
 # SEGAN.
 
 
-def segan(code: Path) -> dict[str, Case]:
+def segan(code: Path, full: bool) -> dict[str, Case]:
     """The generator with learnt slopes and biases, and the discriminator whose reference is the batch itself."""
     tf012 = types.ModuleType("tensorflow")
     tf012.__dict__.update({key: getattr(tf1, key) for key in dir(tf1)})
@@ -359,11 +374,11 @@ def segan(code: Path) -> dict[str, Case]:
     norm = authors_module(code / "bnorm.py", "bnorm", {}, **known)
     generator = authors_module(code / "generator.py", "generator", {"assert False": "pass"}, **known)
     critic = authors_module(code / "discriminator.py", "discriminator", {"tf.squeeze(d_logit_out)": "d_logit_out[..., 0]"}, **known)
+    widths, window = ([16, 32, 32, 64, 64, 128, 128, 256, 256, 512, 1024], 16384) if full else ([4, 6, 8], 64)
     owner = types.SimpleNamespace(
-        batch_size=BATCH, g_enc_depths=[4, 6, 8], d_num_fmaps=[4, 6, 8], canvas_size=64, deconv_type="deconv", disc_noise_std=0.0
+        batch_size=BATCH, g_enc_depths=widths, d_num_fmaps=widths, canvas_size=window, deconv_type="deconv", disc_noise_std=0.0
     )
     owner.bias_downconv = owner.bias_deconv = owner.bias_D_conv = True
-    noisy, candidate = (tf.constant(0.5 * uniform(name, (BATCH, 64, 1))) for name in ("noisy", "real"))
 
     def vbn(x: Any, name: str) -> Any:
         if not hasattr(owner, name):
@@ -373,7 +388,7 @@ def segan(code: Path) -> dict[str, Case]:
 
     owner.vbn = vbn
     with tf1.Graph().as_default(), tf1.Session() as session:
-        noisy, candidate = (tf.constant(0.5 * uniform(name, (BATCH, 64, 1))) for name in ("noisy", "real"))
+        noisy, candidate = (tf.constant(0.5 * uniform(name, (BATCH, window, 1))) for name in ("noisy", "real"))
         made, latent = generator.AEGenerator(owner)(noisy, is_ref=True, do_prelu=True)[:2]
         pair = tf.concat([candidate, noisy], axis=2)
         critic.discriminator(owner, pair, reuse=False)
@@ -396,13 +411,19 @@ def main() -> None:
     parser.add_argument("--code", type=Path, required=True)
     parser.add_argument("-o", "--output", type=Path, required=True)
     parser.add_argument("--only", default="", help="one family")
+    parser.add_argument("--full", action="store_true", help="the published sizes, too large for tests")
     chosen = parser.parse_args()
     tf1.disable_control_flow_v2()
-    families: dict[str, Callable[[Path], dict[str, Case]]] = {"wavegan": wavegan, "specgan": specgan, "gansynth": gansynth, "segan": segan}
+    families: dict[str, Callable[[Path, bool], dict[str, Case]]] = {
+        "wavegan": wavegan,
+        "specgan": specgan,
+        "gansynth": gansynth,
+        "segan": segan,
+    }
     folders = {"specgan": "wavegan", "gansynth": "magenta"}
     for family, run in families.items():
         if chosen.only in ("", family):
-            for name, (arrays, facts) in run(chosen.code / folders.get(family, family)).items():
+            for name, (arrays, facts) in run(chosen.code / folders.get(family, family), chosen.full).items():
                 np.savez_compressed(chosen.output / f"{name}.npz", facts=json.dumps(facts), **arrays)
                 print(name, {key: (value.shape, float(np.abs(value).max())) for key, value in arrays.items()})
 

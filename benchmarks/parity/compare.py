@@ -62,6 +62,8 @@ def main() -> None:
     results = {}
     with tempfile.TemporaryDirectory() as folder:
         for file in sorted(options.references.glob("*.npz")):
+            if file.stem.startswith(("wavegan", "specgan", "gansynth", "segan")):  # see compare_tensorflow.py
+                continue
             results[file.stem] = compare(file.stem, Path(folder))
             print(f"{file.stem:30s}" + "  ".join(f"{key} {value:.1e}" for key, value in results[file.stem].items()), file=sys.stderr)
     print(json.dumps(results, indent=1))
