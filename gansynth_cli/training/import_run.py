@@ -106,9 +106,9 @@ def _sources(path: Path, layouts: Sequence[Layout], config: Path | None) -> list
 def _unknown(path: Path, layouts: Sequence[Layout], problems: Sequence[ForeignFileError]) -> ForeignFileError:
     if problems:
         return problems[0]
-    arrays = Source(path).arrays if not path.is_dir() else {}
-    shown = ", ".join(f"{name} {list(arrays[name].shape)}" for name in list(arrays)[:3])
-    holds = f"holds {len(arrays)} arrays ({shown}, ...), which" if arrays else "holds nothing that"
+    shapes = {} if path.is_dir() else Source(path).arrays.shapes
+    shown = ", ".join(f"{name} {list(shape)}" for name, shape in list(shapes.items())[:3])
+    holds = f"holds {len(shapes)} arrays ({shown}, ...), which" if shapes else "holds nothing that"
     known = "; ".join(sorted({layout.title for layout in layouts}))
     return ForeignFileError(
         path, f"{holds} no known program writes. Known are {known}.", "docs/published-models.md lists what can be imported"

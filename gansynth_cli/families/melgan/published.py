@@ -18,7 +18,7 @@ AUTHORS_RATE = 22050  # fixed in the authors' train.py
 
 @dataclass(frozen=True)
 class Sizes:
-    """What names and shapes say of a generator; `places` are the numbers of its stages' first layers in the authors' list of modules."""
+    """What names and shapes say of a generator; `last` is the place of its last layer in the authors' list of modules."""
 
     mels: int
     channels: int
