@@ -1,4 +1,4 @@
-"""What a family declares of its recipes, and how families are found: no table lists them. No TensorFlow."""
+"""The declarations of a family about its recipes, and the discovery of families: no table lists them. Imports no TensorFlow."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ class NoLosses:
 
 @dataclass(frozen=True)
 class ModelTable:
-    """Base of every `[model]` table: the questions that preparing and training ask of any family's model."""
+    """Base of every `[model]` table, with the properties that preparation and training read from any family's model."""
 
     @property
     def conditioning(self) -> str:
-        """ "none", or how the model is conditioned on labels: then labels are needed, and a run keeps those that it began with."""
+        """ "none", or how the model is conditioned on labels: then labels are required, and a run keeps its initial ones."""
         return "none"
 
     @property

@@ -1,4 +1,4 @@
-"""Specifications of what a family needs of its data: batches, per-bin statistics and per-frame features. No TensorFlow."""
+"""Specifications of the data that a family needs: batches, per-bin statistics and per-frame features. Imports no TensorFlow."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ Tracker = Literal["auto", "swift-f0", "world"]
 
 @dataclass(frozen=True)
 class BatchFeatures:
-    """What a family needs each batch to hold; checked against the data set before training.
+    """The contents of a batch that a family needs, checked against the data set before training.
 
     A batch is a dict: `audio` float32 [batch, clip_samples, channels] in [-1, 1], and `label` int32 [batch] if `labels`. With `pairs`
-    it also has `clean` (which is `audio`) and `noisy`, of that shape. Each of `attributes` ("pitch", "instrument", "velocity") is an
+    it also has `clean` (the same as `audio`) and `noisy`, of that shape. Each of `attributes` ("pitch", "instrument", "velocity") is an
     int32 [batch] under its name: the number of its class in `DatasetInfo.attributes`. Where the recipe's model has `frame_features`
     there is `spectrum` float32 [batch, frames, bands] in place of `audio`; where it has `given_mels`, `mel` of that shape beside it.
     """
@@ -33,9 +33,9 @@ class BatchFeatures:
 
 @dataclass(frozen=True)
 class LogSpectrogram:
-    """Per-bin statistics that a model needs of its training clips; `data/statistics.py` computes them.
+    """Per-bin statistics of the training clips, computed by `data/statistics.py`.
 
-    Frame t starts at sample t * hop and is `fft` samples of the clip, zeros beyond its end, under a periodic Hann window.
+    Frame t is the `fft` samples from sample t * hop on, zeros beyond the clip's end, with a periodic Hann window.
     """
 
     fft: int
@@ -45,18 +45,18 @@ class LogSpectrogram:
 
     @property
     def key(self) -> str:
-        """Its name in `DatasetInfo.statistics`."""
+        """The key in `DatasetInfo.statistics`."""
         return f"log_spectrogram/fft{self.fft}-hop{self.hop}-frames{self.frames}-offset{self.log_offset:g}"
 
 
 @dataclass(frozen=True)
 class FrameFeatures:
-    """What is cached of every clip, frame by frame, beside its samples: spectra and the contour of ln F0 (`data/frame_features.py`).
+    """Features of each frame, cached beside the clips: spectra and the contour of ln F0 (`data/frame_features.py`).
 
     Attributes:
-        kind: "mel": log-mel spectra. "world": those of WORLD's spectral envelope, without harmonics.
-        convention: What the spectra mean, resolved; its hop and padding say where frames stand.
-        tracker: How F0 is found: "swift-f0", "world" (DIO and StoneMask), "auto": the first of the two that is installed.
+        kind: "mel": log-mel spectra. "world": log-mel spectra of WORLD's spectral envelope, without harmonics.
+        convention: The resolved mel convention of the spectra, whose hop and padding define the positions of frames.
+        tracker: F0 tracker: "swift-f0", "world" (DIO and StoneMask), or "auto", the first of the two that is installed.
     """
 
     kind: Literal["mel", "world"]
@@ -65,17 +65,17 @@ class FrameFeatures:
 
     @property
     def key(self) -> str:
-        """Its name in `DatasetInfo.frame_features`, and in statistics."""
+        """The key in `DatasetInfo.frame_features`, and part of the keys of statistics."""
         digest = hashlib.sha256(json.dumps([self.convention.to_dict(), self.tracker], sort_keys=True).encode()).hexdigest()
         return f"{self.kind}-hop{self.convention.hop}-{digest[:8]}"
 
     @staticmethod
     def f0_statistics(domain: str) -> str:
-        """The key of a domain's {"mean", "deviation", "median", "seconds"} of ln F0 in `DatasetInfo.statistics`."""
+        """Return the key of a domain's {"mean", "deviation", "median", "seconds"} of ln F0 in `DatasetInfo.statistics`."""
         return f"f0/{domain}"
 
     def mel_statistics(self, domain: str) -> str:
-        """The key of a domain's {"mean": [bands], "deviation": [bands], "active_level", "seconds"}."""
+        """Return the key of a domain's {"mean": [bands], "deviation": [bands], "active_level", "seconds"}."""
         return f"mel/{self.key}/{domain}"
 
 

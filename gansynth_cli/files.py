@@ -33,7 +33,7 @@ def replacing(path: str | os.PathLike, *, durable: bool = True) -> Iterator[Path
             small files; a kill still leaves the old file or the new one, but a power cut may leave an empty one.
 
     Raises:
-        OSError: It cannot be written. Callers turn it into an error that names their option.
+        OSError: The file cannot be written. Callers convert this to an error that names their option.
     """
     path = Path(path)
     with temporary_file(path) as (temporary, handle):
@@ -51,7 +51,7 @@ def temporary_file(path: Path) -> Iterator[tuple[Path, BinaryIO]]:
     """Create an empty file beside `path`, locked until the block ends, and delete it then if it is still there.
 
     Yields:
-        Its path and its open, unbuffered handle, whose lock tells `remove_unfinished` that the writer is alive.
+        The path and the open, unbuffered handle, whose lock shows `remove_unfinished` that the writer is alive.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{uuid.uuid4().hex[:12]}.partial{path.suffix}")
@@ -112,7 +112,7 @@ def sha256_of(path: str | os.PathLike) -> str:
     """Return the SHA-256 of a file's content in hex.
 
     Raises:
-        OSError: It cannot be read.
+        OSError: The file cannot be read.
     """
     with Path(path).open("rb", buffering=0) as file:
         start = file.read(_SMALL)

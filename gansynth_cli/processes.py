@@ -1,4 +1,4 @@
-"""Worker processes: how they start, and how they end."""
+"""Start and end of worker processes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 
 def clean_context(*preload: str) -> Any:
-    """The multiprocessing context whose processes start clean: TensorFlow, if this process has it, must not be forked.
+    """Return a multiprocessing context whose processes start clean: TensorFlow must not be forked.
 
     Args:
         preload: Modules that the workers share, loaded once where the platform has a fork server.
@@ -25,7 +25,7 @@ def clean_context(*preload: str) -> Any:
 
 
 def follow_parent() -> None:
-    """Called in a worker: leaves Ctrl-C to the parent, and ends with it. A pool's workers would wait for ever for one that was killed."""
+    """In a worker: leave Ctrl-C to the parent, and end with it. A pool's workers would otherwise wait forever for a killed parent."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
 

@@ -1,6 +1,6 @@
-"""Recipes: TOML files that say what is trained and how. Read, merged, checked and written back without TensorFlow.
+"""Recipes: TOML files that define a training. Read, merged, checked and written back without TensorFlow.
 
-The order is: schema defaults < the chain of `extends` < the recipe itself < `--set KEY=VALUE`.
+In order of precedence, lowest first: schema defaults < the chain of `extends` < the recipe itself < `--set KEY=VALUE`.
 """
 
 from __future__ import annotations
@@ -19,26 +19,26 @@ import tomli_w
 from .errors import RecipeError
 from .recipe_schema import FAMILIES, Optimizer, Recipe
 
-_PACKAGED = Path(__file__).parent / "_recipes"  # where the wheel puts them
+_PACKAGED = Path(__file__).parent / "_recipes"  # their place in the wheel
 _CHECKOUT = Path(__file__).parent.parent / "recipes"
 
 
 def recipes_folder() -> Path:
-    """The folder of the recipes that ship with gan-audio."""
+    """Return the folder of the recipes that ship with gan-audio."""
     return _PACKAGED if _PACKAGED.is_dir() else _CHECKOUT
 
 
 def shipped_recipes() -> list[str]:
-    """Names of the shipped recipes, such as `wavegan/small`, sorted."""
+    """Return the sorted names of the shipped recipes, such as `wavegan/small`."""
     root = recipes_folder()
     return sorted(p.relative_to(root).with_suffix("").as_posix() for p in root.glob("*/*.toml"))
 
 
 def find_recipe(name: str) -> Path:
-    """The file of a recipe: a path to a .toml file, `family/size`, or `family` for `family/base`.
+    """Find the file of a recipe: a path to a .toml file, `family/size`, or `family` for `family/base`.
 
     Raises:
-        RecipeError: Nothing has that name; the nearest shipped names are listed.
+        RecipeError: There is no such recipe; the message lists the nearest shipped names.
     """
     if name.endswith(".toml"):
         path = Path(name)
@@ -53,13 +53,13 @@ def find_recipe(name: str) -> Path:
 
 
 def load_recipe(name: str, overrides: Iterable[str] = (), earlier: Path | None = None) -> Recipe:
-    """Reads, merges and checks a recipe.
+    """Read, merge and check a recipe.
 
     Args:
         name: As for `find_recipe`.
-        overrides: `dotted.key=value` texts; the value is parsed as TOML, or taken as a string where that fails.
-        earlier: Resolved recipe of a run that is to be resumed. Keys which it does not state, since the version that wrote it did not have
-            them, keep their defaults, with which the run began, whatever the shipped recipe says today.
+        overrides: Settings `dotted.key=value`; the value is parsed as TOML, or else taken as a string.
+        earlier: Resolved recipe of the run to resume. Keys that it lacks, because the version that wrote it did not have them, keep
+            their defaults, with which the run began, whatever the shipped recipe states today.
 
     Raises:
         RecipeError: Unknown key, wrong type, value out of range, or a file that is not TOML.
@@ -75,10 +75,10 @@ def load_recipe(name: str, overrides: Iterable[str] = (), earlier: Path | None =
 
 
 def parse_settings(overrides: Iterable[str]) -> dict[str, Any]:
-    """Read `dotted.key=value` texts without a recipe: dotted key to value.
+    """Parse settings `dotted.key=value` without a recipe: dotted key to value.
 
     Raises:
-        RecipeError: One is no such text.
+        RecipeError: One has another form.
     """
     tree: dict[str, Any] = {}
     for text in overrides:
@@ -87,7 +87,7 @@ def parse_settings(overrides: Iterable[str]) -> dict[str, Any]:
 
 
 def recipe_from_tree(tree: Mapping[str, Any], source: str = "recipe") -> Recipe:
-    """Checks a merged tree of tables and makes the frozen recipe of it."""
+    """Check a merged tree of tables and convert it to a frozen recipe."""
     tree = dict(tree)
     tree.pop("extends", None)
     family = tree.get("family")
@@ -107,22 +107,22 @@ def recipe_from_tree(tree: Mapping[str, Any], source: str = "recipe") -> Recipe:
 
 
 def recipe_to_tree(recipe: Recipe) -> dict[str, Any]:
-    """The recipe as plain tables, every default written out; `recipe_from_tree` gives the same recipe back."""
+    """Convert a recipe to plain tables with all defaults written out, the inverse of `recipe_from_tree`."""
     return dataclasses.asdict(recipe)
 
 
 def recipe_to_toml(recipe: Recipe) -> str:
-    """The resolved recipe as TOML text, as a run folder keeps it."""
+    """Format the resolved recipe as TOML, as stored in run folders."""
     return tomli_w.dumps(recipe_to_tree(recipe))
 
 
 def recipe_from_toml(path: Path) -> Recipe:
-    """Reads a resolved recipe back, as a run folder holds it."""
+    """Read a resolved recipe, as stored in run folders."""
     return recipe_from_tree(_parse(path), source=str(path))
 
 
 def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Dotted keys to values: `{"data": {"channels": 1}}` gives `{"data.channels": 1}`."""
+    """Flatten a tree to dotted keys: `{"data": {"channels": 1}}` gives `{"data.channels": 1}`."""
     flat: dict[str, Any] = {}
     for key, value in tree.items():
         if isinstance(value, Mapping):
@@ -133,7 +133,7 @@ def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def diff_recipes(left: Recipe, right: Recipe) -> dict[str, tuple[Any, Any]]:
-    """The dotted keys in which two recipes differ, with both values; None where one has no such key."""
+    """Return the dotted keys in which two recipes differ, with both values; None where a recipe lacks the key."""
     a, b = flatten(recipe_to_tree(left)), flatten(recipe_to_tree(right))
     ignored = {"name", "title"}
     return {k: (a.get(k), b.get(k)) for k in sorted({*a, *b} - ignored) if a.get(k) != b.get(k)}
@@ -157,7 +157,7 @@ def _parse(path: Path) -> dict[str, Any]:
 
 def _read_tree(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
     if path.resolve() in seen:
-        raise RecipeError(f"{path}: the chain of extends comes back to itself: {' -> '.join(p.name for p in seen)}.")
+        raise RecipeError(f"{path}: circular extends: {' -> '.join(p.name for p in seen)}.")
     tree = _parse(path)
     parent = tree.pop("extends", None)
     if parent is None:
@@ -181,7 +181,7 @@ def _merge(base: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _stated(tree: Mapping[str, Any], earlier: Mapping[str, Any]) -> dict[str, Any]:
-    """The part of a tree whose keys are in an earlier one too."""
+    """Return the part of a tree whose keys an earlier one has too."""
     kept = {key: value for key, value in tree.items() if key in earlier}
     return {key: _stated(value, earlier[key]) if isinstance(value, Mapping) else value for key, value in kept.items()}
 

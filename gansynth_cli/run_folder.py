@@ -1,15 +1,15 @@
-"""What a run leaves on disk, and who may write there. The only code that knows the layout of `runs/<name>/`. No TensorFlow.
+"""The folder of a training run: its layout, and the lock of the process that writes. Imports no TensorFlow.
 
 recipe.toml         the resolved recipe
 manifest.json       versions, git revision, seed, data fingerprint, command, parameter counts, start and end
-dataset_info.json   the facts of the data set, without its sources: a trained model never needs its data again
-metrics.jsonl       one JSON object a line: losses, rates, preview metrics, each with its step
+dataset_info.json   the facts of the data set, without its sources, so a trained model never needs its data again
+metrics.jsonl       one JSON object per line: losses, rates, preview metrics, each with its step
 events/             TensorBoard
 checkpoints/        step-00001000.npz ..., best.npz
 samples/<step>/     fixed previews
 model/              generator.keras (averaged weights), generator-best.keras
 README.md           the model card
-run.lock            held by the process that trains; its content is that process's number
+run.lock            held by the training process; contains its number
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from .recipe_schema import Recipe
 
 try:
     import fcntl
-except ImportError:  # not on Windows: there two processes on one run are not noticed
+except ImportError:  # Windows: two processes in one run are not detected
     fcntl = None  # type: ignore[assignment]
 
 _ARCHITECTURE = ("family", "data.sample_rate", "data.channels", "data.clip_samples")
@@ -43,7 +43,7 @@ def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary path to write a file of a run to, as `files.replacing` does.
 
     Raises:
-        RunError: It cannot be written.
+        RunError: The file cannot be written.
     """
     try:
         with files.replacing(path) as temporary:
@@ -60,15 +60,15 @@ def _write_text(path: Path, text: str) -> None:
 
 
 class RunFolder:
-    """The paths of a run. Opening for training locks it; reading does not.
+    """The paths and facts of a run. Opening for training locks the folder; reading does not.
 
     Attributes:
         path: The folder.
-        recipe: Its recipe, once loaded or opened.
-        info: The facts of its data set, once loaded or opened.
+        recipe: The recipe, once loaded or opened.
+        info: The facts of the data set, once loaded or opened.
         manifest: The content of `manifest.json`.
-        resumed: Whether it held a run when it was opened for training.
-        changes: On resuming, the recipe keys that differ from the run's, with the old and the new value.
+        resumed: Whether the folder held a run when it was opened for training.
+        changes: On resuming, the recipe keys that differ from the run's, with the old and new values.
     """
 
     def __init__(self, path: Path):
@@ -80,7 +80,7 @@ class RunFolder:
         self.changes: dict[str, tuple[Any, Any]] = {}
         self._lock: IO[str] | None = None
 
-    # The layout.
+    # Layout.
 
     @property
     def recipe_file(self) -> Path:
@@ -128,22 +128,22 @@ class RunFolder:
 
     @classmethod
     def load(cls, path: Path) -> RunFolder:
-        """A run for reading, also while another process trains it.
+        """Open a run for reading, also while another process trains it.
 
         Raises:
-            RunError: The folder does not exist, or is not a run.
+            RunError: The folder does not exist or is not a run.
         """
         run = cls(path)
         if not run.path.is_dir():
             raise RunError(f"{path} does not exist; expected a run folder.", hint="gan-audio train --recipe NAME --data DATA --run RUN")
         if not run.recipe_file.is_file():
             raise RunError(
-                f"{path} is not a run folder: it holds no recipe.toml.",
-                hint="a run folder is what `gan-audio train` made, such as runs/wavegan-small",
+                f"{path} is not a run folder: it has no recipe.toml.",
+                hint="a run folder is created by gan-audio train, such as runs/wavegan-small",
             )
         run.recipe = recipe_from_toml(run.recipe_file)
         if not run.dataset_info_file.is_file():
-            raise RunError(f"{path} is damaged: its dataset_info.json is missing.", hint="copy the run again, or train anew with --restart")
+            raise RunError(f"{path} is damaged: dataset_info.json is missing.", hint="copy the run again, or start again with --restart")
         run.info = read_dataset_info(run.dataset_info_file)
         run.manifest = _read_json(run.manifest_file)
         return run
@@ -152,19 +152,19 @@ class RunFolder:
     def open_for_training(
         cls, path: Path, recipe: Recipe, info: DatasetInfo, *, restart: bool = False, command: Sequence[str] = ()
     ) -> RunFolder:
-        """Creates the folder, or resumes the run in it, and locks it until `close` or the end of the process.
+        """Create the folder, or resume the run in it, and lock it until `close` or the end of the process.
 
         Args:
             path: The folder.
-            recipe: What is to be trained. On resuming, budgets, rates and the like may differ from the run's recipe.
-            info: Facts of the data set. On resuming, the run's own copy counts, so that statistics stay what the networks learnt
-                with; `RunFolder.info` is the one to use.
-            restart: Delete what the run left and begin anew.
+            recipe: The recipe. On resuming, budgets, learning rates and the like may differ from the run's.
+            info: Facts of the data set. On resuming, the run's own copy counts, so that the statistics stay those of training; use
+                `RunFolder.info`.
+            restart: Delete the files of the run and start again.
             command: The command line, for the manifest.
 
         Raises:
-            RunError: Another process holds it, it holds something else than a run, it cannot be written, or the architecture or
-                the labels differ from the run's.
+            RunError: Another process trains the run, the folder has other content or cannot be written, or the architecture or the
+                labels differ from the run's.
         """
         run = cls(path)
         try:
@@ -173,7 +173,7 @@ class RunFolder:
                 strangers = sorted(p.name for p in run.path.iterdir() if p.name != run.lock_file.name and not p.name.startswith("."))
                 if strangers:
                     raise RunError(
-                        f"{path} holds other files ({', '.join(strangers[:3])}) and no recipe.toml: it is not a run folder.",
+                        f"{path} has other files ({', '.join(strangers[:3])}) and no recipe.toml: it is not a run folder.",
                         hint="choose another folder with --run",
                     )
             run._acquire()
@@ -193,13 +193,13 @@ class RunFolder:
         return run
 
     def close(self) -> None:
-        """Gives the lock back."""
+        """Release the lock."""
         if self._lock is not None:
             self._lock.close()
             self._lock = None
 
     def _acquire(self) -> None:
-        # The kernel lets go of a flock when its process dies, however it dies: a lock file alone would outlive a kill.
+        # The kernel releases a flock when its process dies in any way; a lock file alone would outlive a kill.
         lock = self.lock_file.open("a+", encoding="ascii")
         if fcntl is not None:
             try:
@@ -220,7 +220,7 @@ class RunFolder:
     def _clear(self) -> None:
         for folder in (self.events_dir, self.checkpoints_dir, self.path / "samples", self.model_dir):
             shutil.rmtree(folder, ignore_errors=True)
-        # The recipe goes last: until then an interrupted clearing still looks like a run, and can be restarted again.
+        # The recipe is deleted last: until then an interrupted deletion still looks like a run and can be restarted again.
         report = self.path / "report.html"
         for file in (self.metrics_file, self.manifest_file, self.dataset_info_file, self.card_file, report, self.recipe_file):
             file.unlink(missing_ok=True)
@@ -230,10 +230,10 @@ class RunFolder:
         self.changes = diff_recipes(before, recipe)
         broken = {k: v for k, v in self.changes.items() if k in _ARCHITECTURE or k.startswith("model.")}
         if broken:
-            listed = "\n".join(f"  {key}: the run has {old!r}, asked for is {new!r}" for key, (old, new) in broken.items())
+            listed = "\n".join(f"  {key}: the run has {old!r}, requested is {new!r}" for key, (old, new) in broken.items())
             raise RunError(
-                f"{self.path} holds a run of another architecture:\n{listed}",
-                hint="choose another folder with --run, or begin anew with --restart, which deletes the run",
+                f"{self.path} has a run with another architecture:\n{listed}",
+                hint="choose another folder with --run, or start again with --restart, which deletes the run",
             )
         if self.dataset_info_file.is_file():
             self.info = read_dataset_info(self.dataset_info_file)
@@ -242,7 +242,7 @@ class RunFolder:
         self.resumed = True
 
     def _require_classes(self, recipe: Recipe, info: DatasetInfo) -> None:
-        """Raises RunError if the data set numbers the classes that the networks are conditioned on otherwise than the run."""
+        """Raise RunError if the data set numbers the classes that condition the networks differently from the run."""
         conditions = getattr(recipe.model, "conditions", ("label",) if recipe.model.conditioning != "none" else ())
         for name in conditions:
             kept, found = (i.labels if name == "label" else i.attributes.get(name, []) for i in (self.info, info))
@@ -262,22 +262,22 @@ class RunFolder:
         self.manifest["finished"] = None
         self.manifest["state"] = "running"
         self.write_manifest()
-        # The recipe is written last: it makes the folder a run, and then all else is there.
+        # The recipe is written last: it makes the folder a run, complete from then on.
         _write_text(self.recipe_file, recipe_to_toml(self.recipe))
 
-    # Writing.
+    # Writers.
 
     def write_manifest(self, **facts: Any) -> None:
-        """Adds facts to `manifest.json` and writes it."""
+        """Add facts to `manifest.json` and write it."""
         self.manifest.update(facts)
         _write_text(self.manifest_file, json.dumps(self.manifest, indent=1, ensure_ascii=False, default=str) + "\n")
 
     def write_card(self, text: str) -> None:
-        """Writes the model card."""
+        """Write the model card."""
         _write_text(self.card_file, text)
 
     def append_metrics(self, step: int, values: Mapping[str, float]) -> None:
-        """Adds a line to `metrics.jsonl`, in one write: a crash leaves whole lines but perhaps the last."""
+        """Append a line to `metrics.jsonl` in one write: after a crash, at most the last line is incomplete."""
         line = json.dumps({"step": step, **{k: _number(v) for k, v in values.items()}}) + "\n"
         try:
             with self.metrics_file.open("a", encoding="utf-8") as file:
@@ -286,7 +286,7 @@ class RunFolder:
             raise RunError(f"{self.metrics_file} cannot be written: {error.strerror or error}.", hint="free some space") from error
 
     def read_metrics(self) -> list[dict[str, Any]]:
-        """The lines of `metrics.jsonl`; a torn last line is left out."""
+        """Read the lines of `metrics.jsonl`, without an incomplete last one."""
         if not self.metrics_file.is_file():
             return []
         lines = []
@@ -300,7 +300,7 @@ class RunFolder:
         return lines
 
     def rewind(self, step: int) -> None:
-        """Forgets the metrics and previews after `step`, where a resumed run goes on: it writes them again."""
+        """Delete the metrics and previews after `step`, where a resumed run continues and writes them again."""
         kept = [entry for entry in self.read_metrics() if entry["step"] <= step]
         _write_text(self.metrics_file, "".join(json.dumps(entry) + "\n" for entry in kept))
         for folder in (self.path / "samples").glob("[0-9]*"):
@@ -309,12 +309,12 @@ class RunFolder:
 
 
 def now() -> str:
-    """The time in UTC, ISO 8601, whole seconds."""
+    """Return the time in UTC, ISO 8601, whole seconds."""
     return datetime.fromtimestamp(int(time.time()), UTC).isoformat()
 
 
 def _number(value: Any) -> float | int | None:
-    """A number that JSON has; it knows neither NaN nor infinity."""
+    """Convert a number to one that JSON can represent: NaN and infinity cannot be."""
     if isinstance(value, int):
         return value
     value = float(value)

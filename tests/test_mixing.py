@@ -319,7 +319,7 @@ def test_probabilities_of_0_and_1():
         ("data.mixing.room=1.5", r"data.mixing.room is 1.5"),
         ("data.mixing.rate=[0.0,1.1]", r"rate is \[0.0, 1.1\]; expected at least 0.1"),
         ("data.mixing.level_dbfs=[-20,3]", "expected 0 or less"),
-        ("data.mixing.clean=0.96", "clean and noise_only are more than 1 together"),
+        ("data.mixing.clean=0.96", "clean and noise_only sum to more than 1"),
         ("data.mixing.reverb=0.5", "there is no key 'data.mixing.reverb'"),
         ("data.mixing.snr_db=5", "snr_db"),
     ],

@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,7 @@ from gansynth_cli.cli.prepare import DETAILS
 from gansynth_cli.data import shards
 from gansynth_cli.data.audio.loudness import loudness_lufs
 from gansynth_cli.data.clip_reader import ShardClips
-from gansynth_cli.data.corpora.source_file import LabelOptions
+from gansynth_cli.data.corpora.source_file import LabelOptions, SourceFile
 from gansynth_cli.data.dataset_info import DatasetInfo, read_dataset_info
 from gansynth_cli.data.prepare import clip_cutting
 from gansynth_cli.data.prepare import plan as plan_module
@@ -190,6 +191,12 @@ def test_mixed_recordings_become_one_kind(tmp_path: Path, channels: int):
 
 
 # --- the data set ----------------------------------------------------------------------------------------------------
+
+
+def test_splits_have_the_fractions_that_are_asked_for():
+    splits, source = SplitOptions(validation=0.3, test=0.1), SourceFile(Path("a.wav"), "a.wav")
+    counts = Counter(splits.split_of(source, hashlib.sha256(str(n).encode()).hexdigest()) for n in range(4000))
+    assert {name: counts[name] / 4000 for name in counts} == pytest.approx({"test": 0.1, "validation": 0.3, "train": 0.6}, abs=0.03)
 
 
 def test_the_folder_that_is_made(tone_folder: Path, tmp_path: Path):

@@ -123,7 +123,7 @@ def test_wrong_keys_and_values_are_named(override, expected):
         ('title = "none"', "family is None"),
         ('extends = "nope.toml"', "does not exist"),
         ("extends = 3", "expected the name or path"),
-        ('extends = "self.toml"', "comes back to itself"),
+        ('extends = "self.toml"', "circular extends"),
         ('family = "wavegan"\nmodel = 3', "model is 3; expected a table"),
         ('family = "wavegan"\noptimizers = 3', "optimizers is 3; expected a table"),
         ('family = "wavegan"\n[optimizers]\ncritic = 3', r"optimizers\.critic is 3; expected a table"),

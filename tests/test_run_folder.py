@@ -74,7 +74,7 @@ def test_another_architecture_is_refused(tmp_path, tables, key):
 
 def test_another_family_is_refused(tmp_path):
     opened(tmp_path).close()
-    with pytest.raises(RunError, match="family: the run has 'wavegan', asked for is 'specgan'"):
+    with pytest.raises(RunError, match="family: the run has 'wavegan', requested is 'specgan'"):
         opened(tmp_path, recipe=recipe_from_tree({"family": "specgan"}))
 
 

@@ -49,7 +49,7 @@ def test_train_resume_and_info(tmp_path, tiny_dataset, capsys, monkeypatch):
 
     code, _, err = run(capsys, "train", "--recipe", "wavegan/tiny", "--data", tiny_dataset, "--set", "model.dim=8")
     assert code == 1
-    assert "model.dim: the run has 4, asked for is 8" in err
+    assert "model.dim: the run has 4, requested is 8" in err
 
 
 def test_dry_run_writes_nothing(tmp_path, tiny_dataset, capsys, monkeypatch):

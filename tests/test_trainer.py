@@ -457,23 +457,23 @@ def test_a_collapsed_generator_stops_training(tmp_path):
 def test_what_counts_as_collapse():
     recipe, source = fake_recipe(), FakeSource()
     real = [audio for audio, _ in source.clips("validation")]
-    judge = PreviewMetrics(recipe, real)
-    assert judge.clips == len(real)
+    metrics = PreviewMetrics(recipe, real)
+    assert metrics.clips == len(real)
     good = np.stack(real[:16])
-    assert collapse_reason(judge.measure(good)) is None
-    assert "silence" in collapse_reason(judge.measure(good * 1e-4))
+    assert collapse_reason(metrics.measure(good)) is None
+    assert "silent" in collapse_reason(metrics.measure(good * 1e-4))
     one = np.repeat(good[:1], 16, axis=0)
-    assert "alike" in collapse_reason(judge.measure(one + np.random.default_rng(0).normal(0, 1e-5, one.shape).astype(np.float32)))
+    assert "alike" in collapse_reason(metrics.measure(one + np.random.default_rng(0).normal(0, 1e-5, one.shape).astype(np.float32)))
     noise = np.random.default_rng(0).uniform(-0.5, 0.5, good.shape).astype(np.float32)
-    assert judge.measure(noise)["preview/frechet_logmel"] > 10 * judge.measure(np.stack(real))["preview/frechet_logmel"]
+    assert metrics.measure(noise)["preview/frechet_logmel"] > 10 * metrics.measure(np.stack(real))["preview/frechet_logmel"]
 
 
 def test_the_difference_is_the_root_mean_square_over_pairs():
-    judge = PreviewMetrics(fake_recipe())
+    metrics = PreviewMetrics(fake_recipe())
     clips = np.random.default_rng(1).uniform(-1, 1, (5, 256, 1)).astype(np.float32)
-    s = judge.log_mel.compute(clips[:, :, 0]).astype(np.float64)
+    s = metrics.log_mel.compute(clips[:, :, 0]).astype(np.float64)
     pairs = [np.mean((s[i] - s[j]) ** 2) for i in range(5) for j in range(5) if i != j]
-    assert judge.measure(clips)["preview/difference"] == pytest.approx(math.sqrt(np.mean(pairs)), rel=1e-4)
+    assert metrics.measure(clips)["preview/difference"] == pytest.approx(math.sqrt(np.mean(pairs)), rel=1e-4)
 
 
 def test_spectrogram_image_shows_pitch_from_the_bottom():

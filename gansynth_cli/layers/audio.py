@@ -1,4 +1,4 @@
-"""Layers between a network's representation and audio. All registered, so that a `.keras` file loads anywhere."""
+"""Layers between a network's representation and audio. All are registered, so that a `.keras` file loads anywhere."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ Loud = Literal["turn_down", "clip"]
 
 @_register
 class PostProcessingFilter(keras.layers.Layer):
-    """A learned linear filter on each channel of the generated audio (Donahue et al. 2019, appendix B): 1 -> 1, no bias, SAME.
+    """A learnt linear filter on each channel of the generated audio (Donahue et al. 2019, appendix B): 1 -> 1, no bias, SAME.
 
-    It lets the generator take out the pitched noise that transposed convolutions leave. Its output may pass 1.
+    It lets the generator remove the pitched noise of transposed convolutions. Its output may exceed 1.
 
     Args:
         length: Taps; the paper has 512.
@@ -32,7 +32,7 @@ class PostProcessingFilter(keras.layers.Layer):
         self.length, self.seed = int(length), seed
 
     def build(self, inputs_shape) -> None:
-        # One filter a channel; the glorot limit is that of a 1 -> 1 convolution whatever the number of channels.
+        # One filter per channel; the Glorot limit is that of a 1 -> 1 convolution whatever the number of channels.
         limit = (6.0 / (2 * self.length)) ** 0.5
         initializer = keras.initializers.RandomUniform(-limit, limit, seed=self.seed)
         self.kernel = self.add_weight(name="kernel", shape=(self.length, 1, inputs_shape[-1]), initializer=initializer)
@@ -52,7 +52,7 @@ class PostProcessingFilter(keras.layers.Layer):
 
 @_register
 class WaveformToAudio(keras.layers.Layer):
-    """The last step of a waveform generator: float32 in [-1, 1]. Clips what a post-processing filter lifts above 1."""
+    """The last step of a waveform generator: float32 in [-1, 1]. Clips the overshoot of a post-processing filter."""
 
     def call(self, inputs):
         return tf.clip_by_value(tf.cast(inputs, tf.float32), -1.0, 1.0)
@@ -62,17 +62,17 @@ class WaveformToAudio(keras.layers.Layer):
 
 
 class _LogSpectrogramScale(keras.layers.Layer):
-    """The normalisation that the two layers below share: (log(|X| + log_offset) - mean) / deviation / clip_deviations.
+    """The normalisation of the two layers below: (log(|X| + log_offset) - mean) / deviation / clip_deviations.
 
     Args:
         fft, hop: Samples.
-        mean, deviation: fft / 2 + 1 numbers, one a frequency bin from DC to Nyquist, over the training data. Part of the config, so a saved
-            model carries them to the last bit.
+        mean, deviation: Mean and standard deviation over the training data, fft / 2 + 1 values from DC to Nyquist. Part of the config,
+            so a saved model carries them to the last bit.
         log_offset: Added to the magnitude before the logarithm.
-        clip_deviations: The deviation that is mapped to 1.
+        clip_deviations: Number of standard deviations mapped to 1.
     """
 
-    MINIMUM_DEVIATION = 1e-5  # bins that never change, as in silence, stay finite
+    MINIMUM_DEVIATION = 1e-5  # keeps constant bins, as in silence, finite
 
     def __init__(self, fft: int, hop: int, mean, deviation, log_offset: float = 1e-6, clip_deviations: float = 3.0, **kwargs: Any):
         super().__init__(**kwargs)
@@ -81,7 +81,7 @@ class _LogSpectrogramScale(keras.layers.Layer):
         self.log_offset, self.clip_deviations = float(log_offset), float(clip_deviations)
         for name, values in (("mean", self.mean), ("deviation", self.deviation)):
             if len(values) != self.fft // 2 + 1:
-                raise ValueError(f"{name} has {len(values)} values; expected {self.fft // 2 + 1}, one a bin from DC to Nyquist")
+                raise ValueError(f"{name} has {len(values)} values; expected {self.fft // 2 + 1}, one per bin from DC to Nyquist")
         self._mean = np.asarray(self.mean, np.float32)
         self._scale = np.maximum(np.asarray(self.deviation, np.float32), self.MINIMUM_DEVIATION) * np.float32(self.clip_deviations)
 
@@ -92,10 +92,10 @@ class _LogSpectrogramScale(keras.layers.Layer):
 
 @_register
 class NormalizedLogSpectrogram(_LogSpectrogramScale):
-    """What a spectrogram critic looks at: the log-magnitude spectrogram without Nyquist, normalised by bin, clipped to [-1, 1].
+    """The input of a spectrogram discriminator: log magnitudes without the Nyquist bin, normalised per bin, clipped to [-1, 1].
 
     Args:
-        frames: Frames of the result; the others are those of `SpectrogramToAudio`, its inverse.
+        frames: Number of frames. The other arguments are as for `SpectrogramToAudio`, its inverse.
 
     Call: float32 [batch, samples, channels] -> float32 [batch, frames, fft / 2, channels]. Framing: `signal.stft` with front = 0.
     """
@@ -106,7 +106,7 @@ class NormalizedLogSpectrogram(_LogSpectrogramScale):
 
     def call(self, audio):
         spectrum = stft(tf.transpose(tf.cast(audio, tf.float32), [0, 2, 1]), self.fft, self.hop, self.frames)[..., :-1]
-        # Not tf.abs: its gradient at zero is not a number on every device, and silence is exactly zero.
+        # Not tf.abs: its gradient at zero is NaN on some devices, and silence is exactly zero.
         magnitude = tf.sqrt(tf.square(tf.math.real(spectrum)) + tf.square(tf.math.imag(spectrum)) + 1e-24)
         normalized = (tf.math.log(magnitude + self.log_offset) - self._mean[:-1]) / self._scale[:-1]
         return tf.transpose(tf.clip_by_value(normalized, -1.0, 1.0), [0, 2, 3, 1])
@@ -120,24 +120,24 @@ class NormalizedLogSpectrogram(_LogSpectrogramScale):
 
 @_register
 class SpectrogramToAudio(_LogSpectrogramScale):
-    """The way back: magnitudes from the normalised log spectrogram, the Nyquist bin at its mean, and Griffin-Lim from zero phase.
+    """Invert `NormalizedLogSpectrogram`: magnitudes, the Nyquist bin at its mean, and Griffin-Lim from zero phase.
 
     Args:
         samples: Length of the audio.
-        iterations: Rounds of Griffin-Lim.
+        iterations: Number of Griffin-Lim iterations.
         momentum: As for `signal.stft.griffin_lim`; 0 with "plain".
-        griffin_lim: "matched": `signal.stft.griffin_lim`, whose inverse divides the windows out. "plain": the authors' own,
-            `griffin_lim_plain`, of magnitudes that `log_offset` is not subtracted from.
-        loud: What becomes of a clip whose peak is above 1: "turn_down" divides it by its peak, so that its level no longer is what the
-            network generated; "clip" cuts the peaks off, as the authors' conversion to 16 bits does.
+        griffin_lim: "matched": `signal.stft.griffin_lim`, whose inverse divides by the summed windows. "plain": the authors' own,
+            `griffin_lim_plain`, on magnitudes without subtracting `log_offset`.
+        loud: Treatment of a clip whose peak exceeds 1: "turn_down" divides it by its peak, which changes the generated level; "clip"
+            clips it, like the authors' conversion to 16 bits.
 
     Call: float32 [batch, frames, fft / 2, channels] -> float32 [batch, samples, channels] in [-1, 1].
 
-    The gradient is that of the magnitudes under the phases that Griffin-Lim has found. Through the iterations themselves it is useless:
-    each one turns phases, and descents along that gradient did not come down at all.
+    The gradient is that of the magnitudes with the phases found by Griffin-Lim held fixed. The gradient through the iterations is useless:
+    each of them turns phases, and gradient descent along it did not reduce the loss.
     """
 
-    _GRADIENT_FLOOR = 0.1  # of the summed squared windows: the first samples, which hardly any window sees, would rule the gradient
+    _GRADIENT_FLOOR = 0.1  # of the summed squared windows: the first samples, barely covered by windows, would dominate the gradient
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""A learnt factor for each channel."""
+"""A learnt gain per channel."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import tensorflow as tf
 
 @keras.saving.register_keras_serializable(package="gan_audio")
 class ChannelScale(keras.layers.Layer):
-    """inputs times a learnt factor a channel, from 1 (the skip connections of SEGAN+, Pascual et al. 2019)."""
+    """Multiply each channel by a learnt gain, initially 1 (the skip connections of SEGAN+, Pascual et al. 2019)."""
 
     def build(self, inputs_shape) -> None:
         self.scale = self.add_weight(name="scale", shape=(inputs_shape[-1],), initializer="ones")

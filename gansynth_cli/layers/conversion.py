@@ -1,4 +1,4 @@
-"""Layers of the networks that convert spectra: instance norm under a code, over all time or a window, and patches of critics."""
+"""Layers of spectrum conversion networks: instance norm conditioned on a code, code projection, gated linear units."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ _register = keras.saving.register_keras_serializable(package="gan_audio")
 
 @_register
 class InstanceNorm(keras.layers.Layer):
-    """(x - mean) / deviation of each channel of each example over time (and whatever lies between batch and channels), scaled and shifted.
+    """Normalise each channel of each example over time (and all axes between batch and channels), then scale and shift.
 
     Args:
-        window: Steps of time that the statistics come from, about the step itself; 0: all. At the ends the window is cut off, so that a
-            piece with `window // 2` steps of context has the statistics of the whole.
-        statistics: False leaves the division out: scale and shift alone.
-        seed: Of the first weights.
+        window: Number of time steps, centred on each step, for the statistics; 0: all. The window is truncated at the ends, so that a
+            segment with `window // 2` steps of context has the statistics of the whole.
+        statistics: False omits the normalisation: scale and shift only.
+        seed: Seed of the initial weights.
 
     Call:
         inputs: float [batch, time, ..., channels]; with a window [batch, time, channels].
-        code: float [batch, n], optional: scale and shift are linear in it (StarGAN-VC2, Kaneko et al. 2019, section 3.2). Without one they
+        code: float [batch, n], optional: scale and shift are linear in it (StarGAN-VC2, Kaneko et al. 2019, section 3.2). Without it they
             are weights.
     """
 
@@ -36,7 +36,7 @@ class InstanceNorm(keras.layers.Layer):
         self.shift = self.add_weight(name="shift", shape=(channels,), initializer="zeros")
         self.kernel = None
         if code_shape is not None:
-            # Not zero, so that the domains differ from the first step on.
+            # Not zero, so that the domains differ from the first step.
             initializer = keras.initializers.RandomNormal(stddev=0.05, seed=self.seed)
             self.kernel = self.add_weight(name="kernel", shape=(code_shape[-1], 2 * channels), initializer=initializer)
         super().build(inputs_shape)
@@ -67,7 +67,7 @@ class InstanceNorm(keras.layers.Layer):
 
 @_register
 class OverTime(keras.layers.Layer):
-    """[batch, time, channels] with a code [batch, n] repeated beside every step: float [batch, time, channels + n]."""
+    """Concatenate a code [batch, n] to every step of [batch, time, channels]: float [batch, time, channels + n]."""
 
     def call(self, inputs, code):
         repeated = tf.repeat(tf.cast(code, inputs.dtype)[:, None], tf.shape(inputs)[1], axis=1)
@@ -80,7 +80,7 @@ class OverTime(keras.layers.Layer):
 @_register
 class CodeProjection(keras.layers.Layer):
     """Inner products of features [batch, ..., channels] with a vector that is linear in the code: float32 [batch, ..., 1] (Miyato and
-    Koyama 2018; of source and target in StarGAN-VC2). It starts at zero: the critic begins without knowing domains."""
+    Koyama 2018; for source and target in StarGAN-VC2). It starts at zero: the discriminator starts unconditional."""
 
     def build(self, features_shape, code_shape) -> None:
         self.kernel = self.add_weight(name="kernel", shape=(code_shape[-1], features_shape[-1]), initializer="zeros")
@@ -108,10 +108,10 @@ class GatedLinearUnit(keras.layers.Layer):
 
 
 def windowed_mean(values: tf.Tensor, window: int) -> tf.Tensor:
-    """float32 [batch, time, channels] -> the same shape: the mean over the steps t - window // 2 ... t + window // 2 that exist."""
+    """Return the mean over the existing steps t - window // 2 ... t + window // 2: float32 [batch, time, channels]."""
     half = window // 2
     time = values.shape[1] if values.shape[1] is not None else tf.shape(values)[1]
-    # Less the mean, the running sum stays small, and so does what it rounds off.
+    # Without the mean, the running sum stays small, and so does its rounding error.
     centre = tf.reduce_mean(values, axis=1, keepdims=True)
     sums = tf.pad(tf.cumsum(values - centre, axis=1), [[0, 0], [1, 0], [0, 0]])
     upper = tf.concat([sums, tf.repeat(sums[:, -1:], half, axis=1)], axis=1)[:, half + 1 : half + 1 + time]

@@ -1,8 +1,8 @@
-"""One-dimensional convolutions as vocoders and waveform critics need them: explicit padding, groups, dilation, trained on any device.
+"""One-dimensional convolutions for vocoders and waveform discriminators: explicit padding, groups, dilation, on any device.
 
-TensorFlow's own grouped convolution has no gradient on the CPU, and `tf.nn.conv1d` none with dilation there. Here groups are
-convolved apart and joined, which costs about as much as one plain convolution of the same arithmetic (`benchmarks/convolutions.py`),
-and dilation goes through `tf.nn.convolution`.
+TensorFlow's grouped convolution has no gradient on the CPU, nor has `tf.nn.conv1d` with dilation. Here groups are convolved separately
+and joined, which costs about as much as one plain convolution of the same arithmetic (`benchmarks/convolutions.py`), and dilation goes
+through `tf.nn.convolution`.
 """
 
 from __future__ import annotations
@@ -17,26 +17,26 @@ _register = keras.saving.register_keras_serializable(package="gan_audio")
 PaddingMode = Literal["zero", "reflect"]
 Initializer = Literal["fan_in", "normal", "torch"]
 
-_BIAS_SEED = 0x0B1A5  # a kernel and its bias draw other numbers
-_FEW_GROUPS = 64  # below, the overhead of one small convolution a group is not worth avoiding
-_MERGED_CHANNELS = 16  # input channels of a merged group; wider ones spend more on zeros than they save
+_BIAS_SEED = 0x0B1A5  # a kernel and its bias draw different numbers
+_FEW_GROUPS = 64  # below this, the overhead of one small convolution per group is not worth avoiding
+_MERGED_CHANNELS = 16  # input channels of a merged group; wider ones lose more to zeros than they save
 
 
 @_register
 class Convolution1D(keras.layers.Layer):
-    """Convolution over time with a stated number of padded samples, as the papers' code pads: the same on both sides, whatever the stride.
+    """Convolution over time with explicit symmetric padding, as in the papers' code, whatever the stride.
 
     Args:
         filters: Output channels.
         kernel_size: Taps.
-        stride, dilation, groups: As usual; stride and dilation are not combined.
-        padding: Samples added at each end.
+        stride, dilation, groups: As usual; stride and dilation cannot be combined.
+        padding: Number of samples added at each end.
         padding_mode: "zero", or "reflect": mirrored without the edge sample; the input must be longer than `padding`.
         use_bias: Whether there is a bias.
-        initializer: "fan_in": U(-b, b) with b = 1 / sqrt(fan in), PyTorch's default. "normal": N(0, deviation^2). Biases start at zero;
-            with "torch" kernels and biases are U(-b, b), which is all of PyTorch's default.
-        deviation: Of "normal".
-        seed: Of the first weights.
+        initializer: Of kernels: "fan_in": U(-b, b) with b = 1 / sqrt(fan in). "normal": N(0, deviation^2). "torch": as "fan_in", biases
+            too, which is PyTorch's default; otherwise biases start at zero.
+        deviation: Standard deviation of "normal".
+        seed: Seed of the initial weights.
 
     Call: float [batch, time, channels] -> [batch, (time + 2 padding - dilation (kernel_size - 1) - 1) // stride + 1, filters].
     The kernel is [kernel_size, channels / groups, filters]; group g reads and writes the g-th part of the channels.
@@ -59,9 +59,9 @@ class Convolution1D(keras.layers.Layer):
     ):
         super().__init__(**kwargs)
         if stride > 1 and dilation > 1:
-            raise ValueError(f"stride {stride} with dilation {dilation}: a convolution has one of the two")
+            raise ValueError(f"stride {stride} with dilation {dilation}: they cannot be combined")
         if filters % groups:
-            raise ValueError(f"{filters} filters are no multiple of {groups} groups")
+            raise ValueError(f"{filters} filters are not a multiple of {groups} groups")
         if padding_mode not in ("zero", "reflect"):
             raise ValueError(f"padding_mode is {padding_mode!r}; expected 'zero' or 'reflect'")
         self.filters, self.kernel_size, self.stride, self.dilation, self.groups = filters, kernel_size, stride, dilation, groups
@@ -71,7 +71,7 @@ class Convolution1D(keras.layers.Layer):
     def build(self, inputs_shape) -> None:
         channels = inputs_shape[-1]
         if channels % self.groups:
-            raise ValueError(f"{channels} input channels are no multiple of {self.groups} groups")
+            raise ValueError(f"{channels} input channels are not a multiple of {self.groups} groups")
         shape = (self.kernel_size, channels // self.groups, self.filters)
         self.kernel = self.add_weight(name="kernel", shape=shape, initializer=make_initializer(self.initializer, self.deviation, self.seed))
         bias = bias_initializer(self.initializer, shape[0] * shape[1], self.seed)
@@ -98,9 +98,9 @@ class Convolution1D(keras.layers.Layer):
 
 @_register
 class TransposedConvolution1D(keras.layers.Layer):
-    """Transposed convolution over time, cut as PyTorch's: `padding` samples off both ends, less `output_padding` off the last.
+    """Transposed convolution over time, cropped like PyTorch's: `padding` samples at both ends, less `output_padding` at the last.
 
-    Args: as `Convolution1D`; the kernel is [kernel_size, filters, channels].
+    Args: as for `Convolution1D`; the kernel is [kernel_size, filters, channels].
 
     Call: float [batch, time, channels] -> [batch, (time - 1) stride + kernel_size - 2 padding + output_padding, filters].
     """
@@ -119,7 +119,7 @@ class TransposedConvolution1D(keras.layers.Layer):
     ):
         super().__init__(**kwargs)
         if output_padding > padding:
-            raise ValueError(f"output_padding {output_padding} is more than padding {padding}")
+            raise ValueError(f"output_padding {output_padding} exceeds padding {padding}")
         self.filters, self.kernel_size, self.stride = filters, kernel_size, stride
         self.padding, self.output_padding = padding, output_padding
         self.initializer, self.deviation, self.seed = initializer, deviation, seed
@@ -153,15 +153,14 @@ class TransposedConvolution1D(keras.layers.Layer):
 
 @_register
 class DepthwiseConvolution1D(keras.layers.Layer):
-    """Each channel convolved with taps of its own, zeros at both ends, the length kept. By the two-dimensional kernel of TensorFlow on
-    clips one row high: its gradient is fifteen times faster on the CPU than that of shifted multiply-adds, whose taps are summed up
-    over batch and time one by one.
+    """Depthwise convolution with zero padding that keeps the length. It uses TensorFlow's two-dimensional kernel on clips one row high,
+    whose gradient is fifteen times faster on the CPU than that of shifted multiply-adds, which reduce over batch and time once per tap.
 
     Args:
-        kernel_size: Taps, odd.
-        deviation: Of the normal distribution that the taps start with.
-        seed: Of the first weights.
-        truncated: Whether it is cut at two standard deviations.
+        kernel_size: Number of taps, odd.
+        deviation: Standard deviation of the initial, normally distributed taps.
+        seed: Seed of the initial weights.
+        truncated: Whether the distribution is truncated at two standard deviations.
 
     Call: float [batch, time, channels] -> the same shape.
     """
@@ -198,13 +197,12 @@ class DepthwiseConvolution1D(keras.layers.Layer):
 
 
 def grouped_convolution(x: tf.Tensor, kernel: tf.Tensor, groups: int, stride: int = 1, dilation: int = 1) -> tf.Tensor:
-    """Convolution [batch, time, channels] * [taps, channels / groups, filters] in `groups` parts, without padding.
+    """Convolve [batch, time, channels] with [taps, channels / groups, filters] in `groups` parts, without padding.
 
-    On a GPU it is cuDNN's. On the CPU each group is a convolution of its own. A stride is taken out of it first: `stride` samples side by
-    side are as many channels, over which it goes one by one; groups of four channels are so few that the library's strided convolution
-    takes twice as long. Where there are hundreds of such groups, starting them costs more than computing them: neighbours are
-    then merged under a block-diagonal kernel, which multiplies zeros (four times the arithmetic at 4 channels a group) and still takes
-    less time.
+    On a GPU this is cuDNN's convolution. On the CPU each group is a separate convolution. A stride is removed first, by treating `stride`
+    adjacent samples as channels: for groups of four channels the library's strided convolution takes twice as long. Starting hundreds
+    of such groups costs more than computing them, so neighbours are merged with a block-diagonal kernel, which multiplies zeros (four
+    times the arithmetic at 4 channels per group) but still takes less time.
     """
     if tf.config.list_logical_devices("GPU"):
         return _convolve(x, kernel, stride, dilation)
@@ -224,7 +222,7 @@ def grouped_convolution(x: tf.Tensor, kernel: tf.Tensor, groups: int, stride: in
 
 
 def pad_time(x: tf.Tensor, padding: int, mode: PaddingMode = "zero") -> tf.Tensor:
-    """[batch, time, ...] with `padding` steps more at each end of the time axis."""
+    """Pad the time axis of [batch, time, ...] by `padding` steps at each end."""
     if not padding:
         return x
     widths = [[0, 0], [padding, padding]] + [[0, 0]] * (len(x.shape) - 2)
@@ -232,7 +230,7 @@ def pad_time(x: tf.Tensor, padding: int, mode: PaddingMode = "zero") -> tf.Tenso
 
 
 def make_initializer(name: Initializer, deviation: float, seed: int | None) -> keras.initializers.Initializer:
-    """Of a kernel. "fan_in", "torch": uniform within 1 / sqrt(fan in). "normal": N(0, deviation^2)."""
+    """Return the initializer of a kernel. "fan_in", "torch": uniform within 1 / sqrt(fan in). "normal": N(0, deviation^2)."""
     if name == "normal":
         return keras.initializers.RandomNormal(stddev=deviation, seed=seed)
     if name in ("fan_in", "torch"):
@@ -241,7 +239,7 @@ def make_initializer(name: Initializer, deviation: float, seed: int | None) -> k
 
 
 def bias_initializer(name: Initializer, fan_in: int, seed: int | None) -> keras.initializers.Initializer:
-    """Of a bias. "torch": uniform within 1 / sqrt(fan in); zeros else."""
+    """Return the initializer of a bias. "torch": uniform within 1 / sqrt(fan in); otherwise zeros."""
     if name != "torch":
         return keras.initializers.Zeros()
     bound = fan_in**-0.5
@@ -249,13 +247,13 @@ def bias_initializer(name: Initializer, fan_in: int, seed: int | None) -> keras.
 
 
 def _without_stride(x: tf.Tensor, kernel: tf.Tensor, groups: int, stride: int) -> tuple[tf.Tensor, tf.Tensor]:
-    """Signal [batch, steps, groups * stride * inside] and kernel [taps / stride, stride * inside, filters] whose convolution of stride 1
-    is that of the given ones of stride `stride`."""
+    """Rearrange signal to [batch, steps, groups * stride * inside] and kernel to [taps / stride, stride * inside, filters], whose
+    convolution of stride 1 equals the given one of stride `stride`."""
     taps, inside, filters = kernel.shape
     fewer = -(-taps // stride)
     out = (_size(x, 1) - taps) // stride + 1
     length = (out - 1 + fewer) * stride
-    x = tf.pad(x, [[0, 0], [0, stride], [0, 0]])[:, :length]  # past the last tap come zeros of the kernel
+    x = tf.pad(x, [[0, 0], [0, stride], [0, 0]])[:, :length]  # the kernel is zero beyond the last tap
     x = tf.reshape(x, [-1, length // stride, stride, groups, inside])
     x = tf.reshape(tf.transpose(x, [0, 1, 3, 2, 4]), [-1, length // stride, groups * stride * inside])
     return x, tf.reshape(tf.pad(kernel, [[0, fewer * stride - taps], [0, 0], [0, 0]]), [fewer, stride * inside, filters])

@@ -12,7 +12,7 @@ _register = keras.saving.register_keras_serializable(package="gan_audio")
 
 @_register
 class PixelShuffle(keras.layers.Layer):
-    """[batch, rows, columns, 4 c] -> [batch, 2 rows, 2 columns, c]."""
+    """Rearrange [batch, rows, columns, 4 c] to [batch, 2 rows, 2 columns, c]."""
 
     def call(self, inputs):
         return tf.nn.depth_to_space(inputs, 2)
@@ -24,7 +24,7 @@ class PixelShuffle(keras.layers.Layer):
 
 @_register
 class ColumnsToSteps(keras.layers.Layer):
-    """[batch, rows, columns, channels] -> [batch, columns, rows * channels]."""
+    """Rearrange [batch, rows, columns, channels] to [batch, columns, rows * channels]."""
 
     def call(self, inputs):
         _, rows, _, channels = inputs.shape
@@ -59,7 +59,7 @@ class StepsToColumns(keras.layers.Layer):
 
 @_register
 class TwoWays(keras.Model):
-    """The two generators as one network of a `VoiceConverter` with two domains; a batch of one direction asks one of them alone.
+    """The two generators as one network of a `VoiceConverter` with two domains; a batch in one direction evaluates only one of them.
 
     Args:
         to_first, to_second: {"mel": [batch, frames, bands], "mask": [batch, frames, 1]} -> [batch, frames, bands].
@@ -71,7 +71,7 @@ class TwoWays(keras.Model):
         self.built = True
 
     def call(self, inputs, training=False):
-        """A mix of both for a target between them; what is in its target's domain stays as it is."""
+        """Mix both for a target between them; input that is in its target's domain passes unchanged."""
         mel, weight = inputs["mel"], inputs["target"][:, 1]
         given = {"mel": mel, "mask": inputs["mask"]}
         first = lambda: tf.cast(self.to_first(given, training=training), tf.float32)

@@ -1,11 +1,11 @@
-"""Critics of waveforms that look at several views of one signal: scales, periods, spectra, mel spectrograms.
+"""Waveform discriminators on several views of a signal: scales, periods, spectra, mel spectrograms.
 
 Each factory returns a functional Keras model
 
     audio float32 [batch, samples, 1] -> (logits, features)
 
-with one entry in both lists for each of its sub-discriminators: logits float32 [batch, any number], high for recordings; features a
-list of the feature maps in front of the logits, first layer first. Any generator can be judged by any of them, and by several.
+with one entry in both lists for each sub-discriminator: logits float32 [batch, any number], high for recordings; features a list of
+the feature maps before the logits, first layer first. They can be combined with any generator and with each other.
 """
 
 from __future__ import annotations
@@ -41,20 +41,20 @@ def multi_scale(
     initializer: Initializer = "fan_in",
     seed: int = 0,
 ) -> keras.Model:
-    """The same network on the signal and on averages of it, each at half the rate of the one before (Kumar et al. 2019, section 2.2).
+    """Build one network for the signal and each of its averages, at half the rate of the previous one (Kumar et al. 2019, section 2.2).
 
     Args:
-        style: "melgan": grouped convolutions of 10 stride + 1 taps with four channels a group, each of four times as many channels as the
-            one before (MelGAN, Multi-band MelGAN). "hifigan": the wider network of Kong et al. 2020 (appendix C), spectral normalisation
-            at the full rate and weight normalisation below.
-        scales: Sub-discriminators.
-        channels: Of the first layer; None: 16 ("melgan") or 128 ("hifigan"), as published.
-        most_channels: No layer has more.
-        strides: Of the grouped layers; "melgan" only.
-        initializer: Of the kernels, see `Convolution1D`; "normal" is N(0, 0.02^2).
-        seed: Of the first weights.
+        style: "melgan": grouped convolutions of 10 stride + 1 taps with four channels per group, each with four times the channels of
+            the one before (MelGAN, Multi-band MelGAN). "hifigan": the wider network of Kong et al. 2020 (appendix C), with spectral
+            normalisation at the full rate and weight normalisation below.
+        scales: Number of sub-discriminators.
+        channels: Channels of the first layer; None: 16 ("melgan") or 128 ("hifigan"), as published.
+        most_channels: Maximum number of channels of a layer.
+        strides: Strides of the grouped layers; "melgan" only.
+        initializer: Initializer of the kernels, see `Convolution1D`; "normal" is N(0, 0.02^2).
+        seed: Seed of the initial weights.
 
-    5.64 M weights a scale as "melgan", 29.6 M in all as "hifigan".
+    5.64 M weights per scale with "melgan", 29.6 M in total with "hifigan".
     """
     seeds = layer_seeds(seed, _SEED_STREAM)
     audio = keras.Input((None, 1), name="audio")
@@ -102,13 +102,13 @@ def _hifigan_scale(x, index, channels, most, strides, initializer, seeds) -> tup
 
 
 def multi_period(periods: Sequence[int] = PERIODS, channels: int = 32, initializer: Initializer = "fan_in", seed: int = 0) -> keras.Model:
-    """For each period p a network that sees every p-th sample (Kong et al. 2020, section 2.3): two-dimensional (5, 1) convolutions over
-    [samples / p, p], which are one-dimensional ones over p signals.
+    """Build a network for each period p that sees every p-th sample (Kong et al. 2020, section 2.3): two-dimensional (5, 1) convolutions
+    over [samples / p, p], which equal one-dimensional ones over p signals.
 
     Args:
-        periods: Primes overlap least.
-        channels: Of the first layer; then 4, 16, 32 and 32 times as many. 32 as published: 41.1 M weights. 8 have a sixteenth of them.
-        initializer, seed: Of the first weights.
+        periods: Periods in samples; primes overlap least.
+        channels: Channels of the first layer, then 4, 16, 32 and 32 times as many. 32 as published: 41.1 M weights; 8 have a sixteenth.
+        initializer, seed: As for `multi_scale`.
 
     Feature maps are [batch * p, steps, channels].
     """
@@ -133,16 +133,16 @@ def multi_resolution(
     initializer: Initializer = "fan_in",
     seed: int = 0,
 ) -> keras.Model:
-    """For each FFT size a network over the complex spectrogram, cut into bands with kernels of their own (Kumar et al. 2023, "Improved
-    RVQGAN", section 3.3, as Vocos has it: Siuzdak 2024, section 3.3).
+    """Build a network for each FFT size over the complex spectrogram, split into bands with separate kernels (Kumar et al. 2023, "Improved
+    RVQGAN", section 3.3, in the form of Vocos: Siuzdak 2024, section 3.3).
 
     Args:
         resolutions: FFT sizes in samples; the hop is a quarter.
-        channels: Of every layer. 32 as published: 1.41 M weights.
-        band_edges: As fractions of half the sample rate, from 0 to 1.
-        initializer, seed: Of the first weights.
+        channels: Channels of every layer. 32 as published: 1.41 M weights.
+        band_edges: Fractions of half the sample rate, from 0 to 1.
+        initializer, seed: As for `multi_scale`.
 
-    A clip is longer than half the largest FFT. Features: the maps of one band after the other.
+    A clip must be longer than half the largest FFT. Features: the maps of each band in turn.
     """
     seeds = layer_seeds(seed, _SEED_STREAM)
     audio = keras.Input((None, 1), name="audio")
@@ -162,12 +162,12 @@ def multi_resolution(
 
 
 def mel_domain(front_end: keras.layers.Layer, channels: int = 32, initializer: Initializer = "fan_in", seed: int = 0) -> keras.Model:
-    """A network over the log-mel spectrogram, which judges patches of about 20 frames by 25 bands.
+    """Build a network over the log-mel spectrogram that scores patches of about 20 frames by 25 bands.
 
     Args:
         front_end: audio [batch, samples, 1] -> log-mel spectrogram [batch, frames, bands].
-        channels: Of every layer.
-        initializer, seed: Of the first weights.
+        channels: Channels of every layer.
+        initializer, seed: As for `multi_scale`.
     """
     seeds = layer_seeds(seed, _SEED_STREAM)
     audio = keras.Input((None, 1), name="audio")
@@ -180,17 +180,17 @@ def mel_domain(front_end: keras.layers.Layer, channels: int = 32, initializer: I
 
 
 def join(critics: dict[str, keras.Model], name: str = "critic") -> keras.Model:
-    """One network of several: audio [batch, samples, 1] -> {name: (logits, features)}."""
+    """Join several into one network: audio [batch, samples, 1] -> {name: (logits, features)}."""
     audio = keras.Input((None, 1), name="audio")
     return keras.Model(audio, {key: critic(audio) for key, critic in critics.items()}, name=name)
 
 
-# What they look at.
+# Views of the signal.
 
 
 @_register
 class AudioPool(keras.layers.Layer):
-    """Averages over `size` samples every `stride` samples, `padding` zeros at both ends.
+    """Average over `size` samples every `stride` samples, with `padding` zeros at both ends.
 
     Args:
         count_padding: Whether the zeros count in the mean (HiFi-GAN) or not (MelGAN).
@@ -216,7 +216,7 @@ class AudioPool(keras.layers.Layer):
 
 @_register
 class PeriodFold(keras.layers.Layer):
-    """[batch, samples, 1] -> [batch * period, ceil(samples / period), 1]: every period-th sample, the end mirrored to a whole period."""
+    """Fold [batch, samples, 1] to [batch * period, ceil(samples / period), 1] (every period-th sample), the end mirrored to a whole period."""
 
     def __init__(self, period: int, **kwargs: Any):
         super().__init__(**kwargs)
@@ -238,15 +238,15 @@ class PeriodFold(keras.layers.Layer):
 
 @_register
 class BandSpectra(keras.layers.Layer):
-    """The complex spectrogram of a signal without its mean, scaled to a peak of .8, cut along frequency: a list of
-    [batch, samples // hop + 1, bins, 2] from low to high. Frames are centred, the signal mirrored at both ends."""
+    """The complex spectrogram of a signal without its mean, scaled to a peak of 0.8 and split along frequency: a list of
+    [batch, samples // hop + 1, bins, 2] from low to high. Frames are centred, and the signal is mirrored at both ends."""
 
     def __init__(self, fft: int, hop: int, edges: Sequence[float] = (0.0, 1.0), **kwargs: Any):
         super().__init__(**kwargs)
         self.fft, self.hop, self.edges = fft, hop, [float(edge) for edge in edges]
         self.limits = [int(edge * (fft // 2 + 1)) for edge in self.edges]
         if self.limits[0] != 0 or self.limits[-1] != fft // 2 + 1 or any(np.diff(self.limits) < 1):
-            raise ValueError(f"band edges {self.edges} do not rise from 0 to 1 by at least a bin of {fft} samples")
+            raise ValueError(f"band edges {self.edges} do not rise from 0 to 1 in steps of at least a bin of {fft} samples")
 
     def call(self, audio):
         x = tf.cast(audio[:, :, 0], tf.float32)
@@ -267,14 +267,14 @@ class BandSpectra(keras.layers.Layer):
 
 @_register
 class FlatLogits(keras.layers.Layer):
-    """[batch * rows, ...] -> float32 [batch, any number]."""
+    """Flatten [batch * rows, ...] to float32 [batch, any number]."""
 
     def __init__(self, rows: int = 1, **kwargs: Any):
         super().__init__(**kwargs)
         self.rows = rows
 
     def call(self, x):
-        # From the batch, not from -1 alone: the sizes of a whole row follow from it at run time, on any device.
+        # The row size follows from the batch at run time, on any device, which -1 alone does not allow.
         x = tf.cast(x, tf.float32)
         return tf.reshape(x, [tf.shape(x)[0] // self.rows, -1])
 
@@ -297,7 +297,7 @@ def _weight_normalized(initializer: Initializer, seeds: Iterator[int]) -> Callab
 
 
 def _weight_normalized_2d(initializer: Initializer, seeds: Iterator[int]) -> Callable:
-    """(filters, (frames, bins), stride along frequency) -> a layer that pads half a kernel on every side."""
+    """Return (filters, (frames, bins), stride along frequency) -> a layer that pads half a kernel on every side."""
 
     def make(filters: int, taps: tuple[int, int], stride: int) -> Callable:
         seed = next(seeds)

@@ -1,6 +1,6 @@
-"""Layers with an equalised learning rate: weights start as N(0, 1) and are scaled while they are used (Karras et al. 2018, section 4.1).
+"""Layers with an equalised learning rate: weights start as N(0, 1) and are scaled at run time (Karras et al. 2018, section 4.1).
 
-An optimiser that normalises its steps, such as Adam, then changes all layers equally fast, whatever their fan-in."""
+An optimizer that normalises its steps, such as Adam, then changes all layers equally fast, whatever their fan-in."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _register = keras.saving.register_keras_serializable(package="gan_audio")
 
 
 class _Equalized(keras.layers.Layer):
-    """Args: filters: outputs. seed: of the weights. fan_in: what the scale sqrt(2 / fan_in) counts; 0: the kernel's own."""
+    """Args: filters: outputs. seed: seed of the weights. fan_in: the number in the scale sqrt(2 / fan_in); 0: the kernel's own."""
 
     def __init__(self, filters: int, seed: int | None = None, fan_in: int = 0, **kwargs: Any):
         super().__init__(**kwargs)
@@ -34,7 +34,7 @@ class _Equalized(keras.layers.Layer):
 
 @_register
 class EqualizedConv2D(_Equalized):
-    """Convolution of stride 1. float [batch, height, width, channels] -> [batch, height, width, filters] with padding "same"."""
+    """Convolution of stride 1: float [batch, height, width, channels] -> [batch, height, width, filters] with padding "same"."""
 
     def __init__(self, filters: int, kernel_size: tuple[int, int] | int, padding: Literal["same", "valid"] = "same", **kwargs: Any):
         super().__init__(filters, **kwargs)
@@ -61,7 +61,7 @@ class EqualizedConv2D(_Equalized):
 
 @_register
 class EqualizedDense(_Equalized):
-    """float [batch, n] -> [batch, filters]."""
+    """Dense layer: float [batch, n] -> [batch, filters]."""
 
     def build(self, inputs_shape) -> None:
         self._add((inputs_shape[-1], self.filters))
@@ -79,9 +79,9 @@ class EqualizedDense(_Equalized):
 class EqualizedStart(_Equalized):
     """The first layer of a progressive generator: float [batch, n] -> [batch, height, width, filters].
 
-    Karras et al. pad the vector, a picture of one pixel, with zeros and convolve it with a kernel of height x width, VALID. Each output
-    then sees that pixel under one tap of the kernel, and each tap is used once: this is that product without the zeros. A tap belongs
-    to the output that it reaches (the paper's kernel, turned around).
+    Karras et al. pad the vector, an image of one pixel, with zeros and convolve it with a kernel of height x width, VALID. Each output
+    then depends on that pixel through one tap, and each tap is used once: this layer is that product without the zeros. A tap is stored
+    at its output (the paper's kernel, flipped).
     """
 
     def __init__(self, filters: int, size: tuple[int, int], **kwargs: Any):

@@ -1,4 +1,4 @@
-"""Layers that the networks of several adversarial families share. All registered, so that a `.keras` file loads anywhere."""
+"""Layers shared by several adversarial families. All are registered, so that a `.keras` file loads anywhere."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ _register = keras.saving.register_keras_serializable(package="gan_audio")
 
 @_register
 class PhaseShuffle(keras.layers.Layer):
-    """Shifts a feature map along time by a few steps, mirrored at the edge (Donahue et al. 2019, section 3.3).
+    """Shift a feature map along time by a few steps, mirrored at the edge (Donahue et al. 2019, section 3.3).
 
-    The shift is an input, not drawn inside: a resumed run draws the same, and a gather with computed indices has the
-    second-order gradient that WGAN-GP takes under XLA, where a slice with a random start has none. Forward it equals
-    reflect padding plus a slice bit for bit.
+    The shift is an input rather than drawn inside: a resumed run draws the same, and a gather with computed indices has the
+    second-order gradient that WGAN-GP needs with XLA, which a slice with a random start lacks. Its output equals reflect padding plus
+    a slice bit for bit.
 
     Args:
-        radius: The largest shift, in steps; the feature map must be longer.
+        radius: Maximum shift in steps; the feature map must be longer.
 
     Call:
         inputs: float [batch, time, channels].
@@ -50,16 +50,16 @@ class PhaseShuffle(keras.layers.Layer):
 
 @_register
 class LabelProjection(keras.layers.Layer):
-    """A critic's judgement of "is it a real example OF THIS CLASS": <embedding(label), features> (Miyato and Koyama 2018).
+    """The conditional part of a discriminator's logit: <embedding(label), features> (Miyato and Koyama 2018).
 
     Args:
         labels: Number of classes.
 
     Call:
-        features: float [batch, n]; label: int [batch]. Returns float32 [batch, 1], to be added to the critic's own logit.
+        features: float [batch, n]; label: int [batch]. Returns float32 [batch, 1], to be added to the unconditional logit.
 
-    The embedding starts at zero: the critic begins unconditional, and learns the classes where they help. With a random start
-    the term would be noise of the logit's own size.
+    The embedding starts at zero: the discriminator starts unconditional and learns the classes where they help. With a random start
+    the term would be noise of the size of the logit.
     """
 
     def __init__(self, labels: int, **kwargs: Any):
@@ -71,8 +71,8 @@ class LabelProjection(keras.layers.Layer):
         super().build(features_shape)
 
     def call(self, features, label):
-        # A product with a one-hot matrix, not a gather: a gather's gradient is sparse, which global-norm clipping and
-        # gradient sums over replicas would turn dense anyway.
+        # A product with a one-hot matrix, not a gather: the sparse gradient of a gather would be made dense by global-norm clipping
+        # and gradient sums over replicas anyway.
         rows = tf.matmul(tf.one_hot(label, self.labels, dtype=features.dtype), tf.cast(self.embedding, features.dtype))
         return tf.reduce_sum(tf.cast(features * rows, tf.float32), axis=-1, keepdims=True)
 
@@ -85,7 +85,7 @@ class LabelProjection(keras.layers.Layer):
 
 @_register
 class LabelEmbedding(keras.layers.Layer):
-    """label int [batch] -> float [batch, width], starting as N(0, 1): of the size of a latent vector, beside which it stands."""
+    """Embed label int [batch] as float [batch, width], initially N(0, 1): of the size of the latent vector beside it."""
 
     def __init__(self, labels: int, width: int, seed: int | None = None, **kwargs: Any):
         super().__init__(**kwargs)
@@ -108,10 +108,10 @@ class LabelEmbedding(keras.layers.Layer):
 
 @_register
 class Modulation(keras.layers.Layer):
-    """x (1 + scale(c)) + shift(c), one scale and shift a channel (FiLM; Perez et al. 2018), without any batch statistics.
+    """x (1 + scale(c)) + shift(c), one scale and shift per channel (FiLM; Perez et al. 2018), without batch statistics.
 
     Call:
-        inputs: float [batch, ..., channels]; condition: float [batch, n], made of latent and label.
+        inputs: float [batch, ..., channels]; condition: float [batch, n], from latent and label.
     """
 
     def __init__(self, seed: int | None = None, **kwargs: Any):
@@ -119,7 +119,7 @@ class Modulation(keras.layers.Layer):
         self.seed = seed
 
     def build(self, inputs_shape, condition_shape) -> None:
-        # Not zero: from an exact identity the condition would only reach the output through the first layer at the start.
+        # Not zero: with an exact identity the condition would initially reach the output only through the first layer.
         initializer = keras.initializers.RandomNormal(stddev=0.05, seed=self.seed)
         self.kernel = self.add_weight(name="kernel", shape=(condition_shape[-1], 2 * inputs_shape[-1]), initializer=initializer)
         self.bias = self.add_weight(name="bias", shape=(2 * inputs_shape[-1],), initializer="zeros")
@@ -140,22 +140,22 @@ class Modulation(keras.layers.Layer):
 
 @_register
 class MinibatchStddev(keras.layers.Layer):
-    """Adds one channel: the standard deviation within a part of the batch (Karras et al. 2018, section 3).
+    """Append one channel: the standard deviation within a part of the batch (Karras et al. 2018, section 3).
 
-    Lets a critic see that generated examples are all alike. The parts are groups of `group` examples, or, with labels, the examples of
-    one class: a conditional generator that makes one clip a class has much variety in a batch, and none within a class. The comparison
-    is fair since generated batches have the labels of real ones; a class that occurs once gives 0 for both.
+    It lets a discriminator detect that generated examples are all alike. The parts are groups of `group` examples or, with labels, the
+    examples of one class: a conditional generator that makes one clip per class has much variety in a batch but none within a class. The
+    comparison is fair because generated batches have the labels of real ones; a class that occurs once gives 0 for both.
 
     Args:
-        group: Examples in a group without labels; where the batch is not a multiple of it, the largest smaller divisor of the batch.
+        group: Number of examples in a group without labels; if the batch is not a multiple, the largest smaller divisor of the batch.
         labels: Number of classes; 0 groups by position in the batch.
-        per_position: Keep a map over positions, the mean over channels alone. The paper's is one number: the mean over both.
-        epsilon: Added to the variance before the root. Karras et al.: 1e-8, GANSynth's code: 1e-6.
+        per_position: Keep a map over positions, averaged over channels only. The paper's is one number, averaged over both.
+        epsilon: Value added to the variance before the root. Karras et al.: 1e-8, GANSynth's code: 1e-6.
 
     Call:
         inputs: float [batch, ..., channels]; label: int [batch] if `labels`. Returns float [batch, ..., channels + 1].
 
-    Under a distribution strategy the parts are within a replica.
+    With a distribution strategy the parts are within a replica.
     """
 
     def __init__(self, group: int = 4, labels: int = 0, per_position: bool = False, epsilon: float = 1e-8, **kwargs: Any):
@@ -171,9 +171,9 @@ class MinibatchStddev(keras.layers.Layer):
         return tf.concat([inputs, tf.ones_like(inputs[..., :1]) * tf.cast(deviation, inputs.dtype)], axis=-1)
 
     def _by_group(self, values):
-        """[batch, ..., channels] -> [batch, ..., 1]: the mean over channels of the deviation in the example's group."""
+        """Return the mean over channels of the standard deviation in the example's group: [batch, ..., 1]."""
         shape = tf.shape(values)
-        if values.shape[0] is not None:  # XLA needs the sizes of a reshape at compile time
+        if values.shape[0] is not None:  # XLA needs the shape of a reshape at compile time
             group = max(size for size in range(1, self.group + 1) if values.shape[0] % size == 0)
         else:
             sizes = tf.range(1, self.group + 1)

@@ -1,4 +1,4 @@
-"""Layers of Gaussian models. All registered, so that a `.keras` file loads anywhere."""
+"""Layers of Gaussian models. All are registered, so that a `.keras` file loads anywhere."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _register = keras.saving.register_keras_serializable(package="gan_audio")
 
 @_register
 class BoundedLogVariance(keras.layers.Layer):
-    """bound tanh(x / bound): a logarithm of a variance that no gradient step can take beyond exp(+-bound), with a slope everywhere."""
+    """bound tanh(x / bound): the logarithm of a variance that stays within exp(+-bound), with a non-zero gradient everywhere."""
 
     def __init__(self, bound: float = 8.0, **kwargs: Any):
         super().__init__(**kwargs)
@@ -31,13 +31,13 @@ class BoundedLogVariance(keras.layers.Layer):
 
 @_register
 class LogDeviation(keras.layers.Layer):
-    """The logarithm of one standard deviation for all numbers of all examples, learnt with the rest (Rybkin et al. 2021, "sigma-VAE").
+    """The logarithm of one learnt standard deviation for all values of all examples (Rybkin et al. 2021, "sigma-VAE").
 
     Args:
-        start: First value of the deviation.
-        floor: Added to it: what a decoder that knows its few examples by heart would take to zero.
+        start: Initial standard deviation.
+        floor: Value added to it, without which a decoder that has memorised a few examples would reach zero.
 
-    Call: float [batch, ...] -> float32 [batch, 1]. What is in the input does not matter.
+    Call: float [batch, ...] -> float32 [batch, 1]. The values of the input do not matter.
     """
 
     def __init__(self, start: float = 0.5, floor: float = 0.01, **kwargs: Any):

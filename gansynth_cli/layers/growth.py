@@ -1,4 +1,4 @@
-"""Progressive growing (Karras et al. 2018, section 2): when a resolution is added, and the networks that grow."""
+"""Progressive growing (Karras et al. 2018, section 2): the schedule of resolutions and the growing networks."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ OutputGain = Literal["he", "unit"]
 
 @dataclass(frozen=True)
 class Stage:
-    """A part of training with one architecture.
+    """A period of training with one architecture.
 
     Attributes:
-        index: 0, 1, ...; even ones are stable, odd ones fade a resolution in.
-        level: Its finest resolution; 0 is the coarsest of all.
+        index: 0, 1, ...; even stages are stable, odd ones fade in a resolution.
+        level: The finest resolution of the stage; 0 is the coarsest of all.
         fading: Whether that resolution is being faded in.
-        start: Its first step.
-        stop: The first step after it; None: it has no end.
+        start: The first step.
+        stop: The first step after the stage; None: no end.
     """
 
     index: int
@@ -34,15 +34,15 @@ class Stage:
     stop: int | None
 
     def alpha(self, step: tf.Tensor | int) -> tf.Tensor | None:
-        """Weight of the new resolution at a step, rising from 0 at the stage's start to 1 at its end; None where nothing is faded in.
-        A function of the step alone: a run resumed in the middle goes on as it would have."""
+        """Return the weight of the new resolution at a step, rising from 0 to 1 over the stage; None in a stable stage. It depends on
+        the step alone, so a run resumed in the middle continues identically."""
         if not self.fading or self.stop is None:
             return None
         return tf.cast(tf.cast(step - self.start, tf.float64) / (self.stop - self.start), tf.float32)
 
 
 def stages_of_growth(levels: int, stable_steps: int, fade_steps: int) -> tuple[Stage, ...]:
-    """2 levels - 1 stages: the coarsest resolution, then each next one faded in and trained; the last has no end."""
+    """Return the 2 levels - 1 stages: the coarsest resolution, then each finer one faded in and trained; the last has no end."""
     stages, start = [], 0
     for index in range(2 * levels - 1):
         length = fade_steps if index % 2 else stable_steps
@@ -53,7 +53,7 @@ def stages_of_growth(levels: int, stable_steps: int, fade_steps: int) -> tuple[S
 
 
 def progress_at(stages: tuple[Stage, ...], step: int) -> float:
-    """The resolution shown after `step` steps: level - 1 + alpha while a level is faded in, else level."""
+    """Return the resolution after `step` steps: level - 1 + alpha while a level is faded in, otherwise level."""
     stage = next(s for s in stages if s.stop is None or step < s.stop)
     if not stage.fading or stage.stop is None:
         return float(stage.level)
@@ -61,7 +61,7 @@ def progress_at(stages: tuple[Stage, ...], step: int) -> float:
 
 
 def widths_of(levels: int, dim: int, widest: int) -> list[int]:
-    """Channels of each level, coarsest first: `dim` at the finest, doubled towards the coarser ones, up to `widest`."""
+    """Return the channels of each level, coarsest first: `dim` at the finest, doubled for each coarser one, at most `widest`."""
     return [min(dim * 2 ** (levels - 1 - level), max(dim, widest)) for level in range(levels)]
 
 
@@ -71,17 +71,17 @@ def _fan_in(inputs: int, gain: OutputGain) -> int:
 
 
 def halve(pictures: tf.Tensor, times: int = 1) -> tf.Tensor:
-    """Means over squares of 2^times pixels."""
+    """Average over squares of 2^times x 2^times pixels."""
     return tf.nn.avg_pool2d(pictures, 2**times, 2**times, "VALID") if times else pictures
 
 
 def double(pictures: tf.Tensor, times: int = 1) -> tf.Tensor:
-    """Each pixel 2^times times in height and width."""
+    """Repeat each pixel 2^times times in height and width."""
     return tf.repeat(tf.repeat(pictures, 2**times, axis=1), 2**times, axis=2) if times else pictures
 
 
 def blend(pictures: tf.Tensor, alpha: tf.Tensor | None) -> tf.Tensor:
-    """What real pictures are while their resolution is faded in: alpha of them, and the rest of their coarser version."""
+    """Blend real images with their coarser version, the images with weight alpha, while their resolution is faded in."""
     if alpha is None:
         return pictures
     return alpha * pictures + (1.0 - alpha) * double(halve(pictures))
@@ -90,19 +90,19 @@ def blend(pictures: tf.Tensor, alpha: tf.Tensor | None) -> tf.Tensor:
 @_register
 class GrowingGenerator(keras.Model):
     """GANSynth's generator. Latent and one-hot classes -> pixel norm -> start -> convolution; at each further level nearest-neighbour
-    upsampling and two convolutions, each with LeakyReLU (.2) and pixel norm; a 1 x 1 convolution and tanh give a picture at each level.
+    upsampling and two convolutions, each with LeakyReLU (0.2) and pixel norm; a 1 x 1 convolution and tanh give an image at each level.
 
     Args:
-        latent_dim: Width of the latent.
+        latent_dim: Size of the latent vector.
         classes: Condition -> number of classes, in order.
-        start: Height and width of the coarsest picture.
+        start: Height and width of the coarsest image.
         widths: Channels of each level, coarsest first.
-        channels: Channels of the picture.
+        channels: Channels of the image.
         seeds: Endless seeds of the weights; not kept in the configuration.
-        output_gain: Scale of the layers without LeakyReLU: "he" as all others, sqrt(2 / inputs); "unit" sqrt(1 / inputs), as in the
+        output_gain: Scale of the layers without LeakyReLU: "he", like all others, sqrt(2 / inputs); "unit" sqrt(1 / inputs), as in the
             authors' code.
 
-    `call` gives the picture at full size, of the resolution that `progress` says (see `progress_at`); training calls `at`.
+    `call` returns the image at full size with the resolution given by `progress` (see `progress_at`); training calls `at`.
     """
 
     def __init__(
@@ -141,7 +141,7 @@ class GrowingGenerator(keras.Model):
         self.built = True
 
     def call(self, inputs, training=None):
-        """{"latent" float32 [batch, latent_dim], conditions int32 [batch]} -> float32 [batch, height, width, channels]."""
+        """Map {"latent" float32 [batch, latent_dim], conditions int32 [batch]} to float32 [batch, height, width, channels]."""
         last = len(self.widths) - 1
         progress = tf.convert_to_tensor(self.progress)
         shown = []
@@ -151,7 +151,7 @@ class GrowingGenerator(keras.Model):
         return tf.add_n(shown)
 
     def at(self, inputs, level: int, alpha: tf.Tensor | None) -> tf.Tensor:
-        """The picture of a stage, in that stage's resolution: height and width are those of `start` times 2^level."""
+        """Return the image of a stage in its own resolution: height and width of `start` times 2^level."""
         *coarser, finest = self._features(inputs, level)
         picture = self._picture(finest, level)
         if alpha is None:
@@ -159,7 +159,7 @@ class GrowingGenerator(keras.Model):
         return alpha * picture + (1.0 - alpha) * double(self._picture(coarser[-1], level - 1))
 
     def parts_at(self, level: int, fading: bool) -> list[keras.layers.Layer]:
-        """The layers whose weights a stage trains."""
+        """Return the layers whose weights a stage trains."""
         return [
             self.first,
             *self.convolutions_a[:level],
@@ -190,13 +190,13 @@ class GrowingGenerator(keras.Model):
 
 @_register
 class GrowingCritic(keras.Model):
-    """GANSynth's discriminator, the generator mirrored: at each level a 1 x 1 convolution reads the picture; two convolutions and an
-    average over 2 x 2 lead to the next coarser one; then the deviation of the batch, a convolution, one over the whole picture, and a
-    logit with one row of logits for each condition. LeakyReLU (.2), no normalisation.
+    """GANSynth's discriminator, the generator mirrored: at each level a 1 x 1 convolution reads the image; two convolutions and an
+    average over 2 x 2 lead to the next coarser level; then the standard deviation of the batch, a convolution, one over the whole image,
+    and a logit with one set of class logits for each condition. LeakyReLU (0.2), no normalisation.
 
     Args:
         classes, start, widths, channels, seeds, output_gain: As for `GrowingGenerator`.
-        batch: Number of examples over which the deviation is taken.
+        batch: Number of examples in the standard deviation.
         stddev_epsilon: Epsilon of `MinibatchStddev`.
 
     `at` returns {"logit": float32 [batch, 1], condition: float32 [batch, classes]}.
@@ -242,11 +242,11 @@ class GrowingCritic(keras.Model):
         self.built = True
 
     def call(self, pictures, training=None):
-        """Of the full resolution."""
+        """Score images of the full resolution."""
         return self.at(pictures, len(self.widths) - 1, None)
 
     def at(self, pictures, level: int, alpha: tf.Tensor | None) -> dict[str, tf.Tensor]:
-        """Of pictures in a stage's resolution."""
+        """Score images in a stage's resolution."""
         pictures = tf.cast(pictures, self.compute_dtype)
         x = tf.nn.leaky_relu(self.readers[level](pictures), 0.2)
         for current in range(level, 0, -1):
@@ -261,7 +261,7 @@ class GrowingCritic(keras.Model):
         return {name: tf.cast(answer, tf.float32) for name, answer in answers.items()}
 
     def parts_at(self, level: int, fading: bool) -> list[keras.layers.Layer]:
-        """The layers whose weights a stage trains."""
+        """Return the layers whose weights a stage trains."""
         readers = self.readers[level - 1 if fading else level : level + 1]
         return [*readers, *self.convolutions_a[:level], *self.convolutions_b[:level], self.last_a, self.last_b, self.logit, *self.heads]
 

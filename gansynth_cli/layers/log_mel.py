@@ -15,12 +15,12 @@ Level = Literal["peak", "rms"]
 
 @keras.saving.register_keras_serializable(package="gan_audio")
 class LogMelSpectrogram(keras.layers.Layer):
-    """`LogMel.compute` as a layer: audio [batch, samples] to [batch, frames, bands, 1], each clip first brought to one level.
+    """`LogMel.compute` as a layer: audio [batch, samples] -> [batch, frames, bands, 1], each clip first normalised in level.
 
     Args:
         spec: A `LogMel`, or its fields as a dict.
-        mean, deviation: Of the training data's log-mel values; the output is standardised with them.
-        level: "peak": to a peak of 1. "rms": to 20 dB below that in the root mean square; how far peaks stand out says nothing then.
+        mean, deviation: Mean and standard deviation of the training data's log-mel values, which standardise the output.
+        level: "peak": to a peak of 1. "rms": to a root mean square 20 dB below that, independent of the crest factor.
     """
 
     def __init__(self, spec: LogMel | dict[str, Any], mean: float = 0.0, deviation: float = 1.0, level: Level = "peak", **kwargs):

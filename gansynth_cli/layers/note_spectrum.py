@@ -1,4 +1,4 @@
-"""Layers between notes and the pictures that GANSynth draws of them. All registered, so that a `.keras` file loads anywhere."""
+"""Layers between notes and GANSynth's spectrograms of them. All are registered, so that a `.keras` file loads anywhere."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ from ..signal.stft import griffin_lim
 _register = keras.saving.register_keras_serializable(package="gan_audio")
 
 
-class _NotePicture(keras.layers.Layer):
-    """What the two directions share. A picture is float32 [batch, frames, bins, 2] in [-1, 1]: log magnitude and instantaneous
+class _NoteSpectrogram(keras.layers.Layer):
+    """The settings of both directions. A spectrogram is float32 [batch, frames, bins, 2] in [-1, 1]: log magnitude and instantaneous
     frequency, each times its scale plus its shift.
 
     Args:
-        samples: Of the audio; with `fft`, `hop` and `frames` as in `signal.instantaneous_frequency`.
+        samples: Length of the audio; with `fft`, `hop` and `frames` as in `signal.instantaneous_frequency`.
         sample_rate: Hz.
-        mel_bands: Bins of the picture; 0: the fft / 2 linear ones.
+        mel_bands: Number of mel bands; 0: the fft / 2 linear bins.
         mel_bank: "even" or "authors", as for `mel_matrix`.
-        log_offset: Under the logarithm of the magnitude; with mel bands under that of the power too.
+        log_offset: Added to the magnitude before the logarithm; with mel bands also to the power.
         magnitude_scale, magnitude_shift, phase_scale: The normalisation; the phase has no shift.
-        phase_floor: The instantaneous frequency of a bin of magnitude m is drawn times m^2 / (m^2 + phase_floor^2): what has no
-            sound has no frequency. 0 (the paper): the noise of silent bins is drawn. Linear bins only.
+        phase_floor: The instantaneous frequency of a bin of magnitude m is multiplied by m^2 / (m^2 + phase_floor^2), so that silent
+            bins have none. 0 (the paper): silent bins keep their noise. Linear bins only.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class _NotePicture(keras.layers.Layer):
         self.sample_rate, self.mel_bands = int(sample_rate), int(mel_bands)
         self.log_offset, self.phase_floor = float(log_offset), float(phase_floor)
         self.magnitude_scale, self.magnitude_shift, self.phase_scale = float(magnitude_scale), float(magnitude_shift), float(phase_scale)
-        front_padding(self.samples, self.fft, self.hop, self.frames)  # raises where they do not fit
+        front_padding(self.samples, self.fft, self.hop, self.frames)  # raises if they are inconsistent
         self._matrix = mel_matrix(self.mel_bands, self.fft // 2, self.sample_rate, mel_bank) if self.mel_bands else None
 
     @property
@@ -75,8 +75,8 @@ class _NotePicture(keras.layers.Layer):
 
 
 @_register
-class AudioToNotePicture(_NotePicture):
-    """float32 [batch, samples, 1] -> the picture that a critic looks at; clipped to [-1, 1]."""
+class AudioToNotePicture(_NoteSpectrogram):
+    """Convert audio float32 [batch, samples, 1] to the spectrogram of a discriminator, clipped to [-1, 1]."""
 
     def call(self, audio):
         log_magnitude, frequency = audio_to_spectra(tf.cast(audio, tf.float32)[..., 0], self.fft, self.hop, self.frames, self.log_offset)
@@ -93,12 +93,12 @@ class AudioToNotePicture(_NotePicture):
 
 
 @_register
-class NotePictureToAudio(_NotePicture):
-    """The way back: float32 [batch, frames, bins, 2] -> float32 [batch, samples, 1] in [-1, 1]; a note whose peak is above 1 is turned
-    down to it.
+class NotePictureToAudio(_NoteSpectrogram):
+    """Convert a spectrogram float32 [batch, frames, bins, 2] to audio float32 [batch, samples, 1] in [-1, 1]; a note whose peak exceeds 1
+    is scaled to 1.
 
     Args:
-        griffin_lim_iterations: Rounds of Griffin-Lim from the drawn phase, which make the phases of neighbouring bins agree; 0: none.
+        griffin_lim_iterations: Number of Griffin-Lim iterations from the generated phase, which make neighbouring bins consistent.
     """
 
     def __init__(self, *args: Any, griffin_lim_iterations: int = 0, **kwargs: Any):
@@ -118,7 +118,7 @@ class NotePictureToAudio(_NotePicture):
             audio = griffin_lim(
                 magnitude, self.fft, self.hop, self.samples, front, self.griffin_lim_iterations, phase=tf.pad(phase_of(frequency), pad)
             )
-            # Its end is divided by the foot of one window; here it fades, as `spectra_to_audio` lets it.
+            # The end would be divided by the foot of one window; here it fades, as in `spectra_to_audio`.
             audio *= end_fade(self.samples, self.fft, self.hop, self.frames)
         else:
             audio = spectra_to_audio(log_magnitude, frequency, self.fft, self.hop, self.samples, self.log_offset)
@@ -134,15 +134,15 @@ class NotePictureToAudio(_NotePicture):
 
 @_register
 class HarmonicMap(keras.layers.Layer):
-    """Where the harmonics of each pitch lie in a picture, and which instantaneous frequency they have there: what is known of a note
-    before it is drawn. A convolution, which does not know where it stands on the frequency axis, sees here what pitch is asked.
+    """The positions and instantaneous frequencies of the harmonics of each pitch in a spectrogram. A convolution, which has no
+    information about its position on the frequency axis, reads the requested pitch here.
 
     Args:
         pitches: MIDI numbers of the classes.
-        frames, bins, fft, hop, sample_rate, mel_bands, mel_bank: Those of the spectrogram.
+        frames, bins, fft, hop, sample_rate, mel_bands, mel_bank: As for the spectrogram.
 
-    Call: int [batch], class numbers -> float [batch, frames, bins, 4]: nearness of the bin to its nearest harmonic (1 on it, narrow and
-    wide: a Gaussian of 1 and 3 analysis bins), the change of phase a frame of that harmonic over pi, in [-1, 1], and the number of the
+    Call: int [batch], class numbers -> float [batch, frames, bins, 4]: proximity of the bin to its nearest harmonic (1 on it, narrow and
+    wide: Gaussians of 1 and 3 analysis bins), the phase change per frame of that harmonic over pi, in [-1, 1], and the number of the
     harmonic, as 1 / number. The same in all frames.
     """
 
@@ -167,7 +167,7 @@ class HarmonicMap(keras.layers.Layer):
         self.sample_rate, self.mel_bands = int(sample_rate), int(mel_bands)
         full = self.mel_bands or self.fft // 2
         if full % self.bins:
-            raise ValueError(f"{self.bins} bins are no fraction of {full}")
+            raise ValueError(f"{self.bins} bins do not divide {full}")
         hz = np.arange(1, self.fft // 2 + 1) * self.sample_rate / self.fft
         f0 = 440.0 * 2.0 ** ((np.asarray(self.pitches, np.float64)[:, None] - 69.0) / 12.0)
         number = np.maximum(1.0, np.round(hz / f0))
@@ -175,12 +175,12 @@ class HarmonicMap(keras.layers.Layer):
         distance = (hz - harmonic) / (self.sample_rate / self.fft)
         change = 2.0 * _wrap(harmonic * self.hop / self.sample_rate)
         known = [np.exp(-0.5 * distance**2), np.exp(-0.5 * (distance / 3.0) ** 2), 1.0 / number]
-        if self.mel_bands:  # a band's phase is the sum of its bins' phases, each with its weight; the rest are means
+        if self.mel_bands:  # a band's phase is the weighted sum of its bins' phases; the other features are means
             bank = mel_matrix(self.mel_bands, self.fft // 2, self.sample_rate, mel_bank)
             known = [values @ bank / np.maximum(bank.sum(axis=0), 1e-8) for values in known]
             change = 2.0 * _wrap(0.5 * change @ bank)
         table = np.stack([known[0], known[1], change, known[2]], axis=-1)
-        # Of a coarser picture: the mean over the bins that one of its bins stands for.
+        # In a coarser image, each bin is the mean of the bins that it covers.
         self._table = table.reshape(len(self.pitches), self.bins, full // self.bins, self.CHANNELS).mean(axis=2).astype(np.float32)
 
     def call(self, pitch):

@@ -1,4 +1,4 @@
-"""Seeds of first weights."""
+"""Seeds of initial weights."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def layer_seeds(seed: int, stream: int = 0x5EED) -> Iterator[int]:
 
     Args:
         seed: The recipe's seed.
-        stream: Tells networks apart that are built from one seed by separate iterators.
+        stream: Distinguishes networks that are built from one seed by separate iterators.
     """
     rng = np.random.default_rng([seed, stream])
     while True:

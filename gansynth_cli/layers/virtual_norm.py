@@ -1,11 +1,11 @@
-"""Virtual batch normalisation (Salimans et al. 2016, "Improved techniques for training GANs", section 3.4), in the form that SEGAN uses.
+"""Virtual batch normalisation (Salimans et al. 2016, "Improved techniques for training GANs", section 3.4), as in SEGAN.
 
-A reference batch, chosen once and fixed, goes through the network in front of every batch: its statistics are always those under the
-present weights, and gradients flow through them. So what is kept is the batch itself, as a weight that is not learnt; it is in every
-checkpoint and `.keras` file, and a resumed or reloaded network normalises exactly as the first did.
+A fixed reference batch passes through the network in front of every batch: its statistics always belong to the current weights, and
+gradients flow through them. The batch itself is therefore stored, as a weight that is not trained; it is in every checkpoint and
+`.keras` file, so a resumed or reloaded network normalises identically.
 
-The three layers belong together: `ReferenceBatch` puts the reference rows in front, `VirtualBatchNormalization` tells them apart from
-the rest, `WithoutReference` takes them away.
+The three layers belong together: `ReferenceBatch` prepends the reference rows, `VirtualBatchNormalization` distinguishes them from the
+rest, `WithoutReference` removes them.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _register = keras.saving.register_keras_serializable(package="gan_audio")
 
 
 class _Rows(keras.layers.Layer):
-    """A layer that has to know how many rows of its input are the reference batch."""
+    """A layer with the number of rows of its input that are the reference batch."""
 
     def __init__(self, rows: int, **kwargs: Any):
         super().__init__(**kwargs)
@@ -32,7 +32,7 @@ class _Rows(keras.layers.Layer):
 
 @_register
 class ReferenceBatch(_Rows):
-    """Puts the reference batch in front of a batch.
+    """Prepend the reference batch to a batch.
 
     Args:
         rows: Size of the reference batch.
@@ -41,7 +41,7 @@ class ReferenceBatch(_Rows):
     """
 
     def build(self, inputs_shape) -> None:
-        # Noise, not zeros: a network that has seen no data yet still normalises by something.
+        # Noise, not zeros, so that a network without data still has a variance to normalise by.
         initializer = keras.initializers.RandomNormal(stddev=0.1, seed=0)
         self.reference = self.add_weight(
             name="reference_batch", shape=(self.rows, *inputs_shape[1:]), initializer=initializer, trainable=False, dtype="float32"
@@ -49,7 +49,7 @@ class ReferenceBatch(_Rows):
         super().build(inputs_shape)
 
     def choose(self, reference: np.ndarray) -> None:
-        """Fixes the reference batch, float32 [rows, ...]."""
+        """Set the reference batch, float32 [rows, ...]."""
         self.reference.assign(np.asarray(reference, np.float32))
 
     def call(self, inputs):
@@ -61,7 +61,7 @@ class ReferenceBatch(_Rows):
 
 @_register
 class WithoutReference(_Rows):
-    """Takes the reference rows away: float [rows + batch, ...] -> float [batch, ...]."""
+    """Remove the reference rows: float [rows + batch, ...] -> float [batch, ...]."""
 
     def call(self, inputs):
         return inputs[self.rows :]
@@ -72,21 +72,21 @@ class WithoutReference(_Rows):
 
 @_register
 class VirtualBatchNormalization(_Rows):
-    """Normalises each channel by the reference batch and the batch itself.
+    """Normalise each channel by the reference batch and the batch itself.
 
     With B reference rows the batch counts as one row more: mean = m_new / (B + 1) + m_ref B / (B + 1), and likewise the mean square; the
-    variance is the mean square less the mean squared. m_new is over batch and time, as in SEGAN's code (the paper of Salimans et al.
-    has an example's own statistics there); under a distribution strategy over a replica's part. The reference rows are normalised by
-    their own statistics alone. Then scale and shift, which start as N(1, .02) and 0.
+    variance is the mean square less the mean squared. m_new is over batch and time, as in SEGAN's code (Salimans et al. take the
+    statistics of one example there); with a distribution strategy, over a replica's part. The reference rows are normalised by their own
+    statistics alone. Scale and shift follow, initially N(1, 0.02) and 0.
 
     Args:
-        rows: B.
-        epsilon: Added to the variance.
+        rows: Size B of the reference batch.
+        epsilon: Value added to the variance.
 
     Call:
         inputs: float [rows + batch, time, channels].
-        groups: int32 scalar: the batch is so many batches of equal size, one after the other, each normalised by itself (real and
-            generated examples judged in one call).
+        groups: int32 scalar: number of equal, consecutive batches in the input, each normalised by itself (real and generated
+            examples in one call).
     """
 
     def __init__(self, rows: int, epsilon: float = 1e-5, seed: int | None = None, **kwargs: Any):
@@ -107,7 +107,7 @@ class VirtualBatchNormalization(_Rows):
         mean_r, variance_r = tf.nn.moments(reference, axes=[0, 1])
         new = tf.reshape(batch, tf.stack([groups, -1, channels]))
         mean_n, variance_n = tf.nn.moments(new, axes=[1], keepdims=True)
-        # E[x^2] - E[x]^2 of the mixture of both, written so that no difference of large numbers is taken.
+        # E[x^2] - E[x]^2 of the mixture of both, without a difference of large numbers.
         weight = 1.0 / (self.rows + 1.0)
         mean = weight * mean_n + (1.0 - weight) * mean_r
         variance = weight * variance_n + (1.0 - weight) * variance_r + weight * (1.0 - weight) * tf.square(mean_n - mean_r)

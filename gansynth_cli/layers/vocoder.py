@@ -1,5 +1,5 @@
-"""Layers at the two ends of vocoders: mel spectrograms in, spectra and sub-bands to audio out. All registered, none with weights but
-`LayerScale` and `MelNormalization`."""
+"""Layers at both ends of vocoders: audio to mel spectrograms, and spectra or sub-bands to audio. All are registered; only `LayerScale` and
+`MelNormalization` have weights."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from ..signal.mel_front_end import inverse_bank_of, linear_mel, magnitude_floor_
 from ..signal.stft import griffin_lim, istft
 
 MOMENTUM = 0.99  # of fast Griffin-Lim
-_MEL_ROUNDS = 2  # of an iteration that keeps the mel spectrum
+_MEL_ROUNDS = 2  # multiplicative updates in an iteration that keeps the mel spectrum
 
 _register = keras.saving.register_keras_serializable(package="gan_audio")
 
 
 class _OfConvention(keras.layers.Layer):
-    """A layer that is made of a resolved mel convention; the config holds it as plain JSON."""
+    """A layer with a resolved mel convention, stored as plain JSON in the config."""
 
     def __init__(self, convention: MelConvention | dict[str, Any], **kwargs: Any):
         super().__init__(**kwargs)
@@ -33,11 +33,11 @@ class _OfConvention(keras.layers.Layer):
 
 @_register
 class MelSpectrogram(_OfConvention):
-    """float [batch, samples, 1] -> float32 [batch, frames, bands]; see `signal.mel_front_end.mel_spectrogram`.
+    """Mel spectrogram: float [batch, samples, 1] -> float32 [batch, frames, bands]; see `signal.mel_front_end.mel_spectrogram`.
 
     Args:
-        convention: Resolved.
-        soft: log(x + floor) in place of log(max(x, floor)).
+        convention: The resolved mel convention.
+        soft: Use log(x + floor) instead of log(max(x, floor)).
     """
 
     def __init__(self, convention, soft: bool = False, **kwargs: Any):
@@ -60,8 +60,8 @@ class MelSpectrogram(_OfConvention):
 
 @_register
 class MelToLogMagnitude(_OfConvention):
-    """A first guess of the log magnitudes behind a mel spectrogram: the pseudo-inverse of the filters (Lv et al. 2024, "FreeV", section
-    3.1), no less than `floor`, natural logarithm.
+    """Estimate the natural log magnitudes of a mel spectrogram by the pseudo-inverse of the filters (Lv et al. 2024, "FreeV", section
+    3.1), at least `floor`.
 
     Call: float [batch, frames, bands] -> float32 [batch, frames, fft / 2 + 1].
     """
@@ -73,7 +73,7 @@ class MelToLogMagnitude(_OfConvention):
     def call(self, mel):
         magnitude = tf.matmul(linear_mel(tf.cast(mel, tf.float32), self.convention), inverse_bank_of(self.convention))
         scale = 1.0 if self.convention.exponent == 1 else 0.5
-        # Not cut off at the floor: the pseudo-inverse is negative between the bands of strong harmonics, where no magnitude is known.
+        # Not clipped at the floor: between strong harmonics, where the magnitude is unknown, the pseudo-inverse is negative.
         return scale * tf.math.log(tf.abs(magnitude) + self.floor)
 
     def compute_output_shape(self, shape):
@@ -85,13 +85,13 @@ class MelToLogMagnitude(_OfConvention):
 
 @_register
 class GriffinLimStart(_OfConvention):
-    """Where Griffin-Lim begins: the log magnitudes of the non-negative least-squares solution (`mel_to_magnitude`) and the phases of
-    pulses in the middle of each frame. Such phases do not depend on the place of a frame in its recording, so that a piece begins as it
-    would in the whole; of true magnitudes they lead to a better sound than random phases do, from the first iteration on.
+    """The starting point of Griffin-Lim: log magnitudes of the non-negative least-squares solution (`mel_to_magnitude`) and the phases of
+    a pulse in the middle of each frame. These phases do not depend on the position of a frame in its recording, so a segment starts as
+    in the whole; with true magnitudes they sound better than random phases from the first iteration on.
 
     Args:
-        convention: Resolved.
-        rounds: Multiplicative updates.
+        convention: The resolved mel convention.
+        rounds: Number of multiplicative updates.
 
     Call: float [batch, frames, bands] -> float32 [batch, frames, fft + 2].
     """
@@ -115,7 +115,7 @@ class GriffinLimStart(_OfConvention):
 
 @_register
 class AddToMagnitude(keras.layers.Layer):
-    """[batch, frames, 2 n], log magnitudes beside phases, plus [batch, frames, n] on the log magnitudes alone."""
+    """Add [batch, frames, n] to the log magnitudes of [batch, frames, 2 n], log magnitudes beside phases."""
 
     def call(self, spectrum, log_magnitude):
         return spectrum + tf.concat([log_magnitude, tf.zeros_like(log_magnitude)], axis=-1)
@@ -129,12 +129,11 @@ class SpectrumToAudio(_OfConvention):
     """Vocos's head (Siuzdak 2024, section 3.2): min(exp(m), most_magnitude) (cos p + j sin p), inverse short-time Fourier transform.
 
     Args:
-        convention: Its fft, hop and padding are those of the transform: frame t lies where the mel spectrogram's lies.
-        most_magnitude: Of a bin.
-        iterations: Of fast Griffin-Lim, from these phases to ones that agree with these magnitudes.
-        mel_iterations: So many follow that let go of the magnitudes and hold the signal to the mel spectrum alone, which is all that is
-            known of the recording: magnitudes that no signal has, as estimated ones are, would keep it away from there. The mel
-            spectrogram then stands behind the phases in what is given.
+        convention: Mel convention whose fft, hop and padding are those of the transform, so that its frames coincide with the mel frames.
+        most_magnitude: Maximum magnitude of a bin.
+        iterations: Number of fast Griffin-Lim iterations, from these phases to ones consistent with the magnitudes.
+        mel_iterations: Number of further iterations that constrain only the mel spectrum, all that is known of the recording: estimated
+            magnitudes that no signal has would keep the signal away from it. The input then has the mel spectrogram after the phases.
 
     Call: [batch, frames, fft + 2], log magnitudes beside phases in radians, -> float32 [batch, frames * hop, 1].
     """
@@ -147,7 +146,7 @@ class SpectrumToAudio(_OfConvention):
         c = self.convention
         bins = c.fft // 2 + 1
         log_magnitude, phase = tf.cast(spectrum[..., :bins], tf.float32), tf.cast(spectrum[..., bins : 2 * bins], tf.float32)
-        # Clipped before exp: behind a clip of exp, infinity times 0 would be the gradient.
+        # Clipped before exp: clipping after it would make the gradient infinity times 0.
         magnitude = tf.exp(tf.minimum(log_magnitude, np.float32(np.log(self.most_magnitude))))
         frames = spectrum.shape[1] if spectrum.shape[1] is not None else tf.shape(spectrum)[1]
         front = c.fft // 2 if c.padding == "centre" else (c.fft - c.hop) // 2
@@ -169,7 +168,7 @@ class SpectrumToAudio(_OfConvention):
 
 
 def _with_mel(magnitude: tf.Tensor, mel: tf.Tensor, c: MelConvention) -> tf.Tensor:
-    """Magnitudes near the given ones whose mel spectrum is near `mel`."""
+    """Return magnitudes near the given ones whose mel spectrum is near `mel`."""
     if c.exponent == 1:
         return revised_for_mel(magnitude, mel, c, _MEL_ROUNDS)
     return tf.sqrt(revised_for_mel(tf.square(magnitude), mel, c, _MEL_ROUNDS))
@@ -177,7 +176,7 @@ def _with_mel(magnitude: tf.Tensor, mel: tf.Tensor, c: MelConvention) -> tf.Tens
 
 @_register
 class SubBandsToAudio(keras.layers.Layer):
-    """float [batch, steps, 4] -> float32 [batch, steps * 4, 1] by the filter bank of `signal.pqmf`, whose `bank` and `cutoff` these are."""
+    """Synthesise float32 [batch, steps * 4, 1] from sub-bands [batch, steps, 4] with the `bank` and `cutoff` of `signal.pqmf`."""
 
     def __init__(self, bank: pqmf.Bank = "nguyen", cutoff: float = pqmf.CUTOFF, **kwargs: Any):
         super().__init__(**kwargs)
@@ -195,11 +194,11 @@ class SubBandsToAudio(keras.layers.Layer):
 
 @_register
 class MelNormalization(keras.layers.Layer):
-    """(mel - mean) / deviation for each band, as ParallelWaveGAN's generators want their input: float [batch, frames, bands] -> the same.
+    """Normalise each band, (mel - mean) / deviation, as ParallelWaveGAN's generators expect: float [batch, frames, bands] -> the same.
 
-    Both are weights that are not trained: a run that begins with another's weights takes its statistics along. They start at 0 and 1.
-    It stands in front of the first convolution, whose zeros at the ends then mean the average spectrum: statistics folded into that
-    convolution's weights would give other numbers there.
+    Mean and standard deviation are weights that are not trained, initially 0 and 1: a run that starts from another's weights takes over
+    its statistics. The layer precedes the first convolution, whose zero padding then means the average spectrum; statistics folded into
+    that convolution's weights would give other values at the ends.
     """
 
     def build(self, shape) -> None:
@@ -216,7 +215,7 @@ class MelNormalization(keras.layers.Layer):
 
 @_register
 class LayerScale(keras.layers.Layer):
-    """x times one learnt factor a channel (Touvron et al. 2021, eq. 4), which starts at `initial`."""
+    """Multiply each channel by a learnt gain (Touvron et al. 2021, eq. 4), initially `initial`."""
 
     def __init__(self, initial: float, **kwargs: Any):
         super().__init__(**kwargs)

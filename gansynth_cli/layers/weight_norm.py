@@ -1,6 +1,6 @@
-"""Kernels that are functions of other weights: weight and spectral normalisation as wrappers of any layer that has a `kernel`.
+"""Reparametrised kernels: weight and spectral normalisation as wrappers of any layer that has a `kernel`.
 
-Both are for training. `fold_normalization` computes the kernels once and for all and gives the same network without wrappers.
+Both are for training. `fold_normalization` computes the kernels once and returns the same network without wrappers.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ _register = keras.saving.register_keras_serializable(package="gan_audio")
 
 
 class _ReparametrizedKernel(keras.layers.Wrapper):
-    """Calls the wrapped layer with `effective_kernel` in place of its kernel."""
+    """Call the wrapped layer with `effective_kernel` instead of its kernel."""
 
     def build(self, inputs_shape) -> None:
         if not self.layer.built:
@@ -28,7 +28,7 @@ class _ReparametrizedKernel(keras.layers.Wrapper):
 
     def call(self, inputs, training: bool = False):
         kernel = self.effective_kernel(training)
-        # Keras's own way of lending a layer other values for its variables; the gradient flows through `kernel`.
+        # Keras's way to substitute the values of a layer's variables; the gradient flows through `kernel`.
         with keras.StatelessScope(state_mapping=[(self.layer.kernel, kernel)]):
             return self.layer.call(inputs)
 
@@ -40,9 +40,9 @@ class _ReparametrizedKernel(keras.layers.Wrapper):
 class WeightNormalization(_ReparametrizedKernel):
     """kernel = scale * direction / |direction|, one scale for each slice along the last axis (Salimans and Kingma 2016, eq. 2).
 
-    The last axis is that of the filters of a convolution or dense layer, and that of the input channels of a transposed convolution:
-    the axis that PyTorch's `weight_norm` takes in either. The wrapped layer's kernel holds the direction; the scale starts at
-    its norm, so wrapping changes nothing.
+    The last axis has the filters of a convolution or dense layer, and the input channels of a transposed convolution: the axis of
+    PyTorch's `weight_norm` in both cases. The wrapped layer's kernel holds the direction; the scale starts at its norm, so wrapping
+    changes nothing.
 
     Args:
         layer: The layer to wrap.
@@ -65,12 +65,12 @@ class WeightNormalization(_ReparametrizedKernel):
 class SpectralNormalization(_ReparametrizedKernel):
     """kernel / sigma, its largest singular value as a matrix of [everything else, filters] (Miyato et al. 2018, eq. 8).
 
-    One step of the power method at each call in training, as PyTorch's `spectral_norm`; the gradient flows through sigma, which
-    `keras.layers.SpectralNormalization` leaves out.
+    One step of the power method per training call, as in PyTorch's `spectral_norm`; unlike in `keras.layers.SpectralNormalization`, the
+    gradient flows through sigma.
 
     Args:
         layer: The layer to wrap.
-        seed: Of the first singular vector.
+        seed: Seed of the initial singular vector.
     """
 
     def __init__(self, layer: keras.layers.Layer, seed: int | None = None, **kwargs: Any):
@@ -81,7 +81,7 @@ class SpectralNormalization(_ReparametrizedKernel):
         super().build(inputs_shape)
         if hasattr(self, "vector"):
             return
-        # The value depends on the weights alone, so all replicas compute the same.
+        # The value depends only on the weights, so all replicas compute the same.
         self.vector = self.add_weight(
             name="vector",
             shape=(self.layer.kernel.shape[-1],),
@@ -107,13 +107,13 @@ class SpectralNormalization(_ReparametrizedKernel):
 
 
 def fold_normalization(model: keras.Model) -> keras.Model:
-    """A functional model with the same weights and results in which no layer is normalised any more.
+    """Return a functional model with the same results and without normalised layers.
 
     Args:
-        model: A functional model, built. Wrappers inside of layers of one's own are not found.
+        model: A built functional model. Wrappers inside custom layers are not found.
 
     Returns:
-        A new model of its own weights; `model` is left alone.
+        A new model with weights of its own; `model` stays unchanged.
     """
 
     def clone(layer: keras.layers.Layer) -> keras.layers.Layer:
@@ -132,12 +132,12 @@ def fold_normalization(model: keras.Model) -> keras.Model:
 
 
 def is_normalized(model: keras.Model) -> bool:
-    """Whether a functional model has a layer that `fold_normalization` would replace."""
+    """Return whether a functional model has a layer that `fold_normalization` would replace."""
     return any(isinstance(layer, _ReparametrizedKernel) for layer in model.layers)
 
 
 def _energy(kernel: tf.Tensor) -> tf.Tensor:
-    """[last axis]: the squared norm of each slice."""
+    """Return the squared norm of each slice, [last axis]."""
     return tf.reduce_sum(tf.square(kernel), axis=list(range(len(kernel.shape) - 1)))
 
 
