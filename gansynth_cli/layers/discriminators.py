@@ -216,7 +216,7 @@ class AudioPool(keras.layers.Layer):
 
 @_register
 class PeriodFold(keras.layers.Layer):
-    """Fold [batch, samples, 1] to [batch * period, ceil(samples / period), 1] (every period-th sample), the end mirrored to a whole period."""
+    """Fold [batch, samples, 1] to [batch * period, ceil(samples / period), 1], every period-th sample, the end mirrored."""
 
     def __init__(self, period: int, **kwargs: Any):
         super().__init__(**kwargs)

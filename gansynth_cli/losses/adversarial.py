@@ -1,8 +1,8 @@
-"""The two sides of an adversarial game, as pure functions of the critic's logits.
+"""Adversarial losses of discriminator and generator, as pure functions of the discriminator's logits.
 
-A loss added to `LOSSES` (and to the names that `recipe_schema.Adversarial.loss` allows) is available to every family: the
-game itself, penalties included, is played in `families/adversarial.py`. Logits are linear scores, high for "real", of any shape;
-each loss is a mean over all of them.
+A loss added to `LOSSES` (and to the names that `recipe_schema.Adversarial.loss` allows) is available to every family:
+`families/adversarial.py` applies it, penalties included. Logits are linear scores, high for "real", of any shape; each loss is a mean
+over all of them.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ Critic = Callable[[tf.Tensor], tf.Tensor]
 
 @dataclass(frozen=True)
 class AdversarialLoss:
-    """What each player minimises.
+    """The losses that discriminator and generator minimise.
 
     Attributes:
         critic: (logits of real, logits of generated) -> scalar.
         generator: logits of generated -> scalar.
-        gradient_penalty: Whether the critic is held to slope 1 by `gradient_penalty`.
-        weight_clip: Whether the critic's weights are clipped after each of its updates.
+        gradient_penalty: Whether `gradient_penalty` constrains the discriminator to gradients of norm 1.
+        weight_clip: Whether the discriminator's weights are clipped after each of its updates.
     """
 
     critic: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
@@ -33,8 +33,8 @@ class AdversarialLoss:
 
 
 def _cross_entropy_critic(real: tf.Tensor, fake: tf.Tensor) -> tf.Tensor:
-    # softplus(-x) = -log sigmoid(x). Half the sum, as in DCGAN's code and WaveGAN's: penalties weigh twice as much as
-    # beside the plain sum, so a gamma of .1 from a paper that does not halve is .05 here.
+    # softplus(-x) = -log sigmoid(x). Half the sum, as in the code of DCGAN and WaveGAN: penalties weigh twice as much as with
+    # the plain sum, so a gamma of 0.1 from a paper without the half is 0.05 here.
     return 0.5 * (tf.reduce_mean(tf.nn.softplus(-real)) + tf.reduce_mean(tf.nn.softplus(fake)))
 
 
@@ -71,40 +71,40 @@ LOSSES: dict[str, AdversarialLoss] = {
     "lsgan": AdversarialLoss(_least_squares_critic, lambda fake: tf.reduce_mean(tf.square(fake - 1.0))),
     # Lim and Ye 2017; Miyato et al. 2018, eq. 16 and 17.
     "hinge": AdversarialLoss(_hinge_critic, _raise_score),
-    # SoundStream (Zeghidour et al. 2021, eq. 2) and the code of Vocos: the generator rests where D scores above 1.
+    # SoundStream (Zeghidour et al. 2021, eq. 2) and the code of Vocos: no gradient for the generator where D scores above 1.
     "hinge-clamped": AdversarialLoss(_hinge_critic, _clamped_score),
 }
 
 
 def gradient_penalty(critic: Critic, real: tf.Tensor, fake: tf.Tensor, alpha: tf.Tensor) -> tf.Tensor:
-    """E[(|grad D(x)| - 1)^2] on lines between real and generated examples (Gulrajani et al. 2017, eq. 3), two-sided, unweighted.
+    """Return E[(|grad D(x)| - 1)^2] on lines between real and generated examples (Gulrajani et al. 2017, eq. 3), two-sided, unweighted.
 
     Args:
-        critic: x [batch, ...] -> logits, one or more for each example.
-        real, fake: float32 [batch, ...]; no gradient need flow to `fake`.
-        alpha: float32 [batch] in [0, 1], one an example: 0 is `real`, 1 is `fake`.
+        critic: The discriminator, x [batch, ...] -> logits, one or more for each example.
+        real, fake: float32 [batch, ...]; `fake` needs no gradient.
+        alpha: float32 [batch] in [0, 1], one per example: 0 is `real`, 1 is `fake`.
 
     Returns:
-        float32 scalar. Its gradient with respect to the critic's weights is of second order.
+        float32 scalar. Its gradient with respect to the discriminator's weights is of second order.
     """
     alpha = tf.cast(tf.reshape(alpha, [-1] + [1] * (len(real.shape) - 1)), real.dtype)
     squared = _squared_slopes(critic, real + alpha * (fake - real))
-    # The small number keeps the square root's derivative finite where a critic is flat (all its units dead).
+    # The offset keeps the derivative of the square root finite where the discriminator is flat (all units dead).
     return tf.reduce_mean(tf.square(tf.sqrt(squared + 1e-12) - 1.0))
 
 
 def r1_penalty(critic: Critic, real: tf.Tensor) -> tf.Tensor:
-    """E[|grad D(x)|^2] on real examples (Mescheder et al. 2018, eq. 9 without gamma / 2), unweighted scalar."""
+    """Return E[|grad D(x)|^2] on real examples (Mescheder et al. 2018, eq. 9 without gamma / 2), unweighted scalar."""
     return tf.reduce_mean(_squared_slopes(critic, real))
 
 
 def drift_penalty(real: tf.Tensor) -> tf.Tensor:
-    """E[D(real)^2]: keeps a Wasserstein critic's scores near 0 (Karras et al. 2018, appendix A.1), unweighted scalar."""
+    """Return E[D(real)^2], which keeps a Wasserstein critic's scores near 0 (Karras et al. 2018, appendix A.1), unweighted scalar."""
     return tf.reduce_mean(tf.square(real))
 
 
 def _squared_slopes(critic: Critic, examples: tf.Tensor) -> tf.Tensor:
-    """float32 [batch]: the squared Euclidean norm of the logits' gradient with respect to each example."""
+    """Return the squared Euclidean norm of the logits' gradient with respect to each example: float32 [batch]."""
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(examples)
         total = tf.reduce_sum(critic(examples))

@@ -1,4 +1,4 @@
-"""How a listener would hear the difference: the disturbances of PESQ, as a loss."""
+"""Perceptual loss: the disturbances of PESQ."""
 
 from __future__ import annotations
 
@@ -9,33 +9,33 @@ import tensorflow as tf
 
 from .spectral import Spectrum
 
-POINTS, ADDED_POINTS = 0.1, 0.0309  # of PESQ's raw score for a unit of either disturbance (ITU-T P.862, section 10.2.14)
+POINTS, ADDED_POINTS = 0.1, 0.0309  # of PESQ's raw score per unit of either disturbance (ITU-T P.862, section 10.2.14)
 _BANDS_A_BARK = 2
 _LEVEL = 13_270.0  # power of a bin at the listening level of 79 dB SPL; units in which the hearing threshold is 10^(dB / 10)
 _EXPONENT = 0.23  # of Zwicker's loudness
-_LOUDNESS = 0.1866  # sone a unit
-_DEAD_ZONE = 0.25  # what is masked, as a part of the softer loudness
-_SPLIT_SECOND = 20  # frames, .32 s
-_QUIET_TARGET = 1e-3  # mean power below which a target has no level to listen at
+_LOUDNESS = 0.1866  # sone per unit
+_DEAD_ZONE = 0.25  # masked difference, as a fraction of the smaller loudness
+_SPLIT_SECOND = 20  # frames, 0.32 s
+_QUIET_TARGET = 1e-3  # mean power below which a target counts as silent
 
 
 def bark_disturbance(estimate: Spectrum, target: Spectrum, sample_rate: int, worst: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
-    """(symmetric, asymmetric) disturbance after PESQ (ITU-T P.862, sections 10.2.6 to 10.2.9; as a loss: Martin-Donas et al. 2018, "A deep
-    learning loss function based on the perceptual evaluation of the speech quality"): .1 times the first and .0309 times the second are
-    the points by which PESQ's raw score falls short of 4.5.
+    """Compute the (symmetric, asymmetric) disturbance of PESQ (ITU-T P.862, sections 10.2.6 to 10.2.9; as a loss: Martin-Donas et al. 2018,
+    "A deep learning loss function based on the perceptual evaluation of the speech quality"). 0.1 times the first plus 0.0309 times the
+    second are the points by which PESQ's raw score falls short of 4.5.
 
-    Loudness in half-Bark bands above the hearing threshold, the target at 79 dB SPL; differences beyond what the louder one masks; the
-    asymmetric part counts only what was added, up to 12 times.
+    Loudness is compared in half-Bark bands above the hearing threshold, the target at 79 dB SPL, and differences count beyond the masked
+    range. The asymmetric part counts only added components, up to 12 times.
 
-    Divergences: bands and threshold by formula (Traunmueller 1990; Terhardt 1979); no alignment in time, in level or of the long-term
-    spectrum, so that the estimate has no excuse; unless `worst`, the root mean square over frames in place of the sixth power; the
-    asymmetry factor sends no gradient. A target of silence counts 0.
+    Differences from PESQ: bands and threshold by formula (Traunmueller 1990; Terhardt 1979); no alignment in time, level or long-term
+    spectrum; unless `worst`, the root mean square over frames instead of the sixth power; no gradient through the asymmetry factor.
+    A silent target counts 0.
 
     Args:
-        estimate, target: Spectra of signals [batch, samples] of about unit power, unnormalised windows (`spectrum(audio, fft, hop)`).
+        estimate, target: Spectra of signals [batch, samples] of about unit power, not normalised (`spectrum(audio, fft, hop)`).
         sample_rate: Hz.
-        worst: Over frames as in PESQ: the sixth power within 20 of them, every 10, and the mean square over those. Fewer than 20
-            are one; up to 9 at the end are left out.
+        worst: Average over frames as PESQ: sixth powers within groups of 20 frames, every 10, then the mean square over groups. Fewer
+            than 20 frames are one group; up to 9 at the end are ignored.
     """
     bins = int(target.real.shape[-1])
     matrix, widths, threshold = _bark(sample_rate, bins)
@@ -62,10 +62,10 @@ def bark_disturbance(estimate: Spectrum, target: Spectrum, sample_rate: int, wor
 
 
 def _over_split_seconds(squares: tf.Tensor) -> tf.Tensor:
-    """Squares of frames [batch, frames] -> their mean [batch], that of each split second being the third root of its third powers' mean."""
+    """Average squares [batch, frames] to [batch]: the mean over split seconds of the third root of their mean third power."""
     frames = min(_SPLIT_SECOND, squares.shape[1])
     cut = tf.signal.frame(squares, frames, max(1, frames // 2), axis=1)
-    most = tf.stop_gradient(tf.reduce_max(cut, axis=2, keepdims=True)) + 1e-9  # third powers of what is divided by it stay in range
+    most = tf.stop_gradient(tf.reduce_max(cut, axis=2, keepdims=True)) + 1e-9  # keeps third powers in range
     return tf.reduce_mean(most[..., 0] * tf.pow(tf.reduce_mean(tf.pow(cut / most, 3.0), axis=2) + 1e-9, 1.0 / 3.0), axis=1)
 
 
@@ -77,10 +77,10 @@ def pesq_points(estimate: Spectrum, target: Spectrum, sample_rate: int) -> tf.Te
 
 @lru_cache
 def _bark(sample_rate: int, bins: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Matrix [bins, bands] that adds up the power of each band, widths in Bark [bands], hearing thresholds [bands]."""
+    """Return the matrix [bins, bands] that sums the power of each band, widths in Bark [bands] and hearing thresholds [bands]."""
     hz = np.arange(bins) * sample_rate / (2.0 * (bins - 1))
     bark = 26.81 * hz / (1960.0 + hz) - 0.53  # Traunmueller 1990
-    index = np.floor((bark - bark[1]) * _BANDS_A_BARK).astype(int)  # DC is left out
+    index = np.floor((bark - bark[1]) * _BANDS_A_BARK).astype(int)  # without DC
     used, index = np.unique(index[1:], return_inverse=True)
     matrix = np.zeros((bins, len(used)))
     matrix[np.arange(1, bins), index] = 1.0

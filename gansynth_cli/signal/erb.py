@@ -5,8 +5,8 @@ framework for full-band audio based on deep filtering", sections 2.1 and 3.1) wi
 960 samples every 480 under the Vorbis power-complementary window, 481 bins 50 Hz wide, 32 rectangular bands.
 
 A 16 kHz signal needs no resampling: a frame of 320 samples has the same duration and the same bin width, so its 161 bins are the lowest
-161 of the 481 and the others are zero. Spectra are scaled by 1 / frame, which makes them independent of the rate. That factor matters:
-every constant of the features belongs to it.
+161 of the 481 and the others are zero. Spectra are scaled by 1 / frame, which makes them independent of the rate; every
+constant of the features assumes that factor.
 
 See Also:
     erb_front_end: The same transforms in TensorFlow, differentiable.

@@ -10,7 +10,7 @@ import tensorflow as tf
 from . import erb
 
 _BLOCK = 64  # frames of one matrix product in `running_mean`; a square matrix over all frames would cost their square
-_LEAST_MAGNITUDE = 1e-12  # after minutes of digital silence the running mean would underflow and divide by zero
+_MIN_MAGNITUDE = 1e-12  # after minutes of digital silence the running mean would underflow and divide by zero
 
 
 class ComplexSpectrum(NamedTuple):
@@ -76,7 +76,7 @@ def features(spectrum: ComplexSpectrum, widths: np.ndarray, filter_bins: int, pa
         low = [tf.pad(part, [[0, 0], [0, 0], [0, filter_bins - bins]]) for part in low]
     # The floor keeps the root's gradient finite in silence; it is 100 dB below the smallest first magnitude.
     magnitude = running_mean(tf.sqrt(low[2] + 1e-18), erb.first_magnitudes(filter_bins), past)
-    scale = tf.math.rsqrt(tf.maximum(magnitude, _LEAST_MAGNITUDE))
+    scale = tf.math.rsqrt(tf.maximum(magnitude, _MIN_MAGNITUDE))
     return Features((levels - mean) / erb.LEVEL_SCALE_DB, tf.stack([low[0] * scale, low[1] * scale], axis=-1))
 
 

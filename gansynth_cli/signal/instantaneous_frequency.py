@@ -1,20 +1,19 @@
 """Notes as log magnitude and instantaneous frequency, and back (Engel et al. 2019, section 2.3). Pure tensor functions.
 
-A steady partial turns its phase by the same angle from frame to frame, so the change of phase (the instantaneous frequency) of each
-bin is constant where the phase itself is not: a network draws a flat line, and the pitch is exact.
+The phase of a steady partial advances by the same angle from frame to frame, so the instantaneous frequency of each bin is constant
+where the phase is not: a network generates a flat line, and the pitch is exact.
 
-Convention, as in the paper's code: zeros stand before the audio, so many that the frames end where it ends, and none after it; DC is
-dropped and Nyquist kept, so there are fft / 2 bins; the instantaneous frequency is in units of pi radians a frame, in [-1, 1], and
-that of the first frame is its phase. With 64000 samples: fft 2048, hop 512, 128 frames (3072 zeros before) and fft 1024, hop 256,
+Convention, as in the paper's code: zero padding before the audio only, so that the frames end with it; DC is dropped and Nyquist kept,
+so there are fft / 2 bins; the instantaneous frequency is in units of pi radians per frame, in [-1, 1], and the first frame has its
+phase instead. With 64000 samples: fft 2048, hop 512, 128 frames (3072 zeros before) and fft 1024, hop 256,
 256 frames (2304).
 
-Mel version: powers are summed by a bank of triangles, unwrapped phases likewise, and taken back by the bank's transpose, scaled.
+Mel version: powers and unwrapped phases are summed by a bank of triangles and restored by the scaled transpose of the bank.
 
     audio -> magnitude + frequency -> audio, error against the signal (91 rendered notes of 13 instruments, first 32000 samples,
-    without the last fft - hop samples, which fewer frames see): linear -98 dB in the median, -66 at worst, of what lies above 40 Hz;
-    the constant part is dropped, which costs a recording with an offset what the offset holds. The mel version keeps the magnitudes to a
-    few decibels and loses the phases where a triangle holds several bins: its waveform is another one, and its spectrogram is what to
-    compare. docs/notes.md has the figures.
+    without the last fft - hop samples, which fewer frames cover): linear -98 dB in the median, -66 at worst, above 40 Hz; a DC offset
+    is lost. The mel version keeps the magnitudes to a few decibels and loses the phases where a triangle covers several bins: compare
+    its spectrogram, not its waveform. docs/notes.md has the figures.
 """
 
 from __future__ import annotations
@@ -33,10 +32,10 @@ _BREAK_HZ, _Q = 700.0, 1127.0  # HTK's mel scale: 1127 ln(1 + f / 700)
 
 
 def front_padding(samples: int, fft: int, hop: int, frames: int) -> int:
-    """Zeros before the audio, so that `frames` frames end with its last sample.
+    """Return the number of zeros before the audio that makes `frames` frames end with its last sample.
 
     Raises:
-        ValueError: The frames do not reach over the audio.
+        ValueError: The frames do not cover the audio.
     """
     front = (frames - 1) * hop + fft - samples
     if front < 0:
@@ -48,15 +47,15 @@ def front_padding(samples: int, fft: int, hop: int, frames: int) -> int:
 
 
 def instantaneous_frequency(phase: tf.Tensor) -> tf.Tensor:
-    """Phase in radians float32 [..., frames, bins], wrapped or not -> its change from frame to frame over pi, in [-1, 1]; the first
-    frame's own phase (over pi) stands in front, as it is. The inverse of `phase_of` up to multiples of 2 pi."""
+    """Return the change from frame to frame of phases float32 [..., frames, bins] in radians, wrapped or not, over pi, in [-1, 1]. The
+    first frame is its phase over pi. The inverse of `phase_of` up to multiples of 2 pi."""
     change = phase[..., 1:, :] - phase[..., :-1, :]
     change -= 2.0 * math.pi * tf.round(change / (2.0 * math.pi))
     return tf.concat([phase[..., :1, :], change], axis=-2) / math.pi
 
 
 def phase_of(frequency: tf.Tensor) -> tf.Tensor:
-    """The unwrapped phase in radians of an instantaneous frequency: its sum over time."""
+    """Return the unwrapped phase in radians of an instantaneous frequency, its sum over time."""
     return math.pi * tf.cumsum(frequency, axis=-2)
 
 
@@ -64,14 +63,14 @@ def phase_of(frequency: tf.Tensor) -> tf.Tensor:
 
 
 def audio_to_spectra(audio: tf.Tensor, fft: int, hop: int, frames: int, log_offset: float = LOG_OFFSET) -> tuple[tf.Tensor, tf.Tensor]:
-    """(log magnitude, instantaneous frequency), each float32 [..., frames, fft // 2], of audio float32 [..., samples].
+    """Return (log magnitude, instantaneous frequency), each float32 [..., frames, fft // 2].
 
     Args:
-        audio: Its length is known to the graph.
-        fft, hop, frames: See the module.
+        audio: float32 [..., samples], of a statically known length.
+        fft, hop, frames: As in the module's convention.
         log_offset: Added to the magnitude before the logarithm.
 
-    Not for gradients: the angle of a silent bin has none.
+    Not differentiable: the angle of a silent bin has no gradient.
     """
     audio = tf.convert_to_tensor(audio, tf.float32)
     spectrum = stft(audio, fft, hop, frames, front=front_padding(audio.shape[-1], fft, hop, frames))[..., 1:]
@@ -83,10 +82,10 @@ def audio_to_spectra(audio: tf.Tensor, fft: int, hop: int, frames: int, log_offs
 def spectra_to_audio(
     log_magnitude: tf.Tensor, frequency: tf.Tensor, fft: int, hop: int, samples: int, log_offset: float = LOG_OFFSET
 ) -> tf.Tensor:
-    """The way back, with the window that matches the forward one. float32 [..., samples].
+    """Invert `audio_to_spectra` with the matching window: float32 [..., samples].
 
-    Samples near the end, which fewer frames see than the others, fade out, as in the paper's code: dividing by the foot of one window
-    would turn what a network draws wrongly there into a click. Differentiable in both arguments.
+    Samples near the end, which fewer frames cover, fade out, as in the paper's code: dividing by the foot of one window would turn
+    errors of a network there into a click. Differentiable in both arguments.
     """
     frames = log_magnitude.shape[-2]
     front = front_padding(samples, fft, hop, frames)
@@ -98,13 +97,13 @@ def spectra_to_audio(
 
 
 def full_overlap(fft: int, hop: int) -> float:
-    """The least that the squared Hann windows sum to where all frames are there: 1.5, everywhere, with hop = fft / 4."""
+    """Return the minimum sum of the squared Hann windows where all frames overlap: 1.5, everywhere, with hop = fft / 4."""
     squared = np.square(hann(fft).astype(np.float64))
     return float(np.pad(squared, (0, -fft % hop)).reshape(-1, hop).sum(axis=0).min())
 
 
 def end_fade(samples: int, fft: int, hop: int, frames: int) -> np.ndarray:
-    """float32 [samples]: 1 where all frames see a sample; towards the end the share of the squared windows that still see it."""
+    """Return float32 [samples]: 1 where all frames cover a sample; towards the end the fraction of the squared windows that do."""
     summed = np.zeros((frames - 1) * hop + fft)
     for frame in range(frames):
         summed[frame * hop : frame * hop + fft] += np.square(hann(fft).astype(np.float64))
@@ -116,29 +115,30 @@ def end_fade(samples: int, fft: int, hop: int, frames: int) -> np.ndarray:
 
 
 def hz_to_mel(hz):
-    """HTK's mel of a frequency in Hz (numpy)."""
+    """Convert Hz to HTK's mel (numpy)."""
     return _Q * np.log1p(np.asarray(hz, np.float64) / _BREAK_HZ)
 
 
 def mel_to_hz(mel):
-    """The frequency in Hz of a mel (numpy)."""
+    """Convert HTK's mel to Hz (numpy)."""
     return _BREAK_HZ * np.expm1(np.asarray(mel, np.float64) / _Q)
 
 
 def mel_matrix(bands: int, bins: int, sample_rate: float, bank: MelBank = "even") -> np.ndarray:
-    """Build the mel bank: triangles of height 1, straight in Hz, none narrower than 1.5 bins; the first bin belongs to none.
+    """Build the mel bank: triangles of height 1, straight in Hz, none narrower than 1.5 bins; none covers the first bin.
 
-    Bin k of the paper's fft / 2 bins stands at k / (bins - 1) of half the sample rate. A narrow triangle is widened around its centre,
+    Bin k of the paper's fft / 2 bins is at k / (bins - 1) of half the sample rate. A narrow triangle is widened around its centre,
     in mel by asinh(half the width / (700 + centre)).
 
     Args:
         bands: Number of triangles, whose edges are evenly spaced in HTK mel from 0 to half the sample rate before any is widened.
         bins: Number of linear bins, fft / 2.
         sample_rate: Hz.
-        bank: "even": each triangle is widened by itself, so that centres stay where the mel scale has them. "authors": as in the paper's
-            code, where neighbours share their edges in one array and each is widened from where the one before has left it. At 16 kHz,
-            1024 bands of 1024 bins are then spaced by 0.75 bin (5.9 Hz) up to 5.0 kHz (band 853), and mel bands as wide as the "even"
-            ones from there to 8 kHz. Published checkpoints need it: drawn by one bank and heard through the other, 587 Hz is 456 Hz.
+        bank: "even": each triangle is widened independently, so that centres keep their place on the mel scale. "authors": as in the
+            paper's code, where neighbours share their edges in one array and each is widened from the edges that its predecessor left.
+            At 16 kHz, 1024 bands of 1024 bins are then spaced by 0.75 bin (5.9 Hz) up to 5.0 kHz (band 853), and mel bands as wide as
+            the "even" ones from there to 8 kHz. Published checkpoints need it: encoded with one bank and decoded with the other, 587 Hz
+            becomes 456 Hz.
 
     Returns:
         float64 [bins, bands].
@@ -167,7 +167,7 @@ def _half_width(centre, least: float):
 
 
 def mel_inverse(matrix: np.ndarray) -> np.ndarray:
-    """float64 [bands, bins]: M^T diag(1 / the column sums of M M^T), which takes mel powers and phases back to bins."""
+    """Return float64 [bands, bins]: M^T diag(1 / the column sums of M M^T), which maps mel powers and phases back to bins."""
     sums = (matrix @ matrix.T).sum(axis=0)
     return matrix.T * np.where(np.abs(sums) > 1e-8, 1.0 / np.where(sums == 0, 1.0, sums), sums)[None]
 
@@ -175,8 +175,8 @@ def mel_inverse(matrix: np.ndarray) -> np.ndarray:
 def linear_to_mel(
     log_magnitude: tf.Tensor, frequency: tf.Tensor, matrix: np.ndarray, log_offset: float = LOG_OFFSET
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """(log power + offset, instantaneous frequency) float32 [..., frames, bands] of those in [..., frames, bins]; `matrix` of `mel_matrix`.
-    The power is that of exp(log_magnitude)."""
+    """Return (log of power plus offset, instantaneous frequency) float32 [..., frames, bands] of log magnitudes and instantaneous
+    frequencies [..., frames, bins], with a `matrix` of `mel_matrix`."""
     bank = tf.constant(matrix, tf.float32)
     power = tf.tensordot(tf.exp(2.0 * log_magnitude), bank, 1)
     return tf.math.log(power + log_offset), instantaneous_frequency(tf.tensordot(phase_of(frequency), bank, 1))
@@ -185,7 +185,7 @@ def linear_to_mel(
 def mel_to_linear(
     log_power: tf.Tensor, frequency: tf.Tensor, matrix: np.ndarray, log_offset: float = LOG_OFFSET
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """The way back: (log magnitude, instantaneous frequency) float32 [..., frames, bins]. Differentiable in both arguments."""
+    """Invert `linear_to_mel`: (log magnitude, instantaneous frequency) float32 [..., frames, bins]. Differentiable in both arguments."""
     inverse = tf.constant(mel_inverse(matrix), tf.float32)
     power = tf.tensordot(tf.exp(log_power), inverse, 1)
     return 0.5 * tf.math.log(power + log_offset), instantaneous_frequency(tf.tensordot(phase_of(frequency), inverse, 1))

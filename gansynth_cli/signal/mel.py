@@ -1,8 +1,8 @@
 """Mel scales, mel filter banks and log-mel spectrograms: pure numpy functions.
 
-Two conventions are in use and differ audibly: HTK (O'Shaughnessy's formula; TensorFlow's matrix, GANSynth) and Slaney's
-Auditory Toolbox (librosa's default: linear to 1 kHz, logarithmic above). Filters are either triangles of height 1 ("none")
-or of equal area ("area", Slaney's normalisation; librosa's default). A caller names both.
+Two scales are in use and differ audibly: HTK (O'Shaughnessy's formula; TensorFlow's matrix, GANSynth) and Slaney's Auditory Toolbox
+(librosa's default: linear to 1 kHz, logarithmic above). Filters are triangles either of height 1 ("none") or of equal area ("area",
+Slaney's normalisation; librosa's default). Callers name both.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _SLANEY_LOG_STEP = np.log(6.4) / 27.0  # 27 steps from 1 kHz to 6.4 kHz
 
 
 def hz_to_mel(frequency_hz: np.ndarray | float, scale: MelScale = "htk") -> np.ndarray:
-    """Frequency in Hz to mel: HTK 2595 log10(1 + f / 700); Slaney f / 66.7 up to 1 kHz, then 27 steps to 6.4 kHz."""
+    """Convert Hz to mel: HTK 2595 log10(1 + f / 700); Slaney f / 66.7 up to 1 kHz, then 27 steps to 6.4 kHz."""
     hz = np.asarray(frequency_hz, np.float64)
     if scale == "htk":
         return 2595.0 * np.log10(1.0 + hz / 700.0)
@@ -32,7 +32,7 @@ def hz_to_mel(frequency_hz: np.ndarray | float, scale: MelScale = "htk") -> np.n
 
 
 def mel_to_hz(mel: np.ndarray | float, scale: MelScale = "htk") -> np.ndarray:
-    """The inverse of `hz_to_mel`."""
+    """Invert `hz_to_mel`."""
     mel = np.asarray(mel, np.float64)
     if scale == "htk":
         return 700.0 * (10.0 ** (mel / 2595.0) - 1.0)
@@ -41,7 +41,7 @@ def mel_to_hz(mel: np.ndarray | float, scale: MelScale = "htk") -> np.ndarray:
 
 
 def mel_edges_hz(bands: int, low_hz: float, high_hz: float, scale: MelScale = "htk") -> np.ndarray:
-    """[bands + 2] edges in Hz, evenly spaced in mel: band b rises from edge b to b + 1 and falls to b + 2."""
+    """Return [bands + 2] edges in Hz, evenly spaced in mel: band b rises from edge b to b + 1 and falls to b + 2."""
     low, high = hz_to_mel(np.array([low_hz, high_hz]), scale)
     return mel_to_hz(np.linspace(low, high, bands + 2), scale)
 
@@ -55,7 +55,7 @@ def mel_filter_bank(
     scale: MelScale = "htk",
     norm: MelNorm = "none",
 ) -> np.ndarray:
-    """Triangular filters, linear in Hz, for spectra of `fft // 2 + 1` bins.
+    """Build triangular filters, linear in Hz, for spectra of `fft // 2 + 1` bins.
 
     Args:
         sample_rate: Hz.
@@ -68,10 +68,10 @@ def mel_filter_bank(
     Returns:
         float32 [fft // 2 + 1, bands]; `spectrum @ bank` maps [..., bins] to [..., bands]. Equal to the transpose of
         `librosa.filters.mel(..., htk=scale == "htk", norm=None or "slaney")`. A filter narrower than the bins can be all
-        zero: take a longer FFT or fewer bands.
+        zero: use a longer FFT or fewer bands.
 
     Raises:
-        ValueError: A frequency range that is empty or exceeds half the sample rate, or an unknown scale or norm.
+        ValueError: The frequency range is empty or exceeds half the sample rate, or scale or norm is unknown.
     """
     high_hz = sample_rate / 2 if high_hz is None else high_hz
     if not 0 <= low_hz < high_hz <= sample_rate / 2:
@@ -90,7 +90,7 @@ def mel_filter_bank(
 
 @dataclass(frozen=True)
 class LogMel:
-    """A log-mel spectrogram's geometry: what the metrics look at.
+    """The log-mel spectrogram of the metrics.
 
     Frame t covers samples t * hop to t * hop + window, zeros after the end; periodic Hann window; magnitudes scaled so that a
     full-scale sine gives 1; `log(mel + offset)`.
@@ -98,10 +98,10 @@ class LogMel:
     Attributes:
         sample_rate: Hz.
         window, hop, fft: Samples; fft is at least window.
-        frames: Frames of a clip.
+        frames: Number of frames per clip.
         bands: HTK mel bands from low_hz to half the sample rate, triangles of height 1.
         low_hz: Lower edge of the lowest band.
-        offset: Floor under the logarithm; 1e-4 is -80 dB under a full-scale sine.
+        offset: Added before the logarithm; 1e-4 is 80 dB below a full-scale sine.
     """
 
     sample_rate: int
@@ -115,36 +115,36 @@ class LogMel:
 
     @classmethod
     def for_clips(cls, sample_rate: int, clip_samples: int, bands: int = 128, frames: int = 128, window_seconds: float = 0.064) -> LogMel:
-        """The geometry for clips of this rate and length: about `frames` frames a clip, hops of 4 ms to half a window."""
+        """Return the settings for clips of a rate and length: about `frames` frames per clip, hops of 4 ms to half a window."""
         window = max(16, 2 ** round(np.log2(window_seconds * sample_rate)))
         hop = int(np.clip(-(-clip_samples // frames), max(1, round(0.004 * sample_rate)), window // 2))
-        fft = 2 * window  # the lowest bands are narrower than the bins of the window itself
+        fft = 2 * window  # the lowest bands are narrower than the bins of an fft of the window
         low_hz = min(40.0, sample_rate / 16)
         return cls(sample_rate, window, hop, fft, max(1, -(-clip_samples // hop)), bands, low_hz)
 
     @cached_property
     def matrix(self) -> np.ndarray:
-        """float32 [fft // 2 + 1, bands]: the filter bank, with the scale of the window in it."""
+        """The filter bank times the scale of the window, float32 [fft // 2 + 1, bands]."""
         bank = mel_filter_bank(self.sample_rate, self.fft, self.bands, self.low_hz)
         return bank * np.float32(2.0 / self.hann.sum())
 
     @cached_property
     def hann(self) -> np.ndarray:
-        """float32 [window], periodic."""
+        """The periodic Hann window, float32 [window]."""
         return (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(self.window) / self.window)).astype(np.float32)
 
     @property
     def padded_samples(self) -> int:
-        """Samples that the frames span, zeros after the clip included."""
+        """Number of samples that the frames span, zeros after the clip included."""
         return (self.frames - 1) * self.hop + self.window
 
     def compute(self, clips: np.ndarray) -> np.ndarray:
-        """Clips [..., samples] to float32 [..., frames, bands]; longer clips are cut at `padded_samples`, shorter ones end in zeros."""
+        """Compute float32 [..., frames, bands] of clips [..., samples], cut or zero-padded to `padded_samples`."""
         clips = np.asarray(clips, np.float32)[..., : self.padded_samples]
         missing = self.padded_samples - clips.shape[-1]
         clips = np.pad(clips, [(0, 0)] * (clips.ndim - 1) + [(0, missing)])
         framed = np.lib.stride_tricks.sliding_window_view(clips, self.window, axis=-1)[..., :: self.hop, :]
-        from scipy import fft as scipy_fft  # late: it takes a quarter of a second to import, which `enhance` need not wait for
+        from scipy import fft as scipy_fft  # late: the import takes a quarter of a second, which `enhance` avoids
 
         spectrum = np.abs(scipy_fft.rfft(framed * self.hann, self.fft, axis=-1))
         return np.log(spectrum @ self.matrix + np.float32(self.offset)).astype(np.float32)

@@ -1,7 +1,7 @@
-"""What a mel spectrogram's numbers mean. Without numpy or TensorFlow: a recipe's `[model.mel]` is one of these.
+"""The definition of a mel spectrogram's numbers, also the recipe table `[model.mel]`. Imports neither numpy nor TensorFlow.
 
-Two programs that say "80 mel bands" seldom mean the same numbers; a vocoder that is given another convention's answers with noise.
-So a model carries its convention, and what is given to it is compared with it.
+"80 mel bands" seldom means the same numbers in two programs, and a vocoder produces noise from another convention's spectrograms. So a
+model stores its convention, and its input is checked against it.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ AtLeastZero = Annotated[float, Meta(ge=0)]
 
 @dataclass(frozen=True)
 class MelConvention:
-    """A log-mel spectrogram: log(max(floor, bank @ |STFT|^exponent)) under a periodic Hann window, magnitudes not normalised.
+    """A log-mel spectrogram: log(max(floor, bank @ |STFT|^exponent)) with a periodic Hann window, magnitudes not normalised.
 
     Attributes:
-        sample_rate: Hz; 0 in a recipe: that of `[data]`.
-        fft: Samples of the transform.
-        window: Samples of the window, which stands in the middle of the transform; 0: `fft`.
+        sample_rate: Hz; 0 in a recipe: the rate of `[data]`.
+        fft: Transform size, samples.
+        window: Window length in samples, centred in the transform; 0: `fft`.
         hop: Samples from frame to frame.
-        bands: Mel bands.
+        bands: Number of mel bands.
         low_hz, high_hz: Edges of the lowest and the highest band; high_hz 0: half the sample rate.
         scale: "htk" or "slaney" (librosa's default); see `signal.mel`.
         norm: "area": triangles of equal area (librosa's default); "none": of height 1 (torchaudio's default).
-        exponent: 1 takes magnitudes, 2 powers.
-        power_floor: Added to the power before its root is taken (HiFi-GAN: 1e-9).
+        exponent: 1: magnitudes, 2: powers.
+        power_floor: Added to the power before the square root (HiFi-GAN: 1e-9).
         log: "ln" or "log10".
-        floor: What the mel spectrum is no less than under the logarithm.
+        floor: Minimum of the mel spectrum before the logarithm.
         padding: "centre": frame t is centred on sample t * hop, samples // hop + 1 frames (librosa, torchaudio). "reflect": frame t is
             centred on the middle of the samples [t hop, (t + 1) hop), samples // hop frames (MelGAN, HiFi-GAN). Both mirror the signal
             at its ends.
@@ -56,12 +56,12 @@ class MelConvention:
     padding: Literal["centre", "reflect"] = "centre"
 
     def resolved(self, sample_rate: int) -> MelConvention:
-        """The same with every 0 that stands for another value replaced by it."""
+        """Return the convention with every 0 that stands for another value replaced by it."""
         rate = self.sample_rate or sample_rate
         return replace(self, sample_rate=rate, window=self.window or self.fft, high_hz=self.high_hz or rate / 2)
 
     def problems(self) -> list[str]:
-        """What makes this no mel spectrogram; empty where it is one. Of a resolved convention."""
+        """Return the contradictions of a resolved convention, empty if it is valid."""
         wrong = []
         if self.window > self.fft:
             wrong.append(f"the window of {self.window} samples is longer than the fft of {self.fft}")
@@ -75,20 +75,20 @@ class MelConvention:
 
     @property
     def reach(self) -> int:
-        """Samples mirrored at either end before the signal is cut into frames."""
+        """Number of samples mirrored at each end before the signal is split into frames."""
         return self.window // 2 if self.padding == "centre" else (self.window - self.hop) // 2
 
     def frames(self, samples: int) -> int:
-        """Frames of a signal."""
+        """Return the number of frames of a signal."""
         return samples // self.hop + (self.padding == "centre")
 
     @property
     def lowest(self) -> float:
-        """The value of silence."""
+        """The value of silence, the logarithm of the floor."""
         return math.log(self.floor) / (1.0 if self.log == "ln" else math.log(10.0))
 
     def describe(self) -> str:
-        """One line, such as `16000 Hz, fft 1024, window 1024, hop 256, 80 slaney bands of equal area, 0-8000 Hz, ...`."""
+        """Describe the convention in one line: `16000 Hz, fft 1024, window 800, hop 256, 80 slaney bands of equal area, ...`."""
         shape = "of equal area" if self.norm == "area" else "of height 1"
         kind = "magnitude" if self.exponent == 1 else "power"
         added = f" with {self.power_floor:g} added to the power" if self.power_floor else ""
@@ -98,7 +98,7 @@ class MelConvention:
         )
 
     def differences(self, other: MelConvention) -> list[str]:
-        """How `other` differs: `hop is 200, not 256`, one a field; empty where both mean the same numbers."""
+        """List how `other` differs, such as `hop is 200, not 256`; empty if both define the same numbers."""
         return [
             f"{f.name} is {_plain(getattr(other, f.name))}, not {_plain(getattr(self, f.name))}"
             for f in fields(self)
@@ -106,17 +106,19 @@ class MelConvention:
         ]
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON; `from_dict` gives the same back."""
+        """Convert to plain JSON, the inverse of `from_dict`."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> MelConvention:
-        """Raises ValueError for a key that is no field, or values of another type."""
+        """Read plain JSON. Raise ValueError for an unknown key or a value of the wrong type."""
         import msgspec
 
         unknown = sorted(set(values) - {f.name for f in fields(cls)})
         if unknown:
-            raise ValueError(f"{unknown[0]!r} is no field of a mel convention; expected some of {', '.join(f.name for f in fields(cls))}")
+            raise ValueError(
+                f"{unknown[0]!r} is not a field of a mel convention; expected {', '.join(f.name for f in fields(cls))}"
+            )
         try:
             return msgspec.convert(dict(values), cls)
         except msgspec.ValidationError as error:

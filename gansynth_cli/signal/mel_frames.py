@@ -1,4 +1,4 @@
-"""Log-mel spectra in numpy, equal to `mel_front_end`'s: for processes that prepare data and never load TensorFlow."""
+"""Log-mel spectra in numpy, equal to `mel_front_end`'s, for processes that prepare data without TensorFlow."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ _ACTIVE_DB = 35.0
 
 
 def log_mel(audio: np.ndarray, convention: MelConvention) -> np.ndarray:
-    """The log-mel spectrum of a signal under a resolved convention.
+    """Compute the log-mel spectrum of a signal in a resolved convention.
 
     Args:
-        audio: float [samples], in [-1, 1]. Where it is too short to be mirrored at its ends, zeros follow it.
+        audio: float [samples], in [-1, 1]. If too short to be mirrored at its ends, it is zero-padded.
 
     Returns:
         float32 [frames, bands], `convention.frames(samples)` frames.
@@ -31,29 +31,29 @@ def log_mel(audio: np.ndarray, convention: MelConvention) -> np.ndarray:
     audio = np.pad(audio, (0, max(0, needed - len(audio))))
     pieces = np.lib.stride_tricks.sliding_window_view(audio, c.window)[:: c.hop][:frames]
     made = np.empty((frames, c.bands), np.float32)
-    block = 4096  # frames at once, so that an hour takes no more memory than a minute
+    block = 4096  # frames at once, so that memory does not grow with the length
     for start in range(0, frames, block):
-        spectrum = np.fft.rfft(pieces[start : start + block] * window_of(c), c.fft)  # where the window stands changes phases alone
+        spectrum = np.fft.rfft(pieces[start : start + block] * window_of(c), c.fft)  # the position of the window changes only phases
         made[start : start + block] = logarithm_of(np.square(spectrum.real) + np.square(spectrum.imag), c)
     return made
 
 
 def logarithm_of(power: np.ndarray, convention: MelConvention) -> np.ndarray:
-    """float32 [frames, bands] of power spectra [frames, fft // 2 + 1]."""
+    """Return the log-mel spectrum float32 [frames, bands] of power spectra [frames, fft // 2 + 1]."""
     c = convention
     mel = np.maximum((power if c.exponent == 2 else np.sqrt(power + c.power_floor)) @ _bank(c), c.floor)
     return (np.log(mel) / (1.0 if c.log == "ln" else np.log(10.0))).astype(np.float32)
 
 
 def active_frames(mel: np.ndarray, convention: MelConvention) -> np.ndarray:
-    """bool [frames]: whose mean over bands is within 35 dB of the loudest one's; of log-mel spectra [frames, bands]."""
+    """Return bool [frames] of log-mel spectra [frames, bands]: frames whose mean over bands is within 35 dB of the loudest frame's."""
     nats = _ACTIVE_DB / 20.0 * np.log(10.0) * convention.exponent
     levels = mel.mean(axis=1)
     return levels >= levels.max(initial=-np.inf) - nats / (1.0 if convention.log == "ln" else np.log(10.0))
 
 
 def window_of(convention: MelConvention) -> np.ndarray:
-    """float64 [window]: a periodic Hann window."""
+    """Return the periodic Hann window, float64 [window]."""
     return 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(convention.window) / convention.window)
 
 

@@ -1,4 +1,4 @@
-"""The pitch of a recording of one note, heard by a tracker that knows nothing of what it should be.
+"""The pitch of a recording of one note, estimated by a tracker without prior knowledge.
 
 The tracker is SwiftF0 (Nieradzik 2025, package `swift-f0`, extra `metrics`): 46.875 to 2093.75 Hz, MIDI 31 to 96, frames of 16 ms.
 """
@@ -21,14 +21,13 @@ _LEAST_SECONDS = 0.05
 
 @dataclass(frozen=True)
 class HeardPitch:
-    """What the tracker heard.
+    """The estimate of the tracker.
 
     Attributes:
-        midi: Pitch as a MIDI number with its cents as fraction (69 is 440 Hz); NaN where nothing is voiced.
-        confidence: 0 to 1: mean confidence of the voiced frames that agree with `midi` within 50 cents, times their share of the
-            voiced frames.
-        voiced: Share of all frames that are voiced.
-        entropy: Of the semitones heard in the voiced frames, nats, weighted by confidence: 0 is one steady pitch.
+        midi: Pitch as a fractional MIDI number (69 is 440 Hz); NaN if nothing is voiced.
+        confidence: 0 to 1: mean confidence of the voiced frames within 50 cents of `midi`, times their fraction of the voiced frames.
+        voiced: Fraction of all frames that are voiced.
+        entropy: Entropy in nats of the semitones of the voiced frames, weighted by confidence: 0 is one steady pitch.
     """
 
     midi: float
@@ -41,14 +40,14 @@ NOTHING = HeardPitch(float("nan"), 0.0, 0.0, float("nan"))
 
 
 def note_pitch(audio: np.ndarray, sample_rate: int) -> HeardPitch:
-    """The median pitch of the voiced frames: attack and fading end, where trackers err, have no weight in it.
+    """Return the median pitch of the voiced frames, robust to attack and decay, where trackers err.
 
     Args:
-        audio: float [samples] of any level; resampled to the tracker's 16 kHz.
+        audio: float [samples] at any level; resampled to the tracker's 16 kHz.
         sample_rate: Hz.
 
     Returns:
-        Without a pitch (`NOTHING`) where fewer than 3 frames (48 ms) are voiced.
+        The estimate, without a pitch (`NOTHING`) if fewer than 3 frames (48 ms) are voiced.
 
     Raises:
         MissingExtraError: `swift-f0` is not installed.

@@ -1,4 +1,4 @@
-"""Contours of fundamental frequency, in numpy: found, put onto the frames of a spectrum, taken apart into wavelet scales."""
+"""Contours of fundamental frequency, in numpy: tracking, resampling to the frames of a spectrum, decomposition into wavelet scales."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ _DELTA, _PSI_0 = 3.541, 0.867  # of the Mexican hat (Torrence and Compo 1998, ta
 
 
 def frame_times(samples: int, convention: MelConvention) -> np.ndarray:
-    """float64 [frames], seconds: the middles of the frames of a signal under a convention."""
+    """Return the centres in seconds of a signal's frames in a convention: float64 [frames]."""
     first = 0.0 if convention.padding == "centre" else convention.hop / 2
     return (np.arange(convention.frames(samples)) * convention.hop + first) / convention.sample_rate
 
 
 def ln_f0_contour(audio: np.ndarray, convention: MelConvention, tracker: str = "auto") -> np.ndarray:
-    """The natural logarithm of F0 at each frame of `convention`; 0 where there is no voice.
+    """Track the natural logarithm of F0 at each frame of `convention`; 0 where unvoiced.
 
     Args:
         audio: float [samples] at the convention's rate.
-        convention: Resolved; only rate, hop and padding matter.
-        tracker: "swift-f0", "world", or "auto": the first of those that is installed.
+        convention: The resolved mel convention; only rate, hop and padding matter.
+        tracker: "swift-f0", "world", or "auto", the first of those that is installed.
 
     Returns:
         float32 [frames]; voiced values are within ln 50 to ln 800.
@@ -59,16 +59,16 @@ def ln_f0_contour(audio: np.ndarray, convention: MelConvention, tracker: str = "
         return np.zeros(len(times), np.float32)
     values = np.log(np.where(voiced, hz, 1.0))
     contour = np.interp(times, at[voiced], values[voiced])
-    # A frame is voiced as the nearest one of the tracker is.
+    # A frame is voiced if the nearest frame of the tracker is.
     nearest = np.clip(np.rint(times / (at[1] - at[0] if len(at) > 1 else 1.0)).astype(int), 0, len(at) - 1)
     return np.where(voiced[nearest], contour, 0.0).astype(np.float32)
 
 
 def resolve_tracker(tracker: str) -> str:
-    """ "swift-f0" or "world": what "auto" stands for here, and whether the other names are installed.
+    """Resolve "auto" to "swift-f0" or "world", and check that the tracker is installed.
 
     Raises:
-        GanAudioError: It is not, with what to install.
+        GanAudioError: The tracker is not installed; the hint names the extra to install.
     """
     for name, module in (("swift-f0", "swift_f0"), ("world", "pyworld")):
         if tracker in ("auto", name):
@@ -84,30 +84,30 @@ def resolve_tracker(tracker: str) -> str:
 
 @lru_cache(maxsize=1)
 def swift_tracker() -> Any:
-    """SwiftF0 (Nieradzik 2025) on one thread: files are worked on side by side. ImportError where it is not installed."""
+    """Load SwiftF0 (Nieradzik 2025) on one thread, as files are processed in parallel. Raise ImportError if it is not installed."""
     import swift_f0
 
     return swift_f0.SwiftF0(threads=1)
 
 
 def filled(ln_f0: np.ndarray) -> np.ndarray:
-    """float64 [frames]: the contour with straight lines through what is unvoiced, level at its ends; zeros where nothing is voiced."""
+    """Interpolate a contour linearly through unvoiced frames, constant at its ends: float64 [frames]; zeros if nothing is voiced."""
     voiced = np.flatnonzero(ln_f0)
     values = np.asarray(ln_f0, np.float64)
     return np.interp(np.arange(len(ln_f0)), voiced, values[voiced]) if len(voiced) else np.zeros(len(ln_f0))
 
 
 def decompose(ln_f0: np.ndarray, hop_seconds: float, scales: int, mean: float | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """A contour's movement about its mean, and its parts by time scale: syllables, words, phrases (Suni et al. 2013).
+    """Split a contour's movement about its mean by time scale: syllables, words, phrases (Suni et al. 2013).
 
-    Scale i is the continuous wavelet transform with a Mexican hat of 20 ms * 2^i, weighted so that the parts add up to the movement
-    again, nearly (Torrence and Compo 1998, eq. 11 with a spacing of an octave).
+    Scale i is the continuous wavelet transform with a Mexican hat of 20 ms * 2^i, weighted so that the parts nearly sum to the
+    movement (Torrence and Compo 1998, eq. 11 with a spacing of an octave).
 
     Args:
         ln_f0: float [frames], 0 where unvoiced.
-        hop_seconds: From frame to frame.
-        scales: How many.
-        mean: What is taken off; None: the mean of the voiced frames.
+        hop_seconds: Time from frame to frame.
+        scales: Number of scales.
+        mean: The value to subtract; None: the mean of the voiced frames.
 
     Returns:
         (movement float64 [frames], parts float64 [frames, scales]), in nats.
@@ -118,7 +118,7 @@ def decompose(ln_f0: np.ndarray, hop_seconds: float, scales: int, mean: float | 
     movement = contour - mean if voiced.any() else contour
     if not len(movement):
         return movement, np.zeros((0, scales))
-    # Mirrored, so that the two ends of the transform's circle meet without a jump.
+    # Mirrored, so that the circular transform has no jump at its ends.
     circle = np.concatenate([movement, movement[::-1]])
     spectrum = np.fft.rfft(circle)
     omega = 2 * math.pi * np.fft.rfftfreq(len(circle), hop_seconds)
@@ -133,5 +133,5 @@ def decompose(ln_f0: np.ndarray, hop_seconds: float, scales: int, mean: float | 
 
 
 def recompose(parts: np.ndarray) -> np.ndarray:
-    """[frames, scales] -> float64 [frames]: the movement that they are parts of, but for what lies outside of the scales."""
+    """Sum parts [frames, scales] to the movement float64 [frames], without components outside of the scales."""
     return np.asarray(parts, np.float64).sum(axis=1)

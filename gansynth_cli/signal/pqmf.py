@@ -1,10 +1,10 @@
-"""A pseudo-quadrature mirror filter bank: a signal as sub-bands at a fraction of its rate, and back, nearly perfectly.
+"""A pseudo-quadrature mirror filter bank: near-perfect analysis and synthesis of sub-bands at a fraction of the sample rate.
 
-Cosine modulation of one low-pass filter (Nguyen 1994, "Near-perfect-reconstruction pseudo-QMF banks"), with the windowed sinc that
-Multi-band MelGAN takes for it (Yang et al. 2021, section 3.1): 4 bands, 62 taps, Kaiser window beta 9, cut-off 0.142.
+Cosine modulation of one low-pass filter (Nguyen 1994, "Near-perfect-reconstruction pseudo-QMF banks"), with the windowed sinc of
+Multi-band MelGAN (Yang et al. 2021, section 3.1): 4 bands, 62 taps, Kaiser window beta 9, cut-off 0.142.
 
-Nguyen's bank convolves with its filters. That of ParallelWaveGAN correlates with them, so that its analysis filters are Nguyen's
-synthesis filters, reversed in time, and the other way round. Each reconstructs by itself; the sub-bands of one through the other do not.
+Nguyen's bank convolves with its filters. ParallelWaveGAN's correlates with them, so that its analysis filters are Nguyen's synthesis
+filters reversed in time, and vice versa. Each reconstructs its own sub-bands, not those of the other.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ import numpy as np
 import tensorflow as tf
 
 TAPS = 62
-REACH = TAPS // 2  # samples on either side that a filter reaches
+REACH = TAPS // 2  # samples that a filter extends to either side
 BETA = 9.0
 BANDS = 4
-CUTOFF = 0.142  # of half the sample rate; another number of bands or taps wants another. ParallelWaveGAN up to version 0.4.2 has 0.15
+CUTOFF = 0.142  # of half the sample rate, for this number of bands and taps. ParallelWaveGAN up to version 0.4.2 has 0.15
 Bank = Literal["nguyen", "parallel-wavegan"]
 
 
 @lru_cache(maxsize=8)
 def filters(bands: int = BANDS, taps: int = TAPS, cutoff: float = CUTOFF, beta: float = BETA) -> tuple[np.ndarray, np.ndarray]:
-    """(analysis, synthesis), both float32 [taps + 1, bands], band 0 the lowest.
+    """Return (analysis, synthesis), both float32 [taps + 1, bands], band 0 the lowest.
 
     Raises:
         ValueError: An odd number of taps.
@@ -46,8 +46,8 @@ def analyse(audio: tf.Tensor, bank: Bank = "nguyen", cutoff: float = CUTOFF) -> 
 
     Args:
         audio: float32 [batch, samples, 1], samples a multiple of 4.
-        bank: Whether it is convolved with the analysis filters ("nguyen") or correlated ("parallel-wavegan").
-        cutoff: Of the low-pass filter, as a fraction of half the sample rate.
+        bank: "nguyen" convolves with the analysis filters, "parallel-wavegan" correlates with them.
+        cutoff: Cut-off of the low-pass filter, as a fraction of half the sample rate.
 
     Returns:
         float32 [batch, samples / 4, 4], the lowest band first.
@@ -60,8 +60,7 @@ def analyse(audio: tf.Tensor, bank: Bank = "nguyen", cutoff: float = CUTOFF) -> 
 def synthesise(sub_bands: tf.Tensor, bank: Bank = "nguyen", cutoff: float = CUTOFF) -> tf.Tensor:
     """Join sub-bands: float32 [batch, steps, 4] -> the signal [batch, steps * 4, 1].
 
-    Of the sub-bands that `analyse` gives for the same `bank` and `cutoff` it is the signal to 60 dB, save for the `REACH` samples at
-    either end, which miss what lies beyond it.
+    It reconstructs the signal of `analyse` with the same `bank` and `cutoff` to 60 dB, except for the `REACH` samples at either end.
     """
     x = tf.cast(sub_bands, tf.float32)
     steps = x.shape[1] if x.shape[1] is not None else tf.shape(x)[1]

@@ -1,13 +1,13 @@
-"""The one short-time Fourier transform of gan-audio, its exact inverse, and Griffin-Lim. Pure tensor functions.
+"""Short-time Fourier transform, its exact inverse, and Griffin-Lim. Pure tensor functions.
 
-Convention. `front` zeros stand before the audio; frame t covers the samples [t hop, t hop + fft) of the padded audio; zeros follow
-its end for as long as frames reach. The window is the periodic Hann window, and it is not normalised: a full-scale sine gives a
-peak of fft / 4. Without a number of frames there are ceil((front + samples) / hop): every frame that touches the audio.
+Convention. `front` zeros precede the audio; frame t covers the samples [t hop, t hop + fft) of the padded audio; zeros follow as
+needed. The window is the periodic Hann window, not normalised: a full-scale sine gives a peak of fft / 4. By default there are
+ceil((front + samples) / hop) frames: all that overlap the audio.
 
-The inverse divides the overlapped windows out (least squares; Griffin and Lim 1984, eq. 6), so it returns every sample that some
-frame has seen. With `front >= fft - hop` each sample is seen by fft / hop frames and comes back to 1e-6 at both ends. With `front =
-0` (SpecGAN's framing) the first samples are seen only by the foot of one window, which is 0 at sample 0: sample 0 is lost, and
-the float32 error of the next ones grows by 1 / window.
+The inverse divides by the overlapped windows (least squares; Griffin and Lim 1984, eq. 6), so it recovers every sample covered by a
+frame. With `front >= fft - hop` each sample is covered by fft / hop frames and recovered to 1e-6 at both ends. With `front = 0`
+(SpecGAN's framing) the first samples are covered only by the foot of one window, which is 0 at sample 0: sample 0 is lost, and the
+float32 error of the next ones grows by 1 / window.
 """
 
 from __future__ import annotations
@@ -18,30 +18,30 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
-INVERSE_FLOOR = 1e-10  # of the summed squared windows: in effect only where no frame has seen the sample
+INVERSE_FLOOR = 1e-10  # of the summed squared windows: effective only where no frame covers the sample
 
 
 def hann(fft: int) -> np.ndarray:
-    """float32 [fft], the periodic Hann window, as `scipy.signal.get_window("hann", fft)`."""
+    """Return the periodic Hann window, float32 [fft], as `scipy.signal.get_window("hann", fft)`."""
     return (0.5 - 0.5 * np.cos(2.0 * np.pi * np.arange(fft) / fft)).astype(np.float32)
 
 
 def frame_count(samples: int, hop: int, front: int = 0) -> int:
-    """Frames that touch `samples` samples behind `front` zeros."""
+    """Return the number of frames that overlap `samples` samples after `front` zeros."""
     return -(-(front + samples) // hop)
 
 
 def stft(audio: tf.Tensor, fft: int, hop: int, frames: int | None = None, front: int = 0, window: int | None = None) -> tf.Tensor:
-    """Short-time Fourier transform; see the module for the framing.
+    """Compute the short-time Fourier transform; see the module for the framing.
 
     Args:
         audio: float32 [..., samples].
-        fft: Samples of the window and of the transform.
+        fft: Length of transform and window, samples.
         hop: Samples between frames, at most half a window.
-        frames: Exactly so many frames, cutting or padding the end; every frame that touches the audio where it is None.
-        front: Zeros before the audio.
-        window: Samples of a window shorter than the transform, for analysis alone (`istft` has none): frames are that long,
-            zeros fill them up to `fft`, which may then be odd. None: `fft`.
+        frames: Number of frames, cutting or padding the end; None: all frames that overlap the audio.
+        front: Number of zeros before the audio.
+        window: Length in samples of a window shorter than the transform, for analysis only (not in `istft`): frames are that long
+            and zero-padded to `fft`, which may then be odd. None: `fft`.
 
     Returns:
         complex64 [..., frames, fft // 2 + 1], from DC to Nyquist.
@@ -70,14 +70,13 @@ def stft(audio: tf.Tensor, fft: int, hop: int, frames: int | None = None, front:
 
 
 def istft(spectrum: tf.Tensor, fft: int, hop: int, samples: int | None = None, front: int = 0, floor: float = INVERSE_FLOOR) -> tf.Tensor:
-    """The signal whose transform is nearest to `spectrum` in the least-squares sense; the inverse of `stft` where there is one.
+    """Return the signal whose transform is nearest to `spectrum` in the least-squares sense, the inverse of `stft` if there is one.
 
     Args:
         spectrum: complex64 [..., frames, fft // 2 + 1].
-        fft, hop, front: As they were in `stft`.
-        samples: Length of the result: zeros beyond the last frame. frames * hop - front where it is None.
-        floor: The summed squared windows count for no less than this. Samples that the frames see less come out attenuated, in place of
-            amplified errors.
+        fft, hop, front: As in `stft`.
+        samples: Length of the result, zeros beyond the last frame. None: frames * hop - front.
+        floor: Minimum of the summed squared windows. Samples with less coverage are attenuated instead of amplifying errors.
 
     Returns:
         float32 [..., samples].
@@ -110,28 +109,28 @@ def griffin_lim(
     more: int = 0,
     revise: Callable[[tf.Tensor], tf.Tensor] | None = None,
 ) -> tf.Tensor:
-    """A signal with (nearly) the given magnitudes: alternating projections (Griffin and Lim 1984), accelerated by `momentum`
+    """Find a signal with (nearly) the given magnitudes by alternating projections (Griffin and Lim 1984), accelerated by `momentum`
     (Perraudin, Balazs and Soendergaard 2013, "A fast Griffin-Lim algorithm").
 
     A clip's result depends on that clip alone, never on the batch around it.
 
-    The first samples are seen by the foot of one window if `front` is less than fft - hop. A plain inverse divides by that foot, and
-    since no signal has exactly these magnitudes, a sound that starts at once gets a click of ten times its level (measured on
-    decaying noise, with a floor of 1e-3 under the squared window). Here the frames before the first one take part with their
-    magnitudes free: they hold what the signal had there in the last iteration, so samples that are hardly seen move slowly, from
-    silence. A true spectrogram with its true phase still is a fixed point.
+    If `front` is less than fft - hop, only the foot of one window covers the first samples. A plain inverse divides by that foot, and
+    since no signal has exactly these magnitudes, a sound that starts immediately gets a click of ten times its level (measured on
+    decaying noise, with a floor of 1e-3 for the squared window). Here the frames before the first one are included with free
+    magnitudes: they keep the values of the signal in the last iteration, so samples with little coverage move slowly, from silence.
+    A true spectrogram with its true phase is still a fixed point.
 
     Args:
         magnitude: float32 [..., frames, fft // 2 + 1], at least 0.
         fft, hop, front, samples: As in `istft`.
-        iterations: Pairs of projections; 0 uses the first phase as it is.
-        momentum: alpha of the fast algorithm: 0 is Griffin and Lim's own; .99 converges lower and sooner.
-        phase: First phase in radians, broadcast to `magnitude`. Zero where neither it nor `seed` is given.
-        seed: First phase drawn from it uniformly, the same for every clip.
-        floor: Power under which a bin's phase fades to nothing. Through bins without sound gradients grow by 1 / sqrt(floor) in each
-            iteration: who differentiates wants one near the quietest sound that counts.
-        more, revise: So many iterations follow whose magnitudes are `revise` of the signal's own, float32 [batch, frames, bins] with
-            the leading dimensions in one: for a constraint that leaves some freedom, such as a mel spectrum.
+        iterations: Number of iterations; 0 uses the initial phase.
+        momentum: alpha of the fast algorithm: 0 is Griffin and Lim's own; 0.99 converges lower and sooner.
+        phase: Initial phase in radians, broadcast to `magnitude`; zero by default.
+        seed: Seed of a uniformly random initial phase, the same for every clip.
+        floor: Power below which a bin's phase fades to nothing. Gradients through silent bins grow by 1 / sqrt(floor) per iteration, so
+            for gradients use a floor near the quietest relevant sound.
+        more, revise: Number of further iterations, whose magnitudes are `revise` of the signal's own, float32 [batch, frames, bins]
+            with the leading dimensions flattened: for a constraint that leaves some freedom, such as a mel spectrum.
 
     Returns:
         float32 [..., samples].
@@ -141,7 +140,7 @@ def griffin_lim(
     """
     _check(fft, hop, front)
     if phase is not None and seed is not None:
-        raise ValueError("griffin_lim takes a first phase or a seed to draw it from, not both")
+        raise ValueError("griffin_lim takes either an initial phase or a seed, not both")
     magnitude = tf.convert_to_tensor(magnitude, tf.float32)
     leading, bins = tf.shape(magnitude)[:-2], fft // 2 + 1
     frames = magnitude.shape[-2] if magnitude.shape[-2] is not None else tf.shape(magnitude)[-2]
@@ -166,7 +165,7 @@ def griffin_lim(
     def iterate(spectrum, previous, revise=None):
         projected = tf.signal.rfft(_frame(signal(spectrum), samples, fft, hop, all_frames, all_front) * window)
         bound = projected[:, free:]
-        # Real and imaginary parts apart: rsqrt is fifteen times faster than going through angles, and twice as fast as complex division.
+        # Real and imaginary parts separately: rsqrt is fifteen times faster than angles, and twice as fast as complex division.
         real, imaginary = tf.math.real(bound), tf.math.imag(bound)
         wanted = target if revise is None else revise(tf.sqrt(tf.square(real) + tf.square(imaginary) + floor))
         if momentum:
@@ -176,7 +175,7 @@ def griffin_lim(
         spectrum = tf.complex(real * scale, imaginary * scale)
         return (tf.concat([projected[:, :free], spectrum], axis=1) if free else spectrum), bound
 
-    # The first "previous" is zero: it scales the first projection, which changes no phase.
+    # The first "previous" is zero, which scales the first projection and changes no phase.
     first = (start, tf.zeros_like(start[:, free:]))
     state = tf.while_loop(lambda *_: True, iterate, first, maximum_iterations=iterations, parallel_iterations=1)
     if more and revise is not None:
@@ -190,16 +189,16 @@ def griffin_lim(
 
 
 def griffin_lim_plain(magnitude: tf.Tensor, fft: int, hop: int, samples: int, iterations: int = 16) -> tf.Tensor:
-    """Recover a signal as SpecGAN's code does: Griffin-Lim from zero phase whose inverse transform does not divide the windows out.
+    """Recover a signal as in SpecGAN's code: Griffin-Lim from zero phase, without division by the windows.
 
-    With a hop of half the window the amplitude then swings between 0.5 and 1 every hop, and the first samples fade in. It is here so that
-    a published model gives the samples that its authors heard; `griffin_lim` comes nearer to the magnitudes.
+    With a hop of half the window the amplitude is then modulated between 0.5 and 1 every hop, and the first samples fade in. It
+    reproduces the authors' samples of published models; `griffin_lim` comes closer to the magnitudes.
 
     Args:
         magnitude: float32 [..., frames, fft // 2 + 1], at least 0.
         fft, hop: As for `istft`, with front = 0.
         samples: Length of the result, at most that of all frames.
-        iterations: Pairs of projections.
+        iterations: Number of iterations.
 
     Returns:
         float32 [..., samples].
@@ -221,23 +220,23 @@ def griffin_lim_plain(magnitude: tf.Tensor, fft: int, hop: int, samples: int, it
 
 
 def istft_plain(spectrum: tf.Tensor, fft: int, hop: int, samples: int) -> tf.Tensor:
-    """Add up the windowed inverse transforms of complex64 [..., frames, fft // 2 + 1] without dividing: float32 [..., samples]."""
+    """Overlap-add the windowed inverse transforms of complex64 [..., frames, fft // 2 + 1] without division: float32 [..., samples]."""
     frames = spectrum.shape[-2] if spectrum.shape[-2] is not None else tf.shape(spectrum)[-2]
     audio = _cut(_overlap(tf.reshape(spectrum, [-1, frames, fft // 2 + 1]), fft, hop), samples, 0)
     return tf.reshape(audio, tf.concat([tf.shape(spectrum)[:-2], [samples]], axis=0))
 
 
 def _check(fft: int, hop: int, front: int) -> None:
-    # With fewer than two frames over each sample, the zero of every Hann window would be a lost sample.
+    # With fewer than two frames per sample, the sample at the zero of every Hann window would be lost.
     if not 0 < 2 * hop <= fft or fft % 2:
         raise ValueError(f"fft {fft} and hop {hop}: expected an even fft and 0 < hop <= fft / 2")
     if front < 0:
-        raise ValueError(f"front is {front}: expected a number of zeros")
+        raise ValueError(f"front is {front}: expected 0 or more")
 
 
 def _frame(audio: tf.Tensor, samples: int, fft: int, hop: int, frames: int, front: int) -> tf.Tensor:
-    """[batch, samples] -> [batch, frames, fft]: blocks of the common divisor of fft and hop, side by side. Slices, not a gather:
-    the gradient of slices is a sum of pads, and XLA compiles both."""
+    """Split [batch, samples] into [batch, frames, fft] by blocks of the common divisor of fft and hop. Slices instead of a gather: their
+    gradient is a sum of pads, and XLA compiles both."""
     block = math.gcd(fft, hop)
     length = (frames - 1) * hop + fft
     if isinstance(samples, int) and isinstance(frames, int):
@@ -251,7 +250,7 @@ def _frame(audio: tf.Tensor, samples: int, fft: int, hop: int, frames: int, fron
 
 
 def _overlap(spectrum: tf.Tensor, fft: int, hop: int) -> tf.Tensor:
-    """[batch, frames, bins] -> [batch, (frames - 1) hop + fft]: windowed inverse transforms, added up."""
+    """Overlap-add windowed inverse transforms: [batch, frames, bins] -> [batch, (frames - 1) hop + fft]."""
     return _add_frames(tf.signal.irfft(spectrum, [fft]) * hann(fft), fft, hop)
 
 
@@ -265,13 +264,13 @@ def _add_frames(framed: tf.Tensor, fft: int, hop: int) -> tf.Tensor:
 
 
 def _inverse_weight(frames: int, fft: int, hop: int, floor: float) -> tf.Tensor:
-    """float32 [1, (frames - 1) hop + fft]: one over the sum of the squared windows that see a sample."""
+    """Return one over the sum of the squared windows at each sample: float32 [1, (frames - 1) hop + fft]."""
     squared = tf.broadcast_to(tf.constant(np.square(hann(fft).astype(np.float64)), tf.float32), [1, frames, fft])
     return 1.0 / tf.maximum(_add_frames(squared, fft, hop), floor)
 
 
 def _cut(audio: tf.Tensor, samples: int, front: int) -> tf.Tensor:
-    """[batch, length] -> [batch, samples] without the `front` zeros; zeros beyond the end."""
+    """Cut [batch, length] to [batch, samples] without the `front` zeros, zero-padded at the end."""
     audio = audio[:, front : front + samples]
     missing = samples - (audio.shape[1] if audio.shape[1] is not None else tf.shape(audio)[1])
     return audio if isinstance(missing, int) and missing == 0 else tf.pad(audio, [[0, 0], [0, missing]])

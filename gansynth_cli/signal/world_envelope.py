@@ -1,4 +1,4 @@
-"""WORLD's spectral envelope (CheapTrick, Morise 2015) as a log-mel spectrum: how a voice colours, without its harmonics."""
+"""WORLD's spectral envelope (CheapTrick, Morise 2015) as a log-mel spectrum: the timbre of a voice without its harmonics."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ _UNVOICED_HZ = 500.0  # CheapTrick's own default where there is no pitch: a shor
 
 
 def spectral_envelope(audio: np.ndarray, ln_f0: np.ndarray, convention: MelConvention) -> np.ndarray:
-    """The power spectrum without harmonics, at each frame of `convention`.
+    """Compute the power spectrum without harmonics at each frame of `convention`.
 
     Args:
         audio: float [samples] at the convention's rate, in [-1, 1].
-        ln_f0: float [frames], of `signal.pitch.ln_f0_contour` under the same convention; 0 where unvoiced.
-        convention: Resolved. A pitch whose three periods do not fit into its `fft` counts as the lowest that does.
+        ln_f0: float [frames] from `signal.pitch.ln_f0_contour` in the same convention; 0 where unvoiced.
+        convention: The resolved mel convention. A pitch whose three periods do not fit into its `fft` counts as the lowest that does.
 
     Returns:
-        float64 [frames, fft // 2 + 1], as WORLD has it.
+        float64 [frames, fft // 2 + 1], scaled as in WORLD.
 
     Raises:
         MissingExtraError: pyworld is not installed.
@@ -35,14 +35,14 @@ def spectral_envelope(audio: np.ndarray, ln_f0: np.ndarray, convention: MelConve
     hz = np.where(hz > 0, np.maximum(hz, 3.0 * c.sample_rate / (c.fft - 3) + 1.0), _UNVOICED_HZ)
     times = frame_times(len(audio), c)
     sound = np.ascontiguousarray(audio, np.float64)
-    # Exact silence is where logarithms end: noise 110 dB below full scale is added, always the same.
+    # Logarithms need more than exact silence: fixed noise 110 dB below full scale is added.
     sound = sound + np.random.default_rng(0).normal(0.0, 3e-6, len(sound))
     return pyworld.cheaptrick(sound, hz, times[: len(hz)], c.sample_rate, fft_size=c.fft)
 
 
 def envelope_mel(power: np.ndarray, convention: MelConvention) -> np.ndarray:
-    """float32 [frames, bands]: `spectral_envelope` in the numbers of a mel convention.
+    """Convert `spectral_envelope` to a mel convention: float32 [frames, bands].
 
-    WORLD's power is that of one sample; a window's is its energy times as much, so that noise has the same level in both.
+    WORLD's power is per sample; times the energy of the window, noise has the same level in both.
     """
     return logarithm_of(np.asarray(power) * float(np.square(window_of(convention)).sum()), convention)
