@@ -400,6 +400,7 @@ def test_budgets_the_first_reached_ends(tmp_path):
     learner = make_learner(fake_recipe())
     # 40 clips an epoch, 8 a batch, 2 critic repeats a step: 2.5 steps read the data once.
     assert budget_in_steps(fake_recipe(training={"steps": 0, "epochs": 1.0}), learner, 40) == 3
+    assert budget_in_steps(fake_recipe(training={"steps": 0, "epochs": 0.2}), learner, 40) == 1
     assert budget_in_steps(fake_recipe(training={"steps": 100, "epochs": 10.0}), learner, 40) == 25
     assert budget_in_steps(fake_recipe(training={"steps": 10, "epochs": 10.0}), learner, 40) == 10
     assert budget_in_steps(fake_recipe(training={"steps": 0}), learner, 40) is None
@@ -527,7 +528,7 @@ def test_an_unknown_best_metric_is_named(tmp_path):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_training_after_the_step_and_saves(tmp_path, number):
-    recipe = fake_recipe(training={"steps": 100_000, "checkpoint_every": 100_000, "preview_every": 0})
+    recipe = fake_recipe(training={"steps": 100_000, "checkpoint_every": 100_000, "preview_every": 100_000})
     trainer = make_trainer(tmp_path / "run", recipe)
     step = trainer.learner.step
 
@@ -543,6 +544,7 @@ def test_a_signal_ends_training_after_the_step_and_saves(tmp_path, number):
     assert report.interrupted
     assert report.step == 5
     assert trainer.checkpoints.steps() == [5]
+    assert not list(trainer.run.path.glob("samples/*")), "a preview would delay the end"
     assert RunFolder.load(tmp_path / "run").manifest["state"] == "interrupted"
     assert signal.getsignal(number) is before
 
