@@ -295,7 +295,7 @@ def test_real_and_generated_clips_do_not_share_statistics():
     together = [answers["logits"] for answers in family.answers_to_both(real, fake, batch, batch, draws)]
     apart = family.discriminate(real, batch, draws, "real"), family.discriminate(fake, batch, draws, "fake")
     np.testing.assert_allclose(together, apart, atol=1e-5)
-    shared = family._judge(
+    shared = family._discriminate(
         tf.concat([real, fake], 0), tf.tile(family.represent(batch["noisy"]), [2, 1, 1]), draws, "both", 1
     )  # what it must not be
     assert np.abs(shared - tf.concat(apart, 0)).max() > 1e-3
