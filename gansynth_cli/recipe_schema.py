@@ -76,6 +76,7 @@ class Mixing:
     rooms: Positive = 200  # number of rooms; each split has its own
     low_pass: Fraction = 0.2  # noisy clip and target are low-passed at a frequency drawn from low_pass_hz
     low_pass_hz: Range = (3000.0, 8000.0)
+    recorded_band: bool = False  # noises end where the band of the speech recording ends, so that data sets of several bands mix
     high_pass: Fraction = 0.1  # noisy clip and target are high-passed at a frequency drawn from high_pass_hz
     high_pass_hz: Range = (50.0, 300.0)
     clipping: Fraction = 0.1  # the noisy clip is clipped below its peak

@@ -171,6 +171,18 @@ def test_a_band_limit_of_the_recording_is_one_of_the_target():
     assert band_level(rest, 4250, 8000) < band_level(rest, 300, 3700) - 60
 
 
+@pytest.mark.parametrize("level", [0.3, 0.003])
+def test_noises_end_where_the_band_of_a_recording_ends(level: float):
+    whole = level * noise(5)
+    spectrum = np.fft.rfft(whole)
+    spectrum[np.fft.rfftfreq(whole.size, 1 / RATE) > 4000] = 0.0
+    narrow = np.round(np.fft.irfft(spectrum, whole.size) * 32767).astype(np.float32) / 32767  # as a file of 16 bits has it
+    for speech, recorded_band, drop in ((narrow, True, True), (narrow, False, False), (whole, True, False)):
+        noisy = mixed(conditions(0.0, recorded_band=recorded_band), speech.astype(np.float32))["noisy"]
+        below = band_level(noisy, 300, 3700) - band_level(noisy, 5000, 8000)
+        assert below > 40 if drop else abs(below) < 12
+
+
 def test_clipping_and_quantisation_are_the_noisy_clip_s_alone():
     plain = mixed(conditions(5.0))
     clipped = mixed(conditions(5.0, clipping_db=6.0))

@@ -116,9 +116,7 @@ class MelConvention:
 
         unknown = sorted(set(values) - {f.name for f in fields(cls)})
         if unknown:
-            raise ValueError(
-                f"{unknown[0]!r} is not a field of a mel convention; expected {', '.join(f.name for f in fields(cls))}"
-            )
+            raise ValueError(f"{unknown[0]!r} is not a field of a mel convention; expected {', '.join(f.name for f in fields(cls))}")
         try:
             return msgspec.convert(dict(values), cls)
         except msgspec.ValidationError as error:

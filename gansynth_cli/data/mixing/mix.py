@@ -30,6 +30,11 @@ _EARLY_FADE_SECONDS = 0.005
 _FILTER_TAPS = 512  # the smooth filters are about as long: what they smear over the end does not come back at the start
 _MU = 255.0
 _CODEC_SECONDS, _CODEC_BAND_HZ = 0.032, 500.0
+_BAND_HZ = 500.0  # the band of a recording is measured in steps of this,
+_BAND_LEVEL, _BAND_SHARE = (
+    10 ** (-108 / 10),
+    1e-9,
+)  # and has to pass quantisation to 16 bits (-115 dBFS a step at 48 kHz) and what a resampler leaves
 _EDGE = 0.05  # a band limit goes from 1 to 0 within 5 % of its frequency on either side
 
 
@@ -49,6 +54,7 @@ class Conditions(NamedTuple):
         quantization_bits: 2^(bits - 1) steps from zero to the noisy clip's peak; 0 does not.
         companded: bool: through the 8-bit mu-law of telephony.
         codec_holes_db: In each frame and half kilohertz, bins this far below the loudest are gone; 0 does not.
+        recorded_band: bool: noises end where the band of the speech ends.
     """
 
     snr_db: tf.Tensor
@@ -65,6 +71,7 @@ class Conditions(NamedTuple):
     quantization_bits: tf.Tensor
     companded: tf.Tensor
     codec_holes_db: tf.Tensor
+    recorded_band: tf.Tensor
 
 
 _CODEC_DRAWS = 3
@@ -85,7 +92,7 @@ def conditions(
         "quantization_bits": 0.0,
         "codec_holes_db": 0.0,
     } | others
-    companded = tf.constant(bool(values.pop("companded", False)))
+    companded, recorded_band = (tf.constant(bool(values.pop(name, False))) for name in ("companded", "recorded_band"))
     return Conditions(
         snr_db=tf.constant(snr_db, tf.float32),
         has_speech=tf.constant(has_speech),
@@ -93,6 +100,7 @@ def conditions(
         level_dbfs=tf.constant(level_dbfs, tf.float32),
         room=tf.constant(room, tf.int32),
         companded=companded,
+        recorded_band=recorded_band,
         **{name: tf.convert_to_tensor(value, tf.float32) for name, value in values.items()},
     )
 
@@ -130,6 +138,7 @@ def draw_conditions(settings: Mixing, draws: tf.Tensor) -> Conditions:
         quantization_bits=limited(6, settings.quantization, settings.quantization_bits, 0.0),
         companded=codec[0] < settings.companding,
         codec_holes_db=tf.where(codec[1] < settings.codec, between(codec[2], *settings.codec_holes_db), 0.0),
+        recorded_band=tf.constant(settings.recorded_band),
     )
 
 
@@ -163,10 +172,14 @@ def mix(
         frequencies = np.fft.rfftfreq(size, 1 / sample_rate).astype(np.float32)
         band = _band(frequencies, how.low_pass_hz, how.high_pass_hz, sample_rate)
         shape = _equalizer(frequencies)
-        speech_spectrum = _spectrum(speech, size) * tf.cast(band * _gains(how.speech_filter_db, shape), tf.complex64)
+        speech_spectrum = _spectrum(speech, size)
+        limit = tf.cond(how.recorded_band, lambda: _recorded_band(speech, sample_rate), lambda: tf.constant(np.inf, tf.float32))
+        recorded = _band(frequencies, limit, 0.0, sample_rate)
+        speech_spectrum *= tf.cast(band * _gains(how.speech_filter_db, shape), tf.complex64)
         noise_spectra = []
         for group in range(GROUPS):
-            gain = band * _band(frequencies, how.noise_low_pass_hz[group], 0.0, sample_rate) * _gains(how.noise_filter_db[group], shape)
+            own = _band(frequencies, how.noise_low_pass_hz[group], 0.0, sample_rate) * recorded
+            gain = band * own * _gains(how.noise_filter_db[group], shape)
             noise_spectra.append(_spectrum(noises[group], size) * tf.cast(gain, tf.complex64))
         return size, speech_spectrum, tf.stack(noise_spectra)
 
@@ -249,6 +262,21 @@ def _band(frequencies: np.ndarray, low_pass_hz: tf.Tensor, high_pass_hz: tf.Tens
     above = tf.clip_by_value((frequencies - 0.5 * high_pass) / tf.maximum(0.5 * high_pass, 1e-3), 0.0, 1.0)  # within an octave
     above = tf.where(high_pass > 0, above, tf.ones_like(above))
     return _smooth(below) * _smooth(above)
+
+
+def _recorded_band(speech: tf.Tensor, sample_rate: int) -> tf.Tensor:
+    """Return the frequency in Hz where a recording ends, float32 []; infinite if it reaches half the rate, or is silent.
+
+    A voice stored at 48 kHz may end at 8 kHz. Full-band noise mixed with it would teach that all above 8 kHz is noise.
+    """
+    samples = speech.shape[0]
+    bins = max(1, round(_BAND_HZ * samples / sample_rate))
+    spectrum = tf.signal.rfft(speech * np.hanning(samples).astype(np.float32))  # a clip cut in a vowel would reach every band
+    power = tf.square(tf.abs(spectrum)) * (2.0 / (0.375 * samples**2))  # mean squares
+    steps = tf.reduce_sum(tf.reshape(tf.pad(power, [[0, -power.shape[0] % bins]]), [-1, bins]), axis=-1)
+    heard = steps > tf.maximum(_BAND_LEVEL, _BAND_SHARE * tf.reduce_sum(steps))
+    edge = tf.reduce_max(tf.where(heard, tf.range(1.0, steps.shape[0] + 1.0), 0.0)) * (bins * sample_rate / samples)
+    return tf.where(tf.logical_and(edge > 0.0, edge < 0.9 * sample_rate / 2), edge, np.float32(np.inf))
 
 
 def _smooth(ramp: tf.Tensor) -> tf.Tensor:
