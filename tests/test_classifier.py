@@ -32,6 +32,7 @@ def trained() -> classifier.Classifier:
     return found
 
 
+@pytest.mark.slow
 def test_it_learns_three_tones_that_it_never_heard(trained):
     unheard = tones(range(30, 50))
     assert trained.accuracy(unheard) > 0.95

@@ -166,6 +166,7 @@ def converted(tmp_path_factory) -> tuple[Path, Path]:
     return root / "made", root / "source"
 
 
+@pytest.mark.slow
 def test_the_report(data: Path, converted: tuple[Path, Path], tmp_path: Path, capsys, monkeypatch):
     monkeypatch.setattr(scorers, "speaker_encoder_installed", lambda: False)
     monkeypatch.setattr(classifier, "_MIN_STEPS", 100)  # the two are easy to tell apart

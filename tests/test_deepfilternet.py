@@ -314,6 +314,7 @@ def test_the_snr_head_is_not_trained():
     assert len(model.trainable_variables) == len(model.named_weights()) - 2
 
 
+@pytest.mark.slow
 def test_it_learns_to_pass_one_clip():
     model, clip = build_network(TINY, seed=1), tf.constant(noise(2, 2000))
     optimizer = keras.optimizers.Adam(1e-2)

@@ -95,6 +95,7 @@ def test_the_whole_verb_and_the_cache(tiny_dataset, tmp_path, capsys, monkeypatc
         main(["evaluate", "clips", str(good), "--data", str(tiny_dataset), "--retrain"])
 
 
+@pytest.mark.slow
 def test_data_without_labels_gives_the_figures_that_need_none(plain_dataset, tmp_path, capsys):
     code, report, _ = run(capsys, generated(tmp_path / "clips"), "--data", plain_dataset, "--bins", 5)
     assert code == EXIT_OK
@@ -183,6 +184,7 @@ def test_without_clips_the_real_ones_are_measured(plain_dataset, capsys):
     assert [entry["role"] for entry in report["systems"]] == ["held-out", "reference", "noise"]
 
 
+@pytest.mark.slow
 def test_a_data_set_without_other_splits(tone_folder, tmp_path, capsys, monkeypatch):
     data = tmp_path / "data"
     command = ["prepare", str(tone_folder), "-o", str(data), "--sample-rate", "8000", "--clip-samples", "2048", "--labels", "folder"]

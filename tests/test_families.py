@@ -199,7 +199,11 @@ def drive(name: str, recipe_name: str, folder: Path, monkeypatch: pytest.MonkeyP
     check_the_command(driven)
 
 
-@pytest.mark.parametrize("name", FAMILIES)
+# A family that converts or enhances takes 5 to 15 s, mostly for tracing its step.
+DRIVEN = [pytest.param(name, marks=[pytest.mark.slow] if FAMILIES[name].use in (CONVERT, ENHANCE) else []) for name in FAMILIES]
+
+
+@pytest.mark.parametrize("name", DRIVEN)
 def test_family(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     drive(name, f"{name}/tiny", tmp_path, monkeypatch)
 

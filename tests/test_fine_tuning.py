@@ -56,6 +56,7 @@ def test_a_published_file_is_tuned_on_with_a_discriminator_that_warms_up(tmp_pat
     assert any((a != b).any() for a, b in zip(weights_at(run, 1, "critic"), weights_at(run, 2, "critic"), strict=True))
 
 
+@pytest.mark.slow
 def test_differences_that_are_heard_are_named(tmp_path: Path, quiet_speech: Path, capsys: pytest.CaptureFixture):
     write_hifigan(tmp_path / "x")
     assert (
@@ -98,6 +99,7 @@ def test_differences_that_are_heard_are_named(tmp_path: Path, quiet_speech: Path
     assert "--set data.peak_normalize=recording --set data.peak=0.95" in told
 
 
+@pytest.mark.slow
 def test_an_imported_run_goes_on_by_itself(tmp_path: Path, quiet_speech: Path):
     """Resumed in its own folder, without discriminators in its checkpoint."""
     settings = [option for option in SMALL if option != "-q"]

@@ -248,6 +248,7 @@ def test_structures_without_end_are_refused(tmp_path, container, opcodes):
         open_arrays(container(tmp_path / "model", {"x": Tensor(ramp(2)), "bad": Raw(opcodes)}))
 
 
+@pytest.mark.slow
 def test_lists_that_multiply_are_refused(tmp_path):
     layers = (b"0]q" + bytes([n]) + b"(" + (b"h" + bytes([n - 1])) * 9 + b"e" for n in range(1, 40))
     with pytest.raises(ForeignFileError, match="more than 1000000 parts"):  # 9^39 parts out of a kilobyte

@@ -250,6 +250,7 @@ def learner_of(overrides=()) -> Learner:
     return Learner(recipe, lambda: GANSynth(recipe, facts()), Devices(), recipe.training.steps)
 
 
+@pytest.mark.slow
 def test_optimisers_begin_anew_with_each_stage_and_averages_go_on():
     learner = learner_of(["model.levels=2", "adversarial.loss=hinge"])
     counts = []
@@ -292,6 +293,7 @@ def assert_same(a, b) -> None:
     assert not [name for name in a if not np.array_equal(a[name], b[name])]
 
 
+@pytest.mark.slow
 def test_one_run_grows_and_can_be_resumed_anywhere(tmp_path, note_data):
     """Stopped within a fade (step 4) and right at a stage's beginning (6): the weights are those of a run that was not."""
     # Two resolutions, three stages: from steps 0, 2 and 6. Without the gradient penalty, whose graphs take the longest to build.
@@ -356,6 +358,7 @@ def test_strided_phases_reach_every_weight(overrides):
     assert family.preview(family.networks, 3).shape == (3, 2048, 1)
 
 
+@pytest.mark.slow
 def test_strided_learns_four_notes():
     """A tiny overfit: with the harmonics shown, and a pull to the notes, the pictures come near within a few steps."""
     settings = [*SMALL, "losses.reconstruction=10.0", "training.ema=0.0", "optimizers.generator.learning_rate=5e-3", "model.mel_bands=0"]

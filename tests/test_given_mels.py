@@ -57,6 +57,7 @@ def test_crops_of_recordings_and_their_spectrograms_belong_together(data: Path):
     assert len(places) > 8
 
 
+@pytest.mark.slow
 def test_a_vocoder_is_trained_on_them(data: Path, tmp_path: Path):
     settings = [part for text in SETTINGS for part in ("--set", text)]
     assert main(["train", "--recipe", "hifigan/tiny", "--data", str(data), "--run", str(tmp_path / "run"), "-q", *settings]) == 0

@@ -162,6 +162,7 @@ def test_flags_that_gan_audio_has_no_counterpart_for(tmp_path: Path, capsys: pyt
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_damaged_experiments(tmp_path: Path, capsys: pytest.CaptureFixture):
     values = experiment(tmp_path / "source")
     (tmp_path / "source" / "stage_00005").mkdir()
@@ -187,6 +188,7 @@ def test_damaged_experiments(tmp_path: Path, capsys: pytest.CaptureFixture):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_an_imported_gansynth_trains_on(tmp_path: Path, capsys: pytest.CaptureFixture):
     """From the last stage with notes of its pitches: fine-tuned in a new run, and resumed where the authors stopped."""
     data = prepare_notes(tmp_path / "notes")

@@ -58,6 +58,7 @@ def test_a_hifigan_file_becomes_a_run(tmp_path: Path, capsys: pytest.CaptureFixt
     assert 0.01 < np.abs(audio).max() <= 1
 
 
+@pytest.mark.slow
 def test_a_folder_and_every_form_of_weight_normalisation_give_the_same_sound(tmp_path: Path):
     state = hifigan_generator()
     plain, modern = folded(state), {}
@@ -89,6 +90,7 @@ def test_what_the_files_do_not_say_is_asked_for(tmp_path: Path, capsys: pytest.C
     imported(file, tmp_path / "other", "--config", str(tmp_path / "settings.json"), "--sample-rate", "16000", code=2)
 
 
+@pytest.mark.slow
 def test_checkpoints_of_other_networks_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture):
     state = hifigan_generator()
     cases = {
@@ -161,6 +163,7 @@ def test_a_configuration_of_another_checkpoint_is_noticed(tmp_path: Path, capsys
             assert "error:" in error
 
 
+@pytest.mark.slow
 def test_a_torchscript_program_is_read_and_not_run(tmp_path: Path, capsys: pytest.CaptureFixture):
     modules: dict = {}
     for name, array in folded(hifigan_generator()).items():

@@ -68,6 +68,7 @@ def test_a_segan_checkpoint_becomes_a_run_that_enhances_the_same(tmp_path: Path,
     assert np.std(logits) > 0.01
 
 
+@pytest.mark.slow
 def test_an_imported_segan_trains_on_with_a_reference_batch_of_the_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
     values = published(Path("source"))

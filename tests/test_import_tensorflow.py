@@ -94,6 +94,7 @@ def test_a_wavegan_folder_becomes_a_run_that_gives_the_same_sound(tmp_path: Path
     assert model.provenance["step"] == STEP
 
 
+@pytest.mark.slow
 def test_every_way_to_name_a_checkpoint(tmp_path: Path):
     wavegan_folder(tmp_path / "source", dim=1)
     index = tmp_path / "source" / "model.ckpt-40.index"
@@ -131,6 +132,7 @@ def test_optimisers_go_on_where_the_authors_stopped(tmp_path: Path, loss: str):
                 assert any(array.shape == wanted.shape and np.array_equal(array, wanted) for array in found), name
 
 
+@pytest.mark.slow
 def test_an_imported_wavegan_trains_on_and_is_resumed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture):
     monkeypatch.chdir(tmp_path)
     values = wavegan_folder(tmp_path / "source", infer=False, dim=1, kernel=5)
@@ -165,6 +167,7 @@ def test_what_six_layers_do_not_say_is_asked_for(tmp_path: Path, capsys: pytest.
     assert "infer.meta" in facts["proof"]["why"]
 
 
+@pytest.mark.slow
 def test_args_of_another_run_are_not_believed(tmp_path: Path):
     wavegan_folder(tmp_path / "source", infer=False)
     write_args(tmp_path / "source", {**WAVEGAN_ARGS, "mode": "preview", "data_sample_rate": 44100})

@@ -99,6 +99,7 @@ def test_an_old_model_gives_what_it_gave(name: str, tmp_path: Path):
         np.testing.assert_array_equal(np.asarray(again[key]), np.asarray(value), err_msg=key)
 
 
+@pytest.mark.slow
 def test_loading_needs_no_family_and_no_test():
     """Every layer of an old file is found by `register_layers` alone."""
     script = (

@@ -240,6 +240,7 @@ def test_vocos(padding: str, tmp_path: Path):
         check_audio(import_(tmp_path / "x", tmp_path / "again"), reference, reference.mel())
 
 
+@pytest.mark.slow
 def test_vocos_from_its_training_with_discriminators_and_losses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     reference = Reference("vocos-center")
     run = import_(write_case(reference, tmp_path / "x"), tmp_path / "run")

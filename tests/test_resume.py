@@ -139,6 +139,7 @@ def test_rotation_keeps_the_newest_and_the_best(tmp_path):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["best.npz", "step-00000003.npz", "step-00000004.npz"]
 
 
+@pytest.mark.slow
 def test_restart_begins_anew(tmp_path):
     train_fake(tmp_path / "run", recipe(steps=4, preview_every=0))
     first = arrays_of(tmp_path / "run", 4)

@@ -131,7 +131,7 @@ def test_a_file_in_its_place_and_a_missing_run(tmp_path):
         RunFolder.load(tmp_path)
     opened(tmp_path / "run").close()
     (tmp_path / "run" / "dataset_info.json").unlink()
-    with pytest.raises(RunError, match=r"damaged: its dataset_info\.json is missing"):
+    with pytest.raises(RunError, match=r"damaged: dataset_info\.json is missing"):
         RunFolder.load(tmp_path / "run")
 
 

@@ -473,6 +473,7 @@ def test_windows_join_to_the_recording_they_were_cut_from():
 # Training.
 
 
+@pytest.mark.slow
 def test_resumed_training_equals_one_run_with_its_reference_batch(tmp_path):
     small = {**MODEL, "widths": [2, 3], "skips": "scaled", "phase_shuffle": 1, "critic_widths": [2, 3, 3]}
     tables = {"losses": {"stft_magnitude_l1": 5.0}, "model": small}

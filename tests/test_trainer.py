@@ -224,6 +224,7 @@ def test_the_average_is_the_textbooks(warmup):
     assert learner.averaged["generator"] is not learner.family.networks["generator"]
 
 
+@pytest.mark.slow
 def test_statistics_of_batch_norm_are_copied_into_the_average():
     """They are moving averages already: averaged once more they would lag behind the weights that they belong to."""
     family = make_family("wavegan", batch_norm=True)

@@ -200,6 +200,7 @@ def learner_of(*sets: str) -> Learner:
     return Learner(recipe, lambda: VAE(recipe, facts(recipe)), Devices(), 10)
 
 
+@pytest.mark.slow
 def test_resumed_in_the_middle_of_the_warmup_is_bit_equal():
     sets = ("losses.warmup_steps=6", "losses.free_bits=0.01", "training.ema=0.9")
     whole, second = learner_of(*sets), learner_of(*sets)

@@ -265,7 +265,7 @@ def test_one_bad_file_does_not_stop_the_rest(model_file, tmp_path, capsys):
     assert "cannot be read as .npy" in files["empty.npy"]["reason"]
     assert "expected floating-point numbers" in files["words.npy"]["reason"]
     assert "[30, 19], expected [frames, 20]" in files["narrow.npy"]["reason"]
-    assert "another norm, or none" in files["loud.npy"]["reason"]
+    assert "another logarithm or norm, or none" in files["loud.npy"]["reason"]
     assert "another floor" in files["low.npy"]["reason"]
     assert "log is log10, not ln" in files["other.npy"]["reason"]
     assert sorted(p.name for p in (tmp_path / "out").rglob("*.*")) == ["a.wav", "b.wav"]

@@ -183,6 +183,7 @@ def test_spectrum_terms_are_zero_at_the_truth_and_as_large_as_the_mistake():
     assert float(twice["spectrum_disturbance"]) > 0.1
 
 
+@pytest.mark.slow
 def test_first_the_spectrum_then_the_sound_then_the_critics():
     changes = ("losses.sound_start=2", "adversarial.critic_start=4", "losses.disturbance=1", "training.ema=0.0", *SPECTRUM)
     changes = (*PRIOR[:3], 'model.discriminators=["mpd"]', *changes)
