@@ -42,6 +42,9 @@ class DeepFilterNetLosses:
     over_suppression: TermWeight = 0.0  # of missing magnitude only
     si_snr: TermWeight = 0.0  # for each dB of scale-invariant signal-to-noise ratio
     si_snr_ceiling_db: Weight = 30.0  # above which it does not count
+    disturbance: TermWeight = 0.0  # a point of PESQ's scale lost to differences in loudness (`losses.perceptual.bark_disturbance`)
+    added_disturbance: TermWeight = 0.0  # a point lost to what was added only
+    disturbance_worst: bool = False  # over frames the sixth power within 0.32 s, as PESQ has it, in place of the mean square
     adversarial: TermWeight = 0.0  # of the discriminator's score; 0 with feature_matching = 0: there is no discriminator
     feature_matching: TermWeight = 0.0
     first_frames: Count = 0  # frames at a clip's start that the losses leave out
