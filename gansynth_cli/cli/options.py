@@ -16,9 +16,10 @@ def with_options(group: type, *, without: tuple[str, ...] = ()) -> Callable[[Cal
         group: A dataclass; every field is `Annotated[type, typer.Option(...)]` with a default.
         without: Fields that this command does not have as options; they keep their defaults.
 
-    Example:
-        >>> @with_options(ClipOutput)
-        ... def command(model: Path, output: ClipOutput) -> int: ...
+    Example::
+
+        @with_options(ClipOutput)
+        def command(model: Path, output: ClipOutput) -> int: ...
     """
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -5,7 +5,7 @@ float32. Each loss is the mean over the clips of the batch of a number that depe
 
 One transform serves several terms: make a `Spectrum` of each signal and pass both to the terms.
 
-    >>> estimate, target = spectrum(a, 512, 128), spectrum(b, 512, 128)
+    >>> estimate, target = spectrum(tf.zeros([2, 4096]), 512, 128), spectrum(tf.ones([2, 4096]), 512, 128)
     >>> losses = {"real": spectrum_l1(estimate, target, "real"), "magnitude": spectrum_l2(estimate, target, "magnitude")}
 
 Gradients are finite everywhere, silence included, and do not vanish there as behind a clamp: magnitudes are sqrt(power + floor), with

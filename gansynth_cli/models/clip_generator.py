@@ -35,8 +35,9 @@ class ClipGenerator(keras.Model):
         positional: Whether the network takes [latent, label], or the latent alone, instead of a dict: those of wavegan and specgan do.
         provenance: Free JSON: software version, family, recipe, seed, data fingerprint.
 
-    Example:
-        >>> note = model({"latent": tf.random.normal([1, 256]), "pitch": tf.constant([model.pitches.index(60)])})
+    Example::
+
+        note = model({"latent": tf.random.normal([1, 256]), "pitch": tf.constant([model.pitches.index(60)])})
     """
 
     def __init__(

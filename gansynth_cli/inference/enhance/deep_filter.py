@@ -36,11 +36,12 @@ class DeepFilterModel:
         settings: Sizes and feature constants.
         network: The network, which holds no state.
 
-    Example:
-        >>> model = DeepFilterModel.load(find_model("runs/mine"))
-        >>> stream = model.stream(channels=1, sample_rate=16000)
-        >>> removed = np.concatenate([stream.process(noisy), stream.finish()], axis=1)
-        >>> clean = noisy - removed
+    Example::
+
+        model = DeepFilterModel.load(find_model("runs/mine"))
+        stream = model.stream(channels=1, sample_rate=16000)
+        removed = np.concatenate([stream.process(noisy), stream.finish()], axis=1)
+        clean = noisy - removed
     """
 
     def __init__(self, config: Mapping[str, Any], weights: Mapping[str, np.ndarray]):

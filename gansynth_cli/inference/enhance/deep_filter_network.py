@@ -108,10 +108,6 @@ class DeepFilterNetwork:
     Args:
         settings: Sizes.
         weights: float32 by path, as `DeepFilterDenoiser.named_weights` names them.
-
-    Example:
-        >>> state = network.initial_state(rows=1)
-        >>> mask, taps = network.run(bands, bins, state)  # [frames, 1, 32], [frames, 1, 96, 2]; `state` is moved on
     """
 
     def __init__(self, settings: DeepFilterSettings, weights: Mapping[str, np.ndarray]):

@@ -33,9 +33,11 @@ class FrameNetwork:
         network: The network.
 
     Example:
-        >>> network = FrameNetwork.load(find_model("runs/mine"))
-        >>> state = network.initial_state(rows=1)
-        >>> gain, state = network.run(spectrum, state)  # spectrum complex64 [1, frames, bins]
+        >>> from gansynth_cli.models.model_file import find_model
+        >>> network = FrameNetwork.load(find_model("denoiser"))
+        >>> gain, state = network.run(np.zeros([1, 10, network.bins], np.complex64), network.initial_state(rows=1))
+        >>> gain.shape == (1, 10, network.bins)
+        True
     """
 
     def __init__(self, config: Mapping[str, Any], weights: Mapping[str, np.ndarray]):
