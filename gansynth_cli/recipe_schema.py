@@ -40,6 +40,7 @@ class Mixing:
     enabled: bool = False
     # Speech.
     join: Fraction = 0.5  # other clips of the split are appended, with pauses, until the clip is full
+    join_level_db: Weight = 6.0  # joined clips are at the level of the first, plus a gain drawn from [-x, x] dB
     pause: Fraction = 0.3  # silence before or after the speech
     pause_seconds: Range = (0.05, 1.0)  # also between joined clips
     rate_change: Fraction = 0.5

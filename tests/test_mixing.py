@@ -439,6 +439,15 @@ def test_joined_speech_fills_the_clip_after_a_pause():
     assert made.shape == (8000,)
 
 
+@pytest.mark.parametrize("level_db", [0.0, 6.0, 15.0])
+def test_joined_speech_is_as_loud_as_asked(level_db: float):
+    own = mixer(8000, join=1.0, join_level_db=level_db, pause=0.0, rate_change=0.0, pause_seconds=(1000 / RATE, 1000 / RATE))
+    draws = np.full(16, 0.5, np.float32)
+    draws[8] = 1.0  # the gain of the second clip at its upper end
+    made = own._speech(tf.fill([2000], 0.01), tf.constant([as_record(np.full(1500, 0.3))] * 3), tf.constant(draws)).numpy()
+    np.testing.assert_allclose(made[3700], 0.01 * 10 ** (level_db / 20), rtol=0.05)
+
+
 def test_short_noises_come_again_with_and_without_gaps():
     click = np.zeros(400)
     click[100:300] = np.random.default_rng(0).uniform(0.5, 1, 200)

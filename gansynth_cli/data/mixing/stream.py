@@ -103,11 +103,11 @@ class Mixer:
         return tf.pad(spoken, [[0, samples - tf.shape(spoken)[0]]])
 
     def _joined(self, spoken: tf.Tensor, first: tf.Tensor, others: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
-        """The other clips after pauses, at the level of the first give or take 6 dB."""
+        """The other clips after pauses, at the level of the first within `join_level_db`."""
         power = _power(first)
         for k in range(SPEECH_RECORDS):
             audio = self._faded(self._part(self.decode(others[k])[0][:, 0], draws[3 * k]))
-            level = tf.pow(10.0, between(draws[3 * k + 1], -6.0, 6.0) / 20.0)
+            level = tf.pow(10.0, between(draws[3 * k + 1], -self.settings.join_level_db, self.settings.join_level_db) / 20.0)
             factor = tf.where(power > 0, tf.sqrt(tf.math.divide_no_nan(power, _power(audio))), 1.0)
             spoken = tf.concat([spoken, tf.zeros([self._pause(draws[3 * k + 2])]), audio * factor * level], 0)
         return spoken
