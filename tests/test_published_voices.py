@@ -126,7 +126,7 @@ def test_piper_speakers_are_names_and_numbers(tmp_path: Path) -> None:
     assert voice.speakers == ("amy", "bob", "1")
     level = {name: float(voice.synthesise(HELLO, speaker=name, noise=0, duration_noise=0).samples[0]) for name in ("", *voice.speakers)}
     assert level == pytest.approx({"": 0.0, "amy": 0.2, "bob": 0.0, "1": 0.1})
-    with pytest.raises(UsageError, match="no speaker 'joe'; expected one of: amy, bob, 1"):
+    with pytest.raises(UsageError, match="no voice 'joe'; expected one of: amy, bob, 1"):
         voice.synthesise(HELLO, speaker="joe")
     with pytest.raises(UsageError, match="it has one voice"):
         open_voice(write_piper(tmp_path / "one")).synthesise(HELLO, speaker="joe")
@@ -270,7 +270,7 @@ def test_kokoro_speakers_are_styles_and_mixtures(kokoro: Path) -> None:
     mixed = voice.style("af_heart:3+bf_emma:1", 11)
     assert mixed == pytest.approx(np.full((1, 256), 0.01 + 0.025))
     assert voice.style("", 2000)[0, 0] == pytest.approx(0.509)
-    for speaker, message in (("xx", "no style 'xx'"), ("af_heart:x", "weight of af_heart"), ("af_heart:0", "sum to 0")):
+    for speaker, message in (("xx", "no voice 'xx'"), ("af_heart:x", "weight of af_heart"), ("af_heart:0", "sum to 0")):
         with pytest.raises(UsageError, match=message):
             voice.style(speaker, 5)
     with pytest.raises(UsageError, match="speaks Japanese"):

@@ -20,7 +20,8 @@ class ToneVoice:
     """A voice without a model: 100 samples a phone at a level that falls by the utterance, 50 samples of silence at both ends."""
 
     name, sample_rate, phonemes, max_tokens, has_noise = "tone", 8000, "espeak-ng", 12, True
-    languages, speakers = ("en-us",), ()
+    languages, speakers, emotions = ("en-us",), (), ()
+    controls = frozenset({"pitch"})
 
     def __init__(self, level: float = 0.5):
         self.level = level

@@ -30,6 +30,7 @@ VERBS = {
     "play": "Play a MIDI file with a model of notes.",
     "enhance": "Clean speech recordings: less noise, everything else unchanged.",
     "vocode": "Resynthesise recordings or vocode mel spectrograms.",
+    "say": "Speak text: sentences, books, tables, subtitles.",
     "convert": "Convert recordings to another speaker's voice.",
     "import": "Make a run of a published checkpoint of another program.",
     "evaluate": "Measure generated clips and notes, enhanced recordings, vocoders or converted voices.",

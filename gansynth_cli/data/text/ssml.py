@@ -1,4 +1,5 @@
-"""A subset of SSML 1.1 (W3C Recommendation, 2010), read as a stream: break, p, s, sub, phoneme, say-as, prosody rate, voice, lang.
+"""A subset of SSML 1.1 (W3C Recommendation, 2010), read as a stream: break, p, s, sub, phoneme, say-as, voice, lang, emphasis, and the
+rate, pitch and volume of prosody.
 
 Other elements are counted and left out while their text is spoken, except `audio`, `desc`, `metadata`, `meta`, `lexicon` and `mark`,
 whose content is no speech. Document types are refused, so there are no entities of the document's own and none that expand without
@@ -7,8 +8,10 @@ end; the parser is the standard library's expat.
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from itertools import chain
 from xml.parsers import expat
 
@@ -20,10 +23,14 @@ from .tokens import Break, Event, Given, Style
 
 MAX_DEPTH = 100
 _SILENT = {"audio", "desc", "metadata", "meta", "lexicon", "mark"}
-_PLAIN = {"speak", "p", "s", "sub", "phoneme", "say-as", "prosody", "voice", "lang", "break", "paragraph", "sentence"}
+_PLAIN = {"speak", "p", "s", "sub", "phoneme", "say-as", "prosody", "voice", "lang", "emphasis", "break", "paragraph", "sentence"}
 _STRENGTHS = {"none": 0.0, "x-weak": 0.1, "weak": 0.2, "medium": 0.4, "strong": 0.8, "x-strong": 1.2}  # s; the standard leaves them open
 _RATES = {"x-slow": 0.5, "slow": 0.75, "medium": 1.0, "fast": 1.25, "x-fast": 1.6, "default": 1.0}
 _RATE_RANGE = (0.25, 4.0)
+_PITCHES = {"x-low": -6.0, "low": -3.0, "medium": 0.0, "high": 3.0, "x-high": 6.0, "default": 0.0}  # semitones
+_VOLUMES = {"silent": -60.0, "x-soft": -12.0, "soft": -6.0, "medium": 0.0, "loud": 4.0, "x-loud": 8.0, "default": 0.0}  # dB
+_EMPHASIS = {"strong": (0.85, 3.0), "moderate": (0.92, 1.5), "none": (1.0, 0.0), "reduced": (1.1, -2.0)}  # factor on the rate, dB
+_PITCH_RANGE, _VOLUME_RANGE = 12.0, 60.0
 _SPELT = {"characters", "spell-out", "verbatim", "digits", "telephone"}
 
 
@@ -141,15 +148,46 @@ class _Reader:
     def _styled(self, name: str, attributes: dict[str, str]) -> Style:
         style = self._style
         language = attributes.get("xml:lang", "").lower()
-        if name == "prosody" and "rate" in attributes:
-            style = Style(self._rate(attributes["rate"]) * style.rate, style.language, style.speaker)
+        if name == "prosody":
+            style = self._prosody(style, attributes)
+        if name == "emphasis":
+            rate, energy = _EMPHASIS.get(attributes.get("level", "moderate"), _EMPHASIS["moderate"])
+            style = replace(style, rate=style.rate * rate, energy=style.energy + energy)
         if name == "voice" and attributes.get("name"):
-            style = Style(style.rate, style.language, attributes["name"])
+            style = replace(style, speaker=attributes["name"])
         if language and name in ("speak", "p", "s", "voice", "lang", "prosody"):
-            style = Style(style.rate, language, style.speaker)
-        for unread in set(attributes) & {"pitch", "volume", "range", "contour", "duration"} if name == "prosody" else ():
+            style = replace(style, language=language)
+        return replace(
+            style,
+            rate=min(max(style.rate, _RATE_RANGE[0]), _RATE_RANGE[1]),
+            pitch=min(max(style.pitch, -_PITCH_RANGE), _PITCH_RANGE),
+            energy=min(max(style.energy, -_VOLUME_RANGE), _VOLUME_RANGE),
+        )
+
+    def _prosody(self, style: Style, attributes: dict[str, str]) -> Style:
+        for unread in sorted(set(attributes) & {"range", "contour", "duration"}):
             self.report.count(self.report.tags, f"<prosody {unread}>")
-        return Style(min(max(style.rate, _RATE_RANGE[0]), _RATE_RANGE[1]), style.language, style.speaker)
+        return replace(
+            style,
+            rate=style.rate * (self._rate(attributes["rate"]) if "rate" in attributes else 1.0),
+            pitch=style.pitch + self._change_of("pitch", attributes, _PITCHES, "st", lambda factor: 12 * math.log2(factor)),
+            energy=style.energy + self._change_of("volume", attributes, _VOLUMES, "db", lambda factor: 20 * math.log10(factor)),
+        )
+
+    def _change_of(
+        self, name: str, attributes: dict[str, str], words: dict[str, float], unit: str, of_factor: Callable[[float], float]
+    ) -> float:
+        """Return a change of pitch or volume: one of `words`, "+2st", "-6dB", or "+10%"; what is absolute (Hz, 0 to 100) is not read."""
+        written = attributes.get(name, "default").strip().lower()
+        if written in words:
+            return words[written]
+        found = re.fullmatch(r"([+-]\d{1,3}(?:\.\d{1,3})?)(%|[a-z]+)", written)
+        if found and found[2] == unit:
+            return float(found[1])
+        if found and found[2] == "%" and float(found[1]) > -100:
+            return of_factor(1 + float(found[1]) / 100)
+        self.report.count(self.report.tags, f'<prosody {name}="{attributes[name]}">')
+        return 0.0
 
     def _rate(self, written: str) -> float:
         if written in _RATES:

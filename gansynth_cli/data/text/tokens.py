@@ -38,11 +38,14 @@ class Break:
 
 @dataclass(frozen=True)
 class Style:
-    """Manner of speaking from here on: rate as a factor, language ("": the voice's), speaker ("": the one chosen)."""
+    """Manner of speaking from here on: rate as a factor, language ("": the voice's), speaker ("": the one chosen), pitch in semitones and
+    energy in dB against the usual ones."""
 
     rate: float = 1.0
     language: str = ""
     speaker: str = ""
+    pitch: float = 0.0
+    energy: float = 0.0
 
 
 Event = str | Given | Break | Style

@@ -18,8 +18,8 @@ from ...errors import UsageError
 from ...files import sha256_of
 from .kokoro_phones import END_ID, SYMBOLS, kokoro_symbols, symbol_ids
 from .licences import kokoro_licences
-from .onnx_graph import VoiceError, expose, failing_as, open_session, rows_of
-from .voice import MAX_SEED, Span, Speech, VoiceFacts, VoiceFile, checked_speed, timings_of
+from .onnx_graph import VoiceError, expose, failing_as, make_factor_an_input, open_session, rows_of
+from .voice import MAX_SEED, PLAIN, Manner, Span, Speech, VoiceFacts, VoiceFile, checked_speed, timings_of, unknown_speaker
 
 if TYPE_CHECKING:
     import onnx
@@ -33,6 +33,7 @@ _FRAME = 600  # samples of a frame of durations; contours have two frames in it
 _UNVOICED_HZ = 50.0  # the F0 output never reaches 0
 # Tensors of the export from PyTorch: durations in frames per token, F0 in Hz, energy. Other exports have no timings.
 _DURATIONS, _F0, _ENERGY = "/encoder/Cast_output_0", "/encoder/Reshape_output_0", "/encoder/Reshape_1_output_0"
+_PITCH = "gan_audio_pitch"  # the input that F0 is multiplied by
 _MAX_STYLE_BYTES = 64 << 20
 # First letter of a style's name -> language that it was trained in, as espeak-ng calls it. Japanese and Chinese need phones of their own.
 _LANGUAGES = {"a": "en-us", "b": "en-gb", "e": "es", "f": "fr-fr", "h": "hi", "i": "it", "j": "ja", "p": "pt-br", "z": "cmn"}
@@ -56,6 +57,7 @@ class KokoroVoice:
 
     phonemes = "espeak-ng"
     has_noise = False
+    emotions: tuple[str, ...] = ()
     max_tokens = 350  # trained on less than MAX_IDS: above 400 it hurries
 
     def __init__(self, file: Path, model: onnx.ModelProto, *, threads: int = 1, styles: Path | None = None):
@@ -74,6 +76,8 @@ class KokoroVoice:
         used = [_LANGUAGES[name[0]] for name in (self._default, *self.speakers) if name[:1] in _LANGUAGES]
         self.languages = tuple(language for language in dict.fromkeys([*used, *_LANGUAGES.values()]) if language not in _WITHOUT_PHONES)
         self._output = model.graph.output[0].name
+        self._pitched = make_factor_an_input(model, _F0, _PITCH)
+        self.controls = frozenset({"pitch"} if self._pitched else ())
         self._taps = expose(model, _DURATIONS, _F0, _ENERGY)
         self._session = open_session(model, file, threads)
 
@@ -112,11 +116,13 @@ class KokoroVoice:
         noise: float | None = None,
         duration_noise: float | None = None,
         seed: int = 0,
+        manner: Manner = PLAIN,
         report: TextReport | None = None,
     ) -> Speech:
         """Speak an utterance; see `Voice`. There is no noise in this model: the seed changes nothing."""
         if noise is not None or duration_noise is not None:
             raise UsageError("Kokoro has no noise to set: the same words in the same style always sound the same.")
+        manner.check(self)
         if not 0 <= seed <= MAX_SEED:
             raise UsageError(f"the seed is {seed}; expected 0 to {MAX_SEED}.")
         ids, spans = self.ids(words, language or self.language_of(speaker), report)
@@ -130,6 +136,8 @@ class KokoroVoice:
             _STYLE: self.style(speaker, count),
             _SPEED: np.array([checked_speed(speed)], np.float32),
         }
+        if self._pitched:
+            feed[_PITCH] = np.array(2.0 ** (manner.pitch / 12), np.float32)
         if self._types[_SPEED] != 1:  # some exports take whole numbers: 1 or 2
             feed[_SPEED] = np.round(feed[_SPEED]).astype(np.int32)
         with failing_as(self.file):
@@ -181,10 +189,7 @@ class KokoroVoice:
         for part in (speaker or self._default).split("+"):
             name, _, weight = part.strip().partition(":")
             if name not in self.styles:
-                raise UsageError(
-                    f"{self.name} has no style {name!r}; expected one of {len(self.speakers)}: {', '.join(self.speakers[:12])}"
-                    + (" ..." if len(self.speakers) > 12 else "")
-                )
+                raise unknown_speaker(self.name, name, self.speakers)
             if weight and not re.fullmatch(r"\d{1,6}(?:\.\d{1,6})?", weight):
                 raise UsageError(f"the weight of {name} is {weight!r}; expected a number, as in af_heart:3+bf_emma:1.")
             found.append((name, float(weight) if weight else 1.0))

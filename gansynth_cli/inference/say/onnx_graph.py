@@ -135,6 +135,20 @@ def expose(model: onnx.ModelProto, *tensors: str) -> list[str]:
     return found
 
 
+def make_factor_an_input(model: onnx.ModelProto, tensor: str, name: str) -> bool:
+    """Multiply an inner tensor by a new float32 scalar input; its readers get the product. False: there is no such tensor."""
+    import onnx
+
+    for place, node in enumerate(model.graph.node):
+        if tensor in node.output:
+            before = f"{tensor}/before_{name}"
+            node.output[list(node.output).index(tensor)] = before
+            model.graph.node.insert(place + 1, onnx.helper.make_node("Mul", [before, name], [tensor], name=f"{name}/product"))
+            model.graph.input.append(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, []))
+            return True
+    return False
+
+
 def open_session(model: onnx.ModelProto, file: Path, threads: int) -> onnxruntime.InferenceSession:
     """Return a session on the processor that runs a graph.
 

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ...errors import UsageError
 from .kokoro import KokoroVoice
 from .onnx_graph import VoiceError, input_names, read_graph
 from .piper import PiperVoice
 from .voice import Voice
 
 
-def open_voice(path: str | Path, *, threads: int = 1, styles: str | Path | None = None) -> Voice:
+def open_voice(path: str | Path | None, *, threads: int = 1, styles: str | Path | None = None) -> Voice:
     """Open a voice, whatever its kind: found by the inputs of the graph, not by names.
 
     Args:
-        path: An `.onnx` file, the `.json` beside it, or a folder that holds one voice.
+        path: An `.onnx` file, the `.json` beside it, or a folder that holds one voice. None: refused, as no voice is bundled.
         threads: Threads that synthesis may take.
         styles: Kokoro's styles: a folder of `.bin` or `.npy` files, or an `.npz`; None: looked for beside the model.
 
@@ -22,6 +23,11 @@ def open_voice(path: str | Path, *, threads: int = 1, styles: str | Path | None 
         VoiceError: There is no voice at that path, several, one of an unknown kind, or its parts do not fit together.
         MissingExtraError: onnx or onnxruntime is not installed.
     """
+    if path is None:
+        raise UsageError(
+            "No voice comes with this installation; expected --model.",
+            hint="--model voice.onnx (a Piper or Kokoro voice), or --model RUN of the family tts",
+        )
     file = model_file(Path(path))
     model = read_graph(file)
     try:

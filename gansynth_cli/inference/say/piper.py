@@ -18,7 +18,7 @@ from ...files import sha256_of
 from .licences import piper_licences
 from .onnx_graph import VoiceError, expose, failing_as, input_names, make_noise_an_input, open_session, rows_of
 from .piper_config import config_beside, read_config
-from .voice import MAX_SEED, Span, Speech, Timing, VoiceFacts, VoiceFile, checked_speed, timings_of
+from .voice import MAX_SEED, PLAIN, Manner, Span, Speech, Timing, VoiceFacts, VoiceFile, checked_speed, timings_of, unknown_speaker
 
 if TYPE_CHECKING:
     import onnx
@@ -48,6 +48,8 @@ class PiperVoice:
     """
 
     has_noise = True
+    controls: frozenset[str] = frozenset()
+    emotions: tuple[str, ...] = ()
     max_tokens = 600  # 20 s: what the longest utterance takes stays taken, 0.3 GB here
 
     def __init__(self, file: Path, model: onnx.ModelProto, *, threads: int = 1):
@@ -87,9 +89,11 @@ class PiperVoice:
         noise: float | None = None,
         duration_noise: float | None = None,
         seed: int = 0,
+        manner: Manner = PLAIN,
         report: TextReport | None = None,
     ) -> Speech:
         """Speak an utterance; see `Voice`. The noise depends on the seed and the ids: the same words sound the same in another text."""
+        manner.check(self)
         noise = self._in_range("noise", noise, self.config.noise)
         duration_noise = self._in_range("duration noise", duration_noise, self.config.duration_noise)
         ids, spans = self.ids(words, report)
@@ -172,8 +176,7 @@ class PiperVoice:
             return 0
         if speaker in self.config.speakers:
             return self.config.speakers[speaker]
-        known = ", ".join(self.speakers[:12]) + (" ..." if len(self.speakers) > 12 else "")
-        raise UsageError(f"{self.name} has no speaker {speaker!r}; expected {f'one of: {known}' if known else 'none: it has one voice'}.")
+        raise unknown_speaker(self.name, speaker, self.speakers)
 
     def _check(self, model: onnx.ModelProto) -> None:
         """Refuse a JSON file of another model: more symbols or another number of speakers than the graph has."""

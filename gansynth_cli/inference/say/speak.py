@@ -14,7 +14,7 @@ from ...data.text.report import TextReport
 from ...data.text.tokens import Utterance, Word
 from ...errors import UsageError
 from .onnx_graph import VoiceError
-from .voice import MAX_SPEED, MIN_SPEED, Speech, Timing, Voice, checked_speed
+from .voice import MAX_ENERGY, MAX_PITCH, MAX_SPEED, MIN_SPEED, PLAIN, Manner, Speech, Timing, Voice, checked_speed
 
 PEAK = 0.98  # of full scale; a sentence that would exceed it is turned down as a whole
 _EDGE_S = 0.03  # of the voice's own silence that stays at both ends of an utterance
@@ -70,6 +70,7 @@ def speak(
     noise: float | None = None,
     duration_noise: float | None = None,
     seed: int = 0,
+    manner: Manner = PLAIN,
     volume: float = 1.0,
     full_scale: bool = False,
     pauses: Pauses | None = None,
@@ -92,6 +93,7 @@ def speak(
         speed: Pace; multiplied by the rates that SSML asks for.
         noise, duration_noise: See `Voice.synthesise`.
         seed: Seed of the voice's noise.
+        manner: Pitch, energy and emotion; what SSML asks for is added. Energy is a gain for a voice that has no control of it.
         volume: Factor on all samples.
         full_scale: Bring every sentence to `PEAK` by itself, as Piper's own programs do.
         pauses: Silence between utterances.
@@ -112,23 +114,25 @@ def speak(
     report = report if report is not None else TextReport()
     language = language_code(language) if language else voice.language_of(speaker)
     front = FrontEnd(language, phonemiser or _phonemiser(voice), lexicon, report)
-    voiced = _Voiced(voice, speaker, speed, noise, duration_noise, seed)
+    manner.check(voice)
+    voiced = _Voiced(voice, speaker, speed, noise, duration_noise, seed, manner)
     position = 0
     due = asked = 0.0
     for utterance in (part for whole in front.utterances(source, markup, max_batch) for part in parts_of(whole, voice)):
         speech = voiced(utterance, report)
         if len(speech.samples):
-            for block in _silence(due, voice.sample_rate, position):
+            for block in silence(due, voice.sample_rate, position):
                 yield block
                 position = block.end
-            speech = levelled(trimmed(speech, voice.sample_rate), volume, full_scale)
+            gain = 1.0 if "energy" in voice.controls else 10 ** (_energy(manner, utterance) / 20)
+            speech = levelled(trimmed(speech, voice.sample_rate), volume * gain, full_scale)
             words, phones = (tuple(timing.moved(position) for timing in timings) for timings in (speech.words, speech.phones))
             yield Block(speech.samples, position, utterance.text, words, phones)
             position += len(speech.samples)
             due, asked = pauses.after(utterance), utterance.pause or 0.0
         elif utterance.pause is not None:
             due, asked = due + utterance.pause, asked + utterance.pause
-    yield from _silence(asked, voice.sample_rate, position)
+    yield from silence(asked, voice.sample_rate, position)
 
 
 @dataclass(frozen=True)
@@ -141,6 +145,7 @@ class _Voiced:
     noise: float | None
     duration_noise: float | None
     seed: int
+    manner: Manner
 
     def __call__(self, utterance: Utterance, report: TextReport) -> Speech:
         if not any(word.phones for word in utterance.words):
@@ -153,11 +158,23 @@ class _Voiced:
             noise=self.noise,
             duration_noise=self.duration_noise,
             seed=self.seed,
+            manner=self._manner(utterance, report),
             report=report,
         )
         if not np.isfinite(speech.samples).all():
             raise VoiceError(f"{self.voice.name} gave samples that are no numbers for: {utterance.text[:80]}")
         return speech
+
+    def _manner(self, utterance: Utterance, report: TextReport) -> Manner:
+        pitch = min(max(self.manner.pitch + utterance.style.pitch, -MAX_PITCH), MAX_PITCH)
+        if pitch and "pitch" not in self.voice.controls:
+            report.note(f"{self.voice.name} has no control of pitch: <prosody pitch> was left out")
+            pitch = 0.0
+        return Manner(pitch, _energy(self.manner, utterance), self.manner.emotion)
+
+
+def _energy(manner: Manner, utterance: Utterance) -> float:
+    return min(max(manner.energy + utterance.style.energy, -MAX_ENERGY), MAX_ENERGY)
 
 
 def parts_of(utterance: Utterance, voice: Voice) -> list[Utterance]:
@@ -222,7 +239,8 @@ def levelled(speech: Speech, volume: float, full_scale: bool) -> Speech:
     return replace(speech, samples=(speech.samples * np.float32(gain)).clip(-PEAK, PEAK).astype(np.float32))
 
 
-def _silence(seconds: float, rate: int, position: int) -> Iterator[Block]:
+def silence(seconds: float, rate: int, position: int) -> Iterator[Block]:
+    """Yield silence in blocks of at most a second, the first of which begins at sample `position`."""
     left, most = round(seconds * rate), round(_MAX_SILENT_BLOCK_S * rate)
     while left > 0:
         size = min(left, most)

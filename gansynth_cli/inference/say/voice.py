@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +18,41 @@ from .licences import Statement
 
 MIN_SPEED, MAX_SPEED = 0.25, 4.0
 MAX_SEED = 2**63 - 1
+MAX_PITCH, MAX_ENERGY = 12.0, 60.0
+
+
+@dataclass(frozen=True)
+class Manner:
+    """How a voice is to speak beside its pace. A voice takes those that its `controls` name.
+
+    Attributes:
+        pitch: Semitones above its own, -12 to 12.
+        energy: Effort of speaking in dB above its own, -60 to 60.
+        emotion: One of its emotions; "": its default.
+    """
+
+    pitch: float = 0.0
+    energy: float = 0.0
+    emotion: str = ""
+
+    def __post_init__(self) -> None:
+        for name, value, most in (("pitch", self.pitch, MAX_PITCH), ("energy", self.energy, MAX_ENERGY)):
+            if not -most <= value <= most:
+                unit = "semitones" if name == "pitch" else "dB"
+                raise UsageError(f"the {name} is {value:g}; expected {-most:g} to {most:g} {unit}.")
+
+    def check(self, voice: Voice) -> None:
+        """Raise UsageError for what a voice cannot do."""
+        if self.pitch and "pitch" not in voice.controls:
+            raise UsageError(
+                f"{voice.name} has no control of pitch.", hint="leave --pitch out; Kokoro and models of the family tts have it"
+            )
+        if self.emotion and self.emotion not in voice.emotions:
+            known = f"expected one of: {', '.join(voice.emotions)}" if voice.emotions else "it has one manner of speaking"
+            raise UsageError(f"{voice.name} has no emotion {self.emotion!r}; {known}.", hint="gan-audio say --list shows what a voice has")
+
+
+PLAIN = Manner()
 
 
 @dataclass(frozen=True)
@@ -81,6 +117,16 @@ def timings_of(words: Sequence[Word], spans: Sequence[Span]) -> tuple[tuple[Timi
     return tuple(timing for timing in found.values() if timing.text), tuple(Timing(span.text, span.start, span.end) for span in spans)
 
 
+def unknown_speaker(voice: str, speaker: str, speakers: Sequence[str]) -> UsageError:
+    """Return the error about a speaker that a voice does not have; it names the nearest ones."""
+    near = difflib.get_close_matches(speaker, speakers, 3, 0.5) or list(speakers[:12])
+    more = f" ({len(speakers)} in all)" if len(speakers) > len(near) else ""
+    expected = f"one of: {', '.join(near)}{more}" if speakers else "none: it has one voice"
+    return UsageError(
+        f"{voice} has no voice {speaker!r}; expected {expected}.", hint="gan-audio say --list shows all of them" if more else None
+    )
+
+
 def checked_speed(speed: float) -> float:
     """Return a pace that voices can speak at.
 
@@ -107,7 +153,7 @@ class VoiceFacts:
 
     Attributes:
         name: Short name.
-        kind: "piper" or "kokoro".
+        kind: "piper", "kokoro" or "tts".
         files: Every file that makes the sound.
         sample_rate: Hz.
         languages, speakers: As in `Voice`.
@@ -137,9 +183,13 @@ class Voice(Protocol):
         phonemes: Its input: "espeak-ng" (IPA as espeak-ng writes it) or "text" (letters).
         max_tokens: Length above which an utterance is spoken in parts.
         has_noise: Whether `noise` and `duration_noise` change anything.
+        controls: Which numbers of `Manner` it takes: "pitch", "energy".
+        emotions: Names; empty for a voice with one manner of speaking.
     """
 
     name: str
+    controls: frozenset[str]
+    emotions: tuple[str, ...]
     sample_rate: int
     phonemes: str
     max_tokens: int
@@ -169,6 +219,7 @@ class Voice(Protocol):
         noise: float | None = None,
         duration_noise: float | None = None,
         seed: int = 0,
+        manner: Manner = PLAIN,
         report: TextReport | None = None,
     ) -> Speech:
         """Speak an utterance. The same arguments give the same samples on one machine.
@@ -181,6 +232,7 @@ class Voice(Protocol):
             noise: Standard deviation of the random part of the sound; None: the voice's own.
             duration_noise: The same of the durations.
             seed: Seed of both.
+            manner: Pitch, energy and emotion, as far as `controls` and `emotions` go.
             report: Counts phones that the voice does not have.
 
         Raises:
