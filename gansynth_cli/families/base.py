@@ -83,7 +83,7 @@ class Phase:
     Attributes:
         name: "critic", "generator", "critic_r1", ...: the prefix of its losses in the logs.
         networks: Names of the networks it updates; every other network is constant in it.
-        losses: (batch, draws) -> named scalars, already weighted, each a mean over this replica's batch; their sum is
+        losses: (batch, draws[, forward]) -> named scalars, already weighted, each a mean over this replica's batch; their sum is
             minimised.
         optimizer: Key of `recipe.optimizers`. Phases with one key share the optimiser and its slots, so they must update
             the same networks.
@@ -95,11 +95,14 @@ class Phase:
         stage: Of a family that grows: phases of one name in several stages are one in the logs. None: there are none.
         variables: The variables that it updates, for a part of the networks; None: all of theirs.
         fresh: At its first step the optimiser forgets what it has gathered.
+        forward: (batch) -> named tensors that `losses` then takes as a third argument, if neighbouring phases of a step have the same:
+            a pass of a network that none of them changes before the last. It runs once for all of them. `losses` without a third argument
+            computes the same by itself, as it does in a phase of several repeats and on several devices.
     """
 
     name: str
     networks: tuple[str, ...]
-    losses: Callable[[Batch, Draws], Losses]
+    losses: Callable[..., Losses]
     optimizer: str = "generator"
     every: int = 1
     repeats: int = 1
@@ -109,6 +112,7 @@ class Phase:
     stage: int | None = None
     variables: Callable[[], list[keras.Variable]] | None = None
     fresh: bool = False
+    forward: Callable[[Batch], dict[str, tf.Tensor]] | None = None
 
     @property
     def key(self) -> str:

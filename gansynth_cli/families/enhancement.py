@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
 import keras
@@ -14,7 +15,7 @@ from ..feature_specs import BatchFeatures
 from ..losses.spectral import feature_matching
 from ..recipe_schema import Recipe
 from .adversarial import AdversarialObjective
-from .base import Batch, Draws, Losses
+from .base import Batch, Draws, Losses, Phase
 
 if TYPE_CHECKING:
     from ..data.source import Source
@@ -105,16 +106,24 @@ class EnhancementObjective(EnhancementPreviews, AdversarialObjective):
         noisy, clean, scale = self.levelled(batch)
         return self.reconstruction(self.enhance(noisy, training=True) * scale, clean * scale)
 
-    def critic_losses(self, batch: Batch, draws: Draws) -> Losses:
+    def phases(self) -> tuple[Phase, ...]:
+        return tuple(replace(p, forward=self.forward) if p.name in ("critic", "generator") else p for p in super().phases())
+
+    def forward(self, batch: Batch) -> dict[str, tf.Tensor]:
+        """Return the enhanced clips of a batch, not levelled."""
+        return {"enhanced": self.enhance(self.levelled(batch)[0], training=True)}
+
+    def critic_losses(self, batch: Batch, draws: Draws, forward: Mapping[str, tf.Tensor] | None = None) -> Losses:
         noisy, clean, scale = self.levelled(batch, self.critic_clips)
-        fake = tf.stop_gradient(self.enhance(noisy, training=True) * scale)
+        enhanced = forward["enhanced"][: self.critic_clips] if forward else self.enhance(noisy, training=True)
+        fake = tf.stop_gradient(enhanced * scale)
         real_logits, _ = self.networks["critic"]((clean * scale)[..., None], training=True)
         fake_logits, _ = self.networks["critic"](fake[..., None], training=True)
         return {"adversarial": self.loss.critic(_joined(real_logits), _joined(fake_logits))}
 
-    def generator_losses(self, batch: Batch, draws: Draws) -> Losses:
-        noisy, clean, scale = self.levelled(batch)
-        estimate, clean = self.enhance(noisy, training=True) * scale, clean * scale
+    def generator_losses(self, batch: Batch, draws: Draws, forward: Mapping[str, tf.Tensor] | None = None) -> Losses:
+        _, clean, scale = self.levelled(batch)
+        estimate, clean = (forward or self.forward(batch))["enhanced"] * scale, clean * scale
         losses = self.reconstruction(estimate, clean)
         seen = self.critic_clips
         logits, features = self.networks["critic"](estimate[:seen, :, None], training=True)

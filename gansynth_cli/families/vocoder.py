@@ -7,7 +7,7 @@ import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
@@ -128,9 +128,10 @@ class VocoderFamily:
         if "critic" not in self.networks:
             return (*silent, alone("reconstruction", start=sound))
         repeats = self.recipe.adversarial.critic_repeats
+        share: dict[str, Any] = {"forward": self.forward}  # as the authors of HiFi-GAN, MelGAN and Vocos have it
         phases = [
-            Phase("critic", ("critic",), self.critic_losses, "critic", every=every, repeats=repeats, start=start),
-            Phase("generator", ("generator",), self.generator_losses, "generator", every=every, start=start),
+            Phase("critic", ("critic",), self.critic_losses, "critic", every=every, repeats=repeats, start=start, **share),
+            Phase("generator", ("generator",), self.generator_losses, "generator", every=every, start=start, **share),
         ]
         if start > sound:
             phases.append(alone("reconstruction", start=sound, stop=start))
@@ -151,11 +152,16 @@ class VocoderFamily:
         made, fake = self.generate(real, batch.get("mel"))
         return self.distances(real, made, fake)
 
-    def critic_losses(self, batch: Batch, draws: Draws) -> Losses:
+    def forward(self, batch: Batch) -> dict[str, tf.Tensor]:
+        """Return what `generate` gives for a batch, by name."""
+        made, fake = self.generate(batch["audio"], batch.get("mel"))
+        return {"made": made, "fake": fake}
+
+    def critic_losses(self, batch: Batch, draws: Draws, forward: Mapping[str, tf.Tensor] | None = None) -> Losses:
         """Return the discriminators' losses on real and generated clips, computed in one call."""
         clips = self.weights.critic_clips or None
         real, given = batch["audio"][:clips], batch.get("mel")
-        _, fake = self.generate(real, None if given is None else given[:clips])
+        fake = forward["fake"] if forward else self.generate(real, None if given is None else given[:clips])[1]
         real, fake = self.shown(real, fake, draws)
         clips = tf.shape(real)[0]
         judged = self.networks["critic"](tf.concat([real, tf.stop_gradient(fake)], axis=0), training=True)
@@ -165,10 +171,11 @@ class VocoderFamily:
             losses[f"adversarial_{kind}"] = weight_of(self.model, kind) * self.gather(terms)
         return losses
 
-    def generator_losses(self, batch: Batch, draws: Draws) -> Losses:
+    def generator_losses(self, batch: Batch, draws: Draws, forward: Mapping[str, tf.Tensor] | None = None) -> Losses:
         """Return the generator's losses: adversarial, matched feature maps, and the distances."""
         real, w = batch["audio"], self.weights
-        made, fake = self.generate(real, batch.get("mel"))
+        forward = forward or self.forward(batch)
+        made, fake = forward["made"], forward["fake"]
         shown_real, shown_fake = self.shown(real, fake, draws)
         judged: Judgement = self.networks["critic"](shown_fake, training=True)
         losses = {}

@@ -1,12 +1,14 @@
 """One-dimensional convolutions for vocoders and waveform discriminators: explicit padding, groups, dilation, on any device.
 
-TensorFlow's grouped convolution has no gradient on the CPU, nor has `tf.nn.conv1d` with dilation. Here groups are convolved separately
-and joined, which costs about as much as one plain convolution of the same arithmetic (`benchmarks/convolutions.py`), and dilation goes
-through `tf.nn.convolution`.
+TensorFlow's grouped convolution has no gradient on the CPU, nor has one with dilation. Here groups are convolved separately and joined,
+which costs about as much as one plain convolution of the same arithmetic (`benchmarks/convolutions.py`), and a dilated convolution is an
+ordinary one of every n-th sample. `tf.nn.conv1d` and `tf.nn.convolution` do the same with operations for the general case at every call,
+and more in its gradient: of hundreds of groups those were the larger part of the graph of a training step.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Literal
 
 import keras
@@ -79,11 +81,13 @@ class Convolution1D(keras.layers.Layer):
         super().build(inputs_shape)
 
     def call(self, inputs):
-        x, kernel = pad_time(inputs, self.padding, self.padding_mode), tf.cast(self.kernel, inputs.dtype)
+        x, kernel, zeros = inputs, tf.cast(self.kernel, inputs.dtype), self.padding
+        if self.padding_mode == "reflect":
+            x, zeros = pad_time(x, self.padding, "reflect"), 0
         if self.groups > 1:
-            x = grouped_convolution(x, kernel, self.groups, self.stride, self.dilation)
+            x = grouped_convolution(x, kernel, self.groups, self.stride, self.dilation, zeros)
         else:
-            x = _convolve(x, kernel, self.stride, self.dilation)
+            x = _convolve(x, kernel, self.stride, self.dilation, zeros)
         return x if self.bias is None else tf.nn.bias_add(x, tf.cast(self.bias, x.dtype))
 
     def compute_output_shape(self, inputs_shape):
@@ -196,16 +200,18 @@ class DepthwiseConvolution1D(keras.layers.Layer):
         }
 
 
-def grouped_convolution(x: tf.Tensor, kernel: tf.Tensor, groups: int, stride: int = 1, dilation: int = 1) -> tf.Tensor:
-    """Convolve [batch, time, channels] with [taps, channels / groups, filters] in `groups` parts, without padding.
+def grouped_convolution(
+    x: tf.Tensor, kernel: tf.Tensor, groups: int, stride: int = 1, dilation: int = 1, padding: int = 0
+) -> tf.Tensor:
+    """Convolve [batch, time, channels] with [taps, channels / groups, filters] in `groups` parts, with `padding` zeros at both ends.
 
     On a GPU this is cuDNN's convolution. On the CPU each group is a separate convolution. A stride is removed first, by treating `stride`
     adjacent samples as channels: for groups of four channels the library's strided convolution takes twice as long. Starting hundreds
     of such groups costs more than computing them, so neighbours are merged with a block-diagonal kernel, which multiplies zeros (four
     times the arithmetic at 4 channels per group) but still takes less time.
     """
-    if tf.config.list_logical_devices("GPU"):
-        return _convolve(x, kernel, stride, dilation)
+    if on_gpu():
+        return _convolve(x, kernel, stride, dilation, padding)
     taps, inside, filters = kernel.shape
     merged = 1
     while groups // (2 * merged) >= _FEW_GROUPS and groups % (2 * merged) == 0 and 2 * merged * inside <= _MERGED_CHANNELS:
@@ -216,9 +222,38 @@ def grouped_convolution(x: tf.Tensor, kernel: tf.Tensor, groups: int, stride: in
         blocks *= tf.reshape(tf.eye(merged, dtype=kernel.dtype), [1, merged, 1, 1, merged, 1])
         kernel = tf.reshape(blocks, [taps, merged * inside, filters])
     if stride > 1:
-        x, kernel = _without_stride(x, kernel, parts, stride)
-    pairs = zip(tf.split(x, parts, axis=2), tf.split(kernel, parts, axis=2), strict=True)
-    return tf.concat([_convolve(a, b, 1, dilation) for a, b in pairs], axis=2)
+        x, kernel = _without_stride(x, kernel, parts, stride, padding)
+        padding = 0
+    if dilation > 1:
+        x, back = _every_nth(x, dilation, padding)
+        return back(_in_groups(x, kernel, parts))
+    return _in_groups(pad_time(x, padding), kernel, parts)
+
+
+def _in_groups(x: tf.Tensor, kernel: tf.Tensor, groups: int) -> tf.Tensor:
+    """Convolve [batch, time, channels] * [taps, channels / groups, filters] in parts, without padding.
+
+    With a gradient of its own: TensorFlow's of the same graph takes the parts out of each joined tensor one by one and asks for the sizes
+    of every part, four operations more for each.
+    """
+    how: dict[str, Any] = {"strides": [1, 1, 1, 1], "padding": "VALID"}
+    split = lambda y: tf.split(y, groups, axis=3)
+    join = lambda parts: tf.concat(list(parts), axis=3)
+
+    @tf.custom_gradient
+    def convolve(x, kernel):
+        parts, kernels = split(x), split(kernel)
+
+        def gradient(upstream):
+            slopes = split(upstream)
+            inside, taps = (tf.constant(a.shape.as_list()) if None not in a.shape else tf.shape(a) for a in (parts[0], kernels[0]))
+            of_input = lambda k, d: tf.raw_ops.Conv2DBackpropInput(input_sizes=inside, filter=k, out_backprop=d, **how)
+            of_kernel = lambda a, d: tf.raw_ops.Conv2DBackpropFilter(input=a, filter_sizes=taps, out_backprop=d, **how)
+            return join(map(of_input, kernels, slopes)), join(map(of_kernel, parts, slopes))
+
+        return join(tf.raw_ops.Conv2D(input=a, filter=k, **how) for a, k in zip(parts, kernels, strict=True)), gradient
+
+    return tf.squeeze(convolve(tf.expand_dims(x, 1), tf.expand_dims(kernel, 0)), [1])
 
 
 def pad_time(x: tf.Tensor, padding: int, mode: PaddingMode = "zero") -> tf.Tensor:
@@ -246,23 +281,48 @@ def bias_initializer(name: Initializer, fan_in: int, seed: int | None) -> keras.
     return keras.initializers.RandomUniform(-bound, bound, seed=None if seed is None else seed ^ _BIAS_SEED)
 
 
-def _without_stride(x: tf.Tensor, kernel: tf.Tensor, groups: int, stride: int) -> tuple[tf.Tensor, tf.Tensor]:
+def _without_stride(x: tf.Tensor, kernel: tf.Tensor, groups: int, stride: int, padding: int) -> tuple[tf.Tensor, tf.Tensor]:
     """Rearrange signal to [batch, steps, groups * stride * inside] and kernel to [taps / stride, stride * inside, filters], whose
-    convolution of stride 1 equals the given one of stride `stride`."""
+    convolution of stride 1 equals the given one of stride `stride`, with `padding` zeros at both ends."""
     taps, inside, filters = kernel.shape
     fewer = -(-taps // stride)
-    out = (_size(x, 1) - taps) // stride + 1
+    out = (_size(x, 1) + 2 * padding - taps) // stride + 1
     length = (out - 1 + fewer) * stride
-    x = tf.pad(x, [[0, 0], [0, stride], [0, 0]])[:, :length]  # the kernel is zero beyond the last tap
+    x = tf.pad(x, [[0, 0], [padding, padding + stride], [0, 0]])[:, :length]  # the kernel is zero beyond the last tap
     x = tf.reshape(x, [-1, length // stride, stride, groups, inside])
     x = tf.reshape(tf.transpose(x, [0, 1, 3, 2, 4]), [-1, length // stride, groups * stride * inside])
     return x, tf.reshape(tf.pad(kernel, [[0, fewer * stride - taps], [0, 0], [0, 0]]), [fewer, stride * inside, filters])
 
 
-def _convolve(x: tf.Tensor, kernel: tf.Tensor, stride: int, dilation: int) -> tf.Tensor:
-    if dilation > 1:
-        return tf.nn.convolution(x, kernel, padding="VALID", dilations=[dilation])
-    return tf.nn.conv1d(x, kernel, stride, "VALID")
+def _convolve(x: tf.Tensor, kernel: tf.Tensor, stride: int, dilation: int, padding: int) -> tf.Tensor:
+    taps = kernel.shape[0]
+    if dilation > 1 and not on_gpu():
+        x, back = _every_nth(x, dilation, padding)
+        return back(_convolve(x, kernel, 1, 1, 0))
+    # Zeros that keep the length are the library's own; other numbers of them are added before, as its explicit padding takes a slower
+    # way on the CPU.
+    same = padding > 0 and stride == 1 and 2 * padding == dilation * (taps - 1)
+    row = tf.expand_dims(x if same else pad_time(x, padding), 1)
+    made = tf.nn.conv2d(row, tf.expand_dims(kernel, 0), [1, stride], "SAME" if same else "VALID", dilations=[1, dilation])
+    return tf.squeeze(made, [1])
+
+
+def _every_nth(x: tf.Tensor, dilation: int, padding: int) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
+    """[batch, time, channels] as `dilation` times as many signals of every n-th sample, with `padding` zeros at both ends, and what
+    brings those of a convolution back into one."""
+    steps = _size(x, 1)
+    end = padding + -(steps + 2 * padding) % dilation
+    apart = tf.space_to_batch(x, [dilation], [[padding, end]])
+
+    def back(made: tf.Tensor) -> tf.Tensor:
+        return tf.batch_to_space(made, [dilation], [[0, end - padding]])
+
+    return apart, back
+
+
+def on_gpu() -> bool:
+    """Return whether layers run on a GPU: what cuDNN has and the CPU's library has not is used there."""
+    return bool(tf.config.list_logical_devices("GPU"))
 
 
 def _size(x: tf.Tensor, axis: int) -> Any:

@@ -5,12 +5,32 @@ Both are for training. `fold_normalization` computes the kernels once and return
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import keras
 import tensorflow as tf
 
 _register = keras.saving.register_keras_serializable(package="gan_audio")
+
+_made: ContextVar[dict[tuple[int, int], tf.Tensor] | None] = ContextVar("made", default=None)  # (layer, graph) -> its kernel
+
+
+@contextmanager
+def kernels_made_once() -> Iterator[None]:
+    """Compute each weight-normalised kernel once within this context, however often its layer is called.
+
+    For code in which no weight changes: the losses of one phase, which call a discriminator on recordings and on generated clips. A
+    normalisation with its gradient is about forty operations. Spectral normalisation is left out: each of its calls in training is one
+    more step of the power method.
+    """
+    before = _made.set({})
+    try:
+        yield
+    finally:
+        _made.reset(before)
 
 
 class _ReparametrizedKernel(keras.layers.Wrapper):
@@ -27,10 +47,13 @@ class _ReparametrizedKernel(keras.layers.Wrapper):
         raise NotImplementedError
 
     def call(self, inputs, training: bool = False):
-        kernel = self.effective_kernel(training)
+        kernel = self._kernel_of_call(training)
         # Keras's way to substitute the values of a layer's variables; the gradient flows through `kernel`.
         with keras.StatelessScope(state_mapping=[(self.layer.kernel, kernel)]):
             return self.layer.call(inputs)
+
+    def _kernel_of_call(self, training: bool) -> tf.Tensor:
+        return self.effective_kernel(training)
 
     def compute_output_shape(self, inputs_shape):
         return self.layer.compute_output_shape(inputs_shape)
@@ -59,6 +82,15 @@ class WeightNormalization(_ReparametrizedKernel):
     def effective_kernel(self, training: bool = False) -> tf.Tensor:
         direction = tf.cast(self.layer.kernel, tf.float32)
         return direction * (tf.cast(self.scale, tf.float32) * tf.math.rsqrt(_energy(direction) + 1e-24))
+
+    def _kernel_of_call(self, training: bool) -> tf.Tensor:
+        made = _made.get()
+        if made is None or tf.executing_eagerly():
+            return self.effective_kernel(training)
+        key = (id(self), id(tf.compat.v1.get_default_graph()))  # a tensor of a loop's body cannot be read outside of it
+        if key not in made:
+            made[key] = self.effective_kernel(training)
+        return made[key]
 
 
 @_register

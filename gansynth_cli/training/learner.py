@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import keras
 import numpy as np
@@ -12,6 +13,7 @@ import tensorflow as tf
 
 from ..errors import GanAudioError, RecipeError
 from ..families.base import Batch, Draws, Family, FollowsSteps, Phase
+from ..layers.weight_norm import kernels_made_once
 from ..recipe_schema import Recipe
 from .optimizers import begin_anew, learning_rate, make_optimizer
 from .strategy import Devices
@@ -70,7 +72,7 @@ class Learner:
             self.loss_scales = {key: tf.Variable(INITIAL_LOSS_SCALE, trainable=False, name=f"loss_scale_{key}") for key in scales}
             self.good_steps = {key: tf.Variable(0.0, trainable=False, name=f"good_steps_{key}") for key in scales}
         self.copy_to_averaged()
-        self._updates = {phase.key: self._compile_update(phase) for phase in self.phases}
+        self._updates = {phase.key: self._compile_update((phase,)) for phase in self.phases}
         self._unreached: dict[str, set[str]] = {}  # phase -> variables on which its losses do not depend
         self._steps: dict[tuple[str, ...], tuple[Callable, list[str]]] = {}
 
@@ -106,20 +108,37 @@ class Learner:
         Returns:
             Losses `<phase>/<loss>` and `<phase>/gradient_norm` (before clipping), each the mean over the repeats.
         """
-        active = self.active_phases(step)
-        self._begin_step(step, active)
-        key = tuple(phase.key for phase in active)
+        self._begin_step(step, self.active_phases(step))
+        function, names, fresh = self._function_of(step)
+        values = function(tuple(batches), self._controls(step))
+        return StepResult(tuple(names), values, fresh)
+
+    def trace(self, step: int, batches: Sequence[Batch]) -> Any:
+        """Return the graph of a step without running it; `step` then calls the same one."""
+        function, _, _ = self._function_of(step)
+        return function.get_concrete_function(tuple(batches), self._controls(step))
+
+    def compiled(self, step: int) -> bool:
+        """Return whether the function of that step is there: the first step of its kind compiles it, which takes seconds."""
+        return self._key(step) in self._steps
+
+    def _key(self, step: int) -> tuple[str, ...]:
+        return tuple(phase.key for phase in self.active_phases(step))
+
+    def _function_of(self, step: int) -> tuple[Any, list[str], bool]:
+        """The compiled function of a step, the names of its values, and whether it is new."""
+        key = self._key(step)
         fresh = key not in self._steps
         if fresh:
-            self._steps[key] = self._compile_step(active)
-        function, names = self._steps[key]
-        controls = {
+            self._steps[key] = self._compile_step(self.active_phases(step))
+        return (*self._steps[key], fresh)
+
+    def _controls(self, step: int) -> dict[str, Any]:
+        return {
             "step": tf.constant(step, tf.int64),
             "rates": {k: tf.constant(v, tf.float32) for k, v in self.learning_rates(step).items()},
             "decay": tf.constant(self.ema_decay(step), tf.float32),
         }
-        values = function(tuple(batches), controls)
-        return StepResult(tuple(names), values, fresh)
 
     def learning_rates(self, step: int) -> dict[str, float]:
         """Return optimizer key -> learning rate of that step."""
@@ -190,6 +209,10 @@ class Learner:
     def _compile_step(self, active: tuple[Phase, ...]) -> tuple[Callable, list[str]]:
         names: list[str] = []
         averages = any(set(phase.networks) & set(self.averaged) for phase in active)
+        updates = []
+        for group in self._sharing(active):
+            single = self._updates[group[0].key] if len(group) == 1 else self._compile_update(group)
+            updates.append((single, group[0].repeats))
 
         # XLA cannot contain the communication between replicas, so only the gradients are compiled there (`_gradients`).
         @tf.function(autograph=False, jit_compile=self._jit_whole or None)
@@ -197,11 +220,10 @@ class Learner:
             for key, rate in controls["rates"].items():
                 self.optimizers[key].learning_rate.assign(rate)
             means: dict[str, tf.Tensor] = {}
-            for phase in active:
-                update = self._updates[phase.key]
-                results = [update(batches[r], controls["step"], tf.constant(r, tf.int64)) for r in range(phase.repeats)]
+            for update, repeats in updates:
+                results = [update(batches[r], controls["step"], tf.constant(r, tf.int64)) for r in range(repeats)]
                 for name in results[0]:
-                    means[f"{phase.name}/{name}"] = tf.add_n([result[name] for result in results]) / phase.repeats
+                    means[name] = results[0][name] if repeats == 1 else tf.add_n([result[name] for result in results]) / repeats
             if averages:
                 self._update_averages(controls["decay"])
             names[:] = means
@@ -209,17 +231,53 @@ class Learner:
 
         return run, names
 
-    def _compile_update(self, phase: Phase) -> Callable:
-        """Compile one update of a phase on one batch, over all replicas. As a separate function, five repeats are traced once."""
-        variables = phase.variables() if phase.variables else self.variables_of(phase.networks)
+    def _sharing(self, active: Sequence[Phase]) -> list[tuple[Phase, ...]]:
+        """Group the phases of a step: neighbours that share a forward pass are one group.
+
+        On one device only: between replicas, a group's gradients would be exchanged inside of one call, where each replica waits for
+        the others in the order of its own graph.
+        """
+        groups: list[tuple[Phase, ...]] = []
+        for phase in active:
+            last = groups[-1][-1] if groups else None
+            shared = last is not None and phase.forward is not None and phase.forward == last.forward and phase.repeats == last.repeats == 1
+            if shared and self.devices.replicas == 1:
+                groups[-1] = (*groups[-1], phase)
+            else:
+                groups.append((phase,))
+        return groups
+
+    def _compile_update(self, group: tuple[Phase, ...]) -> Callable:
+        """Compile one update of each phase of a group on one batch, over all replicas. As a separate function, five repeats are traced
+        once."""
+        updates = [self._update(phase) for phase in group]
+
+        @tf.function(autograph=False, reduce_retracing=True)
+        def update(batch, step, repeat):
+            shared = _Forward(group, batch, self._values(group)) if len(group) > 1 else None
+            results: dict[str, tf.Tensor] = {}
+            for one in updates:
+                results |= one(batch, step, repeat, shared)
+            return results
+
+        return update
+
+    def _values(self, group: Sequence[Phase]) -> list[tf.Variable]:
+        return [v.value for phase in group for v in self._variables(phase)]
+
+    def _variables(self, phase: Phase) -> list[keras.Variable]:
+        return phase.variables() if phase.variables else self.variables_of(phase.networks)
+
+    def _update(self, phase: Phase) -> Callable:
+        variables = self._variables(phase)
         values = [v.value for v in variables]
         optimizer, settings = self.optimizers[phase.optimizer], self.recipe.optimizers[phase.optimizer]
         replicas, sums = self.devices.replicas, tf.distribute.ReduceOp.SUM
         gradients_of = self._gradients(phase, variables)
 
-        def on_replica(batch, step, repeat, scale):
+        def on_replica(batch, step, repeat, scale, shared):
             context = tf.distribute.get_replica_context()
-            losses, gradients = gradients_of(batch, step, repeat, tf.cast(context.replica_id_in_sync_group, tf.int32), scale)
+            losses, gradients = gradients_of(batch, step, repeat, tf.cast(context.replica_id_in_sync_group, tf.int32), scale, shared)
             if replicas > 1:
                 gradients, losses = context.all_reduce(sums, gradients), context.all_reduce(sums, losses)
             norm = tf.linalg.global_norm(gradients)
@@ -231,18 +289,17 @@ class Learner:
             optimizer.apply([g / replicas for g in gradients] if replicas > 1 else gradients, variables)
             return {**losses, "gradient_norm": norm}
 
-        @tf.function(autograph=False, reduce_retracing=True)
-        def update(batch, step, repeat):
+        def update(batch, step, repeat, shared):
             scale = tf.identity(self.loss_scales[phase.optimizer]) if self.scaled else tf.constant(1.0)
             before = self._read(values, optimizer) if self.scaled else []
-            result = self.strategy.run(on_replica, args=(batch, step, repeat, scale))
+            result = self.strategy.run(on_replica, args=(batch, step, repeat, scale, shared))
             result = {name: self.strategy.experimental_local_results(value)[0] for name, value in result.items()}
             if self.scaled:
                 self._undo_unless_finite(phase.optimizer, before, tf.math.is_finite(result["gradient_norm"]), scale)
             if phase.weight_clip:
                 for value in values:
                     self._set(value, lambda v: tf.clip_by_value(v, -phase.weight_clip, phase.weight_clip))
-            return result
+            return {f"{phase.name}/{name}": value for name, value in result.items()}
 
         return update
 
@@ -250,15 +307,18 @@ class Learner:
         replicas = self.devices.replicas
         values = [v.value for v in variables]
 
-        def compute(batch, step, repeat, replica, scale):
+        def compute(batch, step, repeat, replica, scale, shared):
             seed = draw_seed(self.recipe.seed, step, phase.name, repeat)
             draws = Draws(seed, replica, replicas, self.devices.workers, step)
-            with tf.GradientTape(watch_accessed_variables=False) as tape:
-                tape.watch(values)
+            given = (shared.outputs,) if shared else ()
+            with tf.GradientTape(watch_accessed_variables=False) as tape, kernels_made_once():
+                tape.watch([values, *given])
                 # The only place where a loss is divided by the number of replicas: gradients and losses are summed over them.
-                losses = {name: tf.cast(loss, tf.float32) / replicas for name, loss in phase.losses(batch, draws).items()}
+                losses = {name: tf.cast(loss, tf.float32) / replicas for name, loss in phase.losses(batch, draws, *given).items()}
                 scaled = tf.add_n(list(losses.values())) * scale
-            gradients = tape.gradient(scaled, values)
+            gradients, through = tape.gradient(scaled, (values, shared.outputs if shared else {}))
+            if shared:
+                gradients = shared.joined(gradients, through, values)
             self._check_reached(phase, [v.path for v, g in zip(variables, gradients, strict=True) if g is None], len(variables))
             gradients = [tf.zeros_like(v) if g is None else tf.convert_to_tensor(g) for v, g in zip(values, gradients, strict=True)]
             return losses, [g / scale for g in gradients] if self.scaled else gradients
@@ -283,6 +343,7 @@ class Learner:
         return self.recipe.training.jit and self.devices.replicas == 1
 
     def _update_averages(self, decay: tf.Tensor) -> None:
+        fresh = 1.0 - decay
         for name, average in self.averaged.items():
             network = self.family.networks[name]
             if average is network:
@@ -290,8 +351,13 @@ class Learner:
             trained = {id(v) for v in network.trainable_weights}
             for shadow, weight in zip(average.weights, network.weights, strict=True):
                 # Statistics of batch normalisation are moving averages already, so they are copied.
-                keep = decay if id(weight) in trained else tf.zeros_like(decay)
-                self._set(shadow.value, lambda old, new, keep: keep * old + (1.0 - keep) * new, weight.value, keep)
+                if id(weight) not in trained:
+                    self._set(shadow.value, lambda _, new: new, weight.value)
+                elif self.devices.replicas > 1:
+                    self._set(shadow.value, lambda old, new, fresh: old - fresh * (old - new), weight.value, fresh)
+                else:  # the same in one operation beside the difference
+                    difference = tf.convert_to_tensor(shadow.value) - weight.value
+                    tf.raw_ops.ResourceApplyGradientDescent(var=shadow.value.handle, alpha=fresh, delta=difference)
 
     def _set(self, variable: tf.Variable, function: Callable, *arguments) -> None:
         """variable = function(variable, *arguments), on every device."""
@@ -311,6 +377,30 @@ class Learner:
         factor = tf.where(finite, tf.where(grow, 2.0, 1.0), 0.5)
         self._set(self.loss_scales[key], lambda _, new: new, tf.maximum(scale * factor, 1.0))
         self._set(self.good_steps[key], lambda _, new: new, tf.where(grow, 0.0, good))
+
+
+class _Forward:
+    """A forward pass that the phases of a group share: run once, differentiated for the phase that trains its network.
+
+    Attributes:
+        outputs: What `Phase.forward` gives.
+    """
+
+    def __init__(self, group: Sequence[Phase], batch: Batch, values: Sequence[tf.Variable]):
+        assert group[0].forward is not None
+        # Persistent, as each phase asks it; a phase whose losses do not depend on the outputs adds nothing to the graph.
+        with tf.GradientTape(persistent=True, watch_accessed_variables=False) as self._tape, kernels_made_once():
+            self._tape.watch(values)
+            self.outputs = group[0].forward(batch)
+
+    def joined(self, direct: Sequence[Any], through: Mapping[str, Any], values: Sequence[tf.Variable]) -> list[Any]:
+        """Return the gradients of losses with respect to values: `direct`, plus those through the outputs (chain rule)."""
+        reached = [(self.outputs[name], slope) for name, slope in through.items() if slope is not None]
+        if not reached:
+            return list(direct)
+        outputs, slopes = zip(*reached, strict=True)
+        more = self._tape.gradient(list(outputs), values, output_gradients=list(slopes))
+        return [b if a is None else a if b is None else a + b for a, b in zip(direct, more, strict=True)]
 
 
 def held_back(phases: Sequence[Phase], generator_start: int) -> tuple[Phase, ...]:

@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 import keras
+import tensorflow as tf
 
 from ..errors import RecipeError
 from ..recipe_schema import Optimizer
@@ -52,10 +53,9 @@ def make_optimizer(settings: Optimizer, name: str) -> keras.optimizers.Optimizer
     """Build the Keras optimizer, whose learning rate is assigned at every step. The learner clips: Keras would clip each replica's
     gradients before they are summed, and two replicas would not equal one."""
     rate = settings.learning_rate
-    if settings.name == "adam":
-        return keras.optimizers.Adam(rate, settings.beta_1, settings.beta_2, settings.epsilon, name=name)
-    if settings.name == "adamw":
-        return keras.optimizers.AdamW(rate, settings.weight_decay, settings.beta_1, settings.beta_2, settings.epsilon, name=name)
+    if settings.name in ("adam", "adamw"):
+        decay = settings.weight_decay if settings.name == "adamw" else None
+        return Adam(rate, settings.beta_1, settings.beta_2, settings.epsilon, weight_decay=decay, name=name)
     if settings.name == "rmsprop":
         return RMSprop(rate, settings.rho, epsilon=settings.epsilon, initial_square=settings.initial_square, name=name)
     return keras.optimizers.SGD(rate, momentum=settings.beta_1, name=name)
@@ -67,6 +67,38 @@ def begin_anew(optimizer: keras.optimizers.Optimizer) -> None:
         variable.assign(keras.ops.zeros(variable.shape, variable.dtype))
     if isinstance(optimizer, RMSprop):
         optimizer.begin()
+
+
+class Adam(keras.optimizers.Adam):
+    """Keras's Adam, and with `weight_decay` its AdamW, in one operation a variable: TensorFlow's own, which keeps the same two moments.
+
+    Keras writes the update out, about thirty operations a variable. For the 388 variables of HiFi-GAN and its discriminators that was a
+    quarter of the step's graph and a third of the time to trace it. TensorFlow's operation takes 1 - beta from beta in float32 where
+    Keras takes it in float64, so the two differ by rounding. Under a strategy of several replicas Keras's own update runs, which adds up
+    the gradients.
+    """
+
+    def build(self, variables) -> None:
+        super().build(variables)
+        self._places = {id(variable): place for place, variable in enumerate(variables)}
+
+    def apply(self, grads, trainable_variables=None) -> None:
+        if tf.distribute.get_strategy().num_replicas_in_sync > 1 or trainable_variables is None:
+            super().apply(grads, trainable_variables)
+            return
+        rate = tf.cast(self.learning_rate, tf.float32)
+        step = tf.cast(self.iterations, tf.float32) + 1.0
+        beta_1, beta_2, epsilon = (tf.constant(value, tf.float32) for value in (self.beta_1, self.beta_2, self.epsilon))
+        powers = {"beta1_power": tf.pow(beta_1, step), "beta2_power": tf.pow(beta_2, step)}
+        same = {**powers, "lr": rate, "beta1": beta_1, "beta2": beta_2, "epsilon": epsilon}
+        shrink = None if self.weight_decay is None else rate * self.weight_decay
+        for gradient, variable in zip(grads, trainable_variables, strict=True):
+            place, value = self._places[id(variable)], variable.value if isinstance(variable, keras.Variable) else variable
+            if shrink is not None:  # before the update, as Keras has it
+                tf.raw_ops.ResourceApplyGradientDescent(var=value.handle, alpha=shrink, delta=tf.convert_to_tensor(value))
+            moments = {"m": self._momentums[place].value.handle, "v": self._velocities[place].value.handle}
+            tf.raw_ops.ResourceApplyAdam(var=value.handle, **moments, grad=gradient, **same)
+        self.iterations.assign_add(1)
 
 
 class RMSprop(keras.optimizers.RMSprop):
