@@ -6,9 +6,9 @@ processor seconds of tracing and of the first call.
 
 Both times grow with the number of operations, whatever the device, and on a GPU most operations that run are kernels to launch: these
 figures guard the step on machines without a card. Seconds are those of all threads of the process, so that other load of the machine
-does not count, and are also given as multiples of `import tensorflow` in the same process, so that two machines can be compared. Recordings are noise and statistics are made up: no data set is
-read. A recipe whose networks grow or whose discriminator starts late is measured with all phases running (`--first` takes the first
-step instead).
+does not count, and are also given as multiples of `import tensorflow` in the same process, so that two machines can be compared.
+Recordings are noise and statistics are made up: no data set is read. A recipe whose networks grow or whose discriminator starts late is
+measured with all phases running (`--first` takes the first step instead).
 """
 
 from __future__ import annotations

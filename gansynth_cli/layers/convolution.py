@@ -200,9 +200,7 @@ class DepthwiseConvolution1D(keras.layers.Layer):
         }
 
 
-def grouped_convolution(
-    x: tf.Tensor, kernel: tf.Tensor, groups: int, stride: int = 1, dilation: int = 1, padding: int = 0
-) -> tf.Tensor:
+def grouped_convolution(x: tf.Tensor, kernel: tf.Tensor, groups: int, stride: int = 1, dilation: int = 1, padding: int = 0) -> tf.Tensor:
     """Convolve [batch, time, channels] with [taps, channels / groups, filters] in `groups` parts, with `padding` zeros at both ends.
 
     On a GPU this is cuDNN's convolution. On the CPU each group is a separate convolution. A stride is removed first, by treating `stride`
