@@ -15,7 +15,7 @@ from gansynth_cli.data.dataset_info import DatasetInfo
 from gansynth_cli.errors import RecipeError, RunError
 from gansynth_cli.families.denoiser.family import Denoiser
 from gansynth_cli.inference.enhance.numpy_network import FrameNetwork
-from gansynth_cli.layers.recurrent import gru_sequence
+from gansynth_cli.layers.recurrent import compiled_by_xla, cudnn_parameters, gru, gru_sequence
 from gansynth_cli.losses import spectral
 from gansynth_cli.losses.perceptual import bark_disturbance
 from gansynth_cli.models.frame_denoiser import FrameDenoiser
@@ -75,29 +75,58 @@ def batch(clips: int = 4, samples: int = 2048, seed: int = 1) -> dict[str, tf.Te
 # The recurrent unit.
 
 
-def test_gru_sequence_is_keras_gru_with_its_gradients():
+def test_gru_is_keras_gru_with_its_gradients():
+    """On a GPU this compares cuDNN's way, on a CPU the loop: run it with CUDA_VISIBLE_DEVICES=0 where there is a card."""
     rng = np.random.default_rng(0)
     x = tf.constant(rng.standard_normal((3, 7, 4)), tf.float32)
-    layer = keras.layers.GRU(5, return_sequences=True, reset_after=True, bias_initializer="normal")
+    layer = keras.layers.GRU(5, return_sequences=True, reset_after=True, bias_initializer="normal", use_cudnn=False)
     first = tf.constant(rng.standard_normal((3, 5)), tf.float32)
     layer(x, initial_state=first)
     kernel, recurrent, bias = (v.value for v in layer.weights)
 
-    with tf.GradientTape() as tape:
-        tape.watch([x, first])
-        wanted = layer(x, initial_state=first)
-        loss = tf.reduce_sum(wanted * tf.sin(wanted))
-    reference = tape.gradient(loss, [x, first, recurrent, bias])
-    with tf.GradientTape() as tape:
-        tape.watch([x, first])
-        inputs = tf.transpose(x, [1, 0, 2]) @ kernel + bias[0] + tf.concat([bias[1, :10], tf.zeros(5)], 0)
-        got = tf.transpose(gru_sequence(inputs, recurrent, bias[1, 10:], first), [1, 0, 2])
-        loss = tf.reduce_sum(got * tf.sin(got))
-    gradients = tape.gradient(loss, [x, first, recurrent, bias])
+    def slopes(function):
+        with tf.GradientTape() as tape:
+            tape.watch([x, first])
+            y = function()
+            loss = tf.reduce_sum(y * tf.sin(y))
+        return y, tape.gradient(loss, [x, first, kernel, recurrent, bias])
 
+    def ours(run):
+        outside = bias[0] + tf.concat([bias[1, :10], tf.zeros(5)], 0)
+        return tf.transpose(run(tf.transpose(x, [1, 0, 2]), kernel, outside, recurrent, bias[1, 10:], first), [1, 0, 2])
+
+    wanted, reference = slopes(lambda: layer(x, initial_state=first))
+    got, gradients = slopes(lambda: ours(gru))
     np.testing.assert_allclose(got, wanted, atol=1e-6)
     for g, r in zip(gradients, reference, strict=True):
         np.testing.assert_allclose(g, r, atol=1e-5)
+    with compiled_by_xla(True):  # the loop, wherever this runs
+        np.testing.assert_allclose(ours(gru), wanted, atol=1e-6)
+
+
+def test_cudnn_takes_the_weights_in_its_own_order():
+    """By cuDNN's documentation (cudnnRNNMode_t, CUDNN_GRU): gates r, i, h, first all input kernels, then the recurrent ones, then biases."""
+    rng = np.random.default_rng(1)
+    n, units, rows, steps = 3, 4, 2, 5
+    x, state = rng.standard_normal((steps, rows, n)), rng.standard_normal((rows, units))
+    weights = [rng.standard_normal(shape) for shape in ((n, 3 * units), (3 * units,), (units, 3 * units), (units,))]
+    tensors = [tf.constant(w, tf.float32) for w in weights]
+    vector = cudnn_parameters(*tensors).numpy()
+    assert vector.shape == (3 * units * (n + units + 2),)
+    ends = np.cumsum([units * n] * 3 + [units * units] * 3 + [units] * 6)
+    parts = np.split(vector, ends[:-1])
+    w = [part.reshape(units, n) for part in parts[:3]]
+    r = [part.reshape(units, units) for part in parts[3:6]]
+    b = parts[6:]
+    sigmoid = lambda a: 1.0 / (1.0 + np.exp(-a))
+    h, made = state, []
+    for frame in x:
+        reset = sigmoid(frame @ w[0].T + h @ r[0].T + b[0] + b[3])
+        update = sigmoid(frame @ w[1].T + h @ r[1].T + b[1] + b[4])
+        candidate = np.tanh(frame @ w[2].T + reset * (h @ r[2].T + b[5]) + b[2])
+        h = (1.0 - update) * candidate + update * h
+        made.append(h)
+    np.testing.assert_allclose(gru(tf.constant(x, tf.float32), *tensors, tf.constant(state, tf.float32)), np.stack(made), atol=1e-5)
 
 
 def test_gru_sequence_takes_lengths_that_are_known_only_when_running():

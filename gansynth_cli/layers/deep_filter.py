@@ -13,7 +13,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from .recurrent import gru_sequence
+from .recurrent import gru
 
 _register = keras.saving.register_keras_serializable(package="gan_audio")
 
@@ -247,7 +247,7 @@ class ChannelGain(NamedWeights):
 
 @_register
 class FrameRecurrence(NamedWeights):
-    """A gated recurrent unit over frames, beginning at zero (`recurrent.gru_sequence`); weights as Keras's GRU has them.
+    """A gated recurrent unit over frames, beginning at zero (`recurrent.gru`); weights as Keras's GRU has them.
 
     Call: float [batch, frames, inputs] -> [batch, frames, units]. The weights are `kernel` [inputs, 3 units], `recurrent_kernel`
     [units, 3 units] and `bias` [2, 3 units], for update gate, reset gate and candidate.
@@ -268,9 +268,9 @@ class FrameRecurrence(NamedWeights):
         bias, units = tf.convert_to_tensor(self.bias), self.units
         # The recurrent biases of the two gates are added outside of the loop; the candidate's is inside its reset gate.
         outside = bias[0] + tf.concat([bias[1, : 2 * units], tf.zeros([units])], axis=0)
-        inputs = _product(tf.transpose(x, [1, 0, 2]), self.kernel) + outside
+        kernel, recurrent = tf.convert_to_tensor(self.kernel), tf.convert_to_tensor(self.recurrent_kernel)
         state = tf.zeros([_sizes(x)[0], units])
-        outputs = gru_sequence(inputs, tf.convert_to_tensor(self.recurrent_kernel), bias[1, 2 * units :], state)
+        outputs = gru(tf.transpose(x, [1, 0, 2]), kernel, outside, recurrent, bias[1, 2 * units :], state)
         return tf.transpose(outputs, [1, 0, 2])
 
     def get_config(self) -> dict[str, Any]:

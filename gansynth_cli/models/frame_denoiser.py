@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from ..layers.recurrent import gru_sequence
+from ..layers.recurrent import gru
 from .mask_networks import MaskNetwork, make_network
 
 MAX_WEIGHTS = 1 << 27  # the largest recipe has 1.6 million; a file that claims more is damaged
@@ -170,7 +170,7 @@ class TensorOperations:
         return tf.reshape(y, [*(self.size(x, i) for i in range(len(x.shape) - 1)), kernel.shape[1]])
 
     def gru(self, x, name, state):
-        outputs = gru_sequence(self.dense(x, f"{name}/input"), self.weights[f"{name}/kernel"], self.weights[f"{name}/bias"], state)
+        outputs = gru(x, *(self.weights[f"{name}/{key}"] for key in ("input/kernel", "input/bias", "kernel", "bias")), state)
         return outputs, outputs[-1]
 
 

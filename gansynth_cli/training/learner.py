@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from ..errors import GanAudioError, RecipeError
 from ..families.base import Batch, Draws, Family, FollowsSteps, Phase
+from ..layers.recurrent import compiled_by_xla
 from ..layers.weight_norm import kernels_made_once
 from ..recipe_schema import Recipe
 from .optimizers import begin_anew, learning_rate, make_optimizer
@@ -254,7 +255,8 @@ class Learner:
 
         @tf.function(autograph=False, reduce_retracing=True)
         def update(batch, step, repeat):
-            shared = _Forward(group, batch, self._values(group)) if len(group) > 1 else None
+            with compiled_by_xla(self.recipe.training.jit):
+                shared = _Forward(group, batch, self._values(group)) if len(group) > 1 else None
             results: dict[str, tf.Tensor] = {}
             for one in updates:
                 results |= one(batch, step, repeat, shared)
@@ -311,7 +313,7 @@ class Learner:
             seed = draw_seed(self.recipe.seed, step, phase.name, repeat)
             draws = Draws(seed, replica, replicas, self.devices.workers, step)
             given = (shared.outputs,) if shared else ()
-            with tf.GradientTape(watch_accessed_variables=False) as tape, kernels_made_once():
+            with tf.GradientTape(watch_accessed_variables=False) as tape, kernels_made_once(), compiled_by_xla(self.recipe.training.jit):
                 tape.watch([values, *given])
                 # The only place where a loss is divided by the number of replicas: gradients and losses are summed over them.
                 losses = {name: tf.cast(loss, tf.float32) / replicas for name, loss in phase.losses(batch, draws, *given).items()}
