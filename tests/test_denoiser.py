@@ -105,7 +105,7 @@ def test_gru_is_keras_gru_with_its_gradients():
 
 
 def test_cudnn_takes_the_weights_in_its_own_order():
-    """By cuDNN's documentation (cudnnRNNMode_t, CUDNN_GRU): gates r, i, h, first all input kernels, then the recurrent ones, then biases."""
+    """By cuDNN's documentation (cudnnRNNMode_t, CUDNN_GRU): gates r, i, h, all input kernels, then the recurrent ones, then biases."""
     rng = np.random.default_rng(1)
     n, units, rows, steps = 3, 4, 2, 5
     x, state = rng.standard_normal((steps, rows, n)), rng.standard_normal((rows, units))

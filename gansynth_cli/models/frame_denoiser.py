@@ -170,7 +170,8 @@ class TensorOperations:
         return tf.reshape(y, [*(self.size(x, i) for i in range(len(x.shape) - 1)), kernel.shape[1]])
 
     def gru(self, x, name, state):
-        outputs = gru(x, *(self.weights[f"{name}/{key}"] for key in ("input/kernel", "input/bias", "kernel", "bias")), state)
+        input_kernel, input_bias, kernel, bias = (self.weights[f"{name}/{key}"] for key in ("input/kernel", "input/bias", "kernel", "bias"))
+        outputs = gru(x, input_kernel, input_bias, kernel, bias, state)
         return outputs, outputs[-1]
 
 
