@@ -1,10 +1,12 @@
-"""Start and end of worker processes."""
+"""Start and end of worker processes, and the start of TensorFlow."""
 
 from __future__ import annotations
 
 import multiprocessing
 import os
 import signal
+import sys
+import tempfile
 import threading
 from typing import Any
 
@@ -35,3 +37,28 @@ def follow_parent() -> None:
             os._exit(1)
 
     threading.Thread(target=end_with_parent, daemon=True).start()
+
+
+def start_tensorflow() -> None:
+    """Import TensorFlow without its start-up messages.
+
+    Until its C++ logging is set up, TensorFlow writes to stderr whatever TF_CPP_MIN_LOG_LEVEL says. Its output is held back here,
+    and shown if the import fails. GAN_AUDIO_TF_LOG=1 shows everything.
+    """
+    if "tensorflow" in sys.modules or os.environ.get("GAN_AUDIO_TF_LOG"):
+        return
+    sys.stderr.flush()
+    with tempfile.TemporaryFile() as held:
+        stderr = os.dup(2)
+        os.dup2(held.fileno(), 2)
+        try:
+            import tensorflow as tf
+
+            tf.config.list_physical_devices()  # loads the device plugins, which print too
+        except BaseException:
+            held.seek(0)
+            os.write(stderr, held.read())
+            raise
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)

@@ -20,7 +20,7 @@ from gansynth_cli.cli.app import main
 from gansynth_cli.data.audio import audio_file, pcm_stream
 from gansynth_cli.data.audio.find import is_audio_name
 from gansynth_cli.errors import GanAudioError, RunError, UsageError
-from gansynth_cli.inference.enhance import before_after
+from gansynth_cli.inference.enhance import before_after, steps
 from gansynth_cli.inference.enhance.enhancers import find_enhancer, open_enhancer
 from gansynth_cli.inference.enhance.options import EnhanceOptions
 from gansynth_cli.inference.enhance.process import enhance_array
@@ -62,13 +62,14 @@ def tree(folder: Path) -> list[str]:
 
 def use(monkeypatch, formula) -> None:
     """Lets the verb enhance by a formula, whatever model is asked for."""
-    monkeypatch.setattr(EnhanceTask, "open", lambda task: setattr(task, "enhancer", enhancer_of(formula)))
+    monkeypatch.setattr(steps, "open_enhancer", lambda model: enhancer_of(formula))
 
 
 def task_of(**options) -> EnhanceTask:
     """A task that is open already, with a formula as its model."""
     task = EnhanceTask(find_enhancer(), EnhanceOptions(**options))
     task.enhancer, task._settings = enhancer_of(), {}
+    task.steps = [("denoise", steps.DenoiseStep(task.enhancer, task.options))]
     return task
 
 

@@ -28,7 +28,7 @@ VERBS = {
     "generate": "Generate new clips with a trained model.",
     "latents": "Interpolate, vary and search the latents of a generator.",
     "play": "Play a MIDI file with a model of notes.",
-    "enhance": "Clean speech recordings: less noise, everything else unchanged.",
+    "enhance": "Clean and repair recordings: noise, gaps, clipped peaks, hum.",
     "vocode": "Resynthesise recordings or vocode mel spectrograms.",
     "say": "Speak text: sentences, books, tables, subtitles.",
     "convert": "Convert recordings to another speaker's voice.",

@@ -6,9 +6,7 @@ On a terminal progress is a bar with count, rate and time left, elsewhere plain 
 from __future__ import annotations
 
 import json
-import os
 import sys
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -84,28 +82,10 @@ def result(value: dict[str, Any]) -> None:
 
 
 def start_tensorflow() -> None:
-    """Import TensorFlow without its start-up messages.
+    """Import TensorFlow without its start-up messages; see `processes.start_tensorflow`."""
+    from .. import processes
 
-    Until its C++ logging is set up, TensorFlow writes to stderr whatever TF_CPP_MIN_LOG_LEVEL says. Its output is held back here,
-    and shown if the import fails. GAN_AUDIO_TF_LOG=1 shows everything.
-    """
-    if "tensorflow" in sys.modules or os.environ.get("GAN_AUDIO_TF_LOG"):
-        return
-    sys.stderr.flush()
-    with tempfile.TemporaryFile() as held:
-        stderr = os.dup(2)
-        os.dup2(held.fileno(), 2)
-        try:
-            import tensorflow as tf
-
-            tf.config.list_physical_devices()  # loads the device plugins, which print too
-        except BaseException:
-            held.seek(0)
-            os.write(stderr, held.read())
-            raise
-        finally:
-            os.dup2(stderr, 2)
-            os.close(stderr)
+    processes.start_tensorflow()
 
 
 def error(failure: GanAudioError) -> None:

@@ -1,4 +1,4 @@
-"""`gan-audio enhance`: cleans recordings: folders, single files, pipes, live audio."""
+"""`gan-audio enhance`: cleans and repairs recordings: folders, single files, pipes, live audio."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .file_verb import DryRun, Json, Overwrite, Quiet, check_jobs, run_files
 if TYPE_CHECKING:
     from ..inference.enhance.options import EnhanceOptions
 
-_WHAT, _SOUND, _LIVE = "What is written", "Sound", "Live"
+_WHAT, _SOUND, _REPAIR, _LIVE = "What is written", "Sound", "Repair", "Live"
 _STREAM = "-"
 
 
@@ -61,9 +61,41 @@ def command(
             rich_help_panel=_SOUND,
         ),
     ] = False,
-    keep_noise: Annotated[
-        bool, typer.Option("--keep-noise", help="Write what was removed too, as NAME.noise.SUFFIX.", rich_help_panel=_WHAT)
+    do: Annotated[
+        str,
+        typer.Option(
+            "--do",
+            metavar="STEP,...",
+            help="Steps to run, always in this order: gaps, clipping, hum, dry, denoise, bandwidth (dry and bandwidth need models that are"
+            " not bundled yet).",
+            rich_help_panel=_REPAIR,
+        ),
+    ] = "denoise",
+    gaps: Annotated[
+        Path | None,
+        typer.Option(
+            "--gaps",
+            metavar="FILE|FOLDER",
+            help="List of gaps, a line of START END in seconds for each; a folder has NAME.txt for NAME.wav.",
+            rich_help_panel=_REPAIR,
+        ),
+    ] = None,
+    headroom: Annotated[
+        float,
+        typer.Option("--headroom", metavar="DB", help="Lower the output, so that restored peaks fit.", rich_help_panel=_REPAIR),
+    ] = 0.0,
+    detect_only: Annotated[
+        bool, typer.Option("--detect-only", help="Tell what the steps would repair, and write nothing.", rich_help_panel=_REPAIR)
     ] = False,
+    report: Annotated[
+        Path | None,
+        typer.Option("--report", metavar="JSON", help="Write what was found in each recording, and where.", rich_help_panel=_REPAIR),
+    ] = None,
+    keep_removed: Annotated[
+        bool,
+        typer.Option("--keep-removed", help="Write what was removed (input minus output), as NAME.removed.SUFFIX.", rich_help_panel=_WHAT),
+    ] = False,
+    keep_noise: Annotated[bool, typer.Option("--keep-noise", help="The same, as NAME.noise.SUFFIX.", rich_help_panel=_WHAT)] = False,
     before_after: Annotated[
         bool, typer.Option("--before-after", help="Draw both spectrograms, as NAME.SUFFIX.before-after.png.", rich_help_panel=_WHAT)
     ] = False,
@@ -84,6 +116,8 @@ def command(
 ) -> int:
     """Clean recordings: less noise, the same format, rate, channels, length and timing.
 
+    With --do also fill gaps, restore clipped peaks and remove mains hum; what needs no repair stays as it is, bit for bit.
+
     Existing outputs are skipped, so the same command continues after an interruption. A file that fails does not stop the others.
 
     Exit code 1 if a file failed or is silent.
@@ -92,21 +126,28 @@ def command(
     # The network is small: its matrix products are faster on one thread than spread over several. Read when NumPy is loaded.
     for name in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"):
         os.environ.setdefault(name, "1")
-    from ..inference.enhance.options import PASSES, EnhanceOptions
+    from ..inference.enhance.options import DENOISE, PASSES, EnhanceOptions
+    from ..inference.enhance.steps import read_steps
 
-    options = EnhanceOptions(strength, mix, per_channel, 1 if fast else PASSES, keep_noise, before_after)
+    passes, steps = 1 if fast else PASSES, read_steps(do)
+    options = EnhanceOptions(strength, mix, per_channel, passes, keep_noise, before_after, steps, gaps, headroom, keep_removed)
     options.check()
     check_jobs(jobs)
     given = list(inputs or [])
     piped = str(output) == _STREAM or any(str(path) == _STREAM for path in given)
     if live:
-        _refuse_file_options(options, dry_run, "--live")
+        _refuse_file_options(options, dry_run, detect_only, report, "--live")
     else:
         _refuse_live_options({"--rate": rate, "--channels": channels, "--format": format})
+        _check_gaps(gaps, given)
     from ..inference.enhance.enhancers import find_enhancer
-    from ..inference.enhance.task import EnhanceTask
+    from ..inference.enhance.task import DetectTask, EnhanceTask
 
-    task = EnhanceTask(find_enhancer(model), options, overwrite)
+    if detect_only:
+        if piped:
+            _refuse_file_options(options, dry_run, detect_only, report, "a pipe")
+        return run_files(DetectTask(None, options), given, None, jobs=jobs, report=report)
+    task = EnhanceTask(find_enhancer(model) if DENOISE in steps else None, options, overwrite)
     if live:
         from .enhance_pipes import LiveOptions, enhance_live
 
@@ -114,14 +155,29 @@ def command(
     if piped and given and output is not None:
         from .enhance_pipes import enhance_pipe
 
-        _refuse_file_options(options, dry_run, "a pipe: there is no file to write beside")
+        _refuse_file_options(options, dry_run, detect_only, report, "a pipe: there is no file to write beside")
         return enhance_pipe(task, given, output)
-    return run_files(task, given, output, jobs=jobs or int(task.needs_tensorflow), dry_run=dry_run)
+    return run_files(task, given, output, jobs=jobs or int(task.needs_tensorflow), dry_run=dry_run, report=report)
 
 
-def _refuse_file_options(options: EnhanceOptions, dry_run: bool, other: str) -> None:
+def _check_gaps(gaps: Path | None, inputs: list[Path]) -> None:
+    """Raise UsageError where one list of gaps is given for several recordings."""
+    if gaps is not None and gaps.is_file() and (len(inputs) > 1 or any(path.is_dir() for path in inputs)):
+        raise UsageError(
+            f"The list of gaps {gaps} belongs to one recording, but several are given.",
+            hint="--gaps FOLDER, with the list NAME.txt for the recording NAME.wav",
+        )
+
+
+def _refuse_file_options(options: EnhanceOptions, dry_run: bool, detect_only: bool, report: Path | None, other: str) -> None:
     """Raise UsageError for options that only make sense for files."""
-    for name, given in {"--keep-noise": options.keep_noise, "--before-after": options.before_after, "--dry-run": dry_run}.items():
+    steps = [f"--do {name}" for name in options.steps if name != "denoise"]  # they read a recording twice
+    given_options = {
+        **{"--keep-noise": options.keep_noise, "--keep-removed": options.keep_removed, "--before-after": options.before_after},
+        **{"--dry-run": dry_run, "--detect-only": detect_only, "--report": report, **dict.fromkeys(steps, True)},
+        **{"--headroom": options.headroom_db},
+    }
+    for name, given in given_options.items():
         if given:
             raise UsageError(f"{name} cannot be combined with {other}.", hint="give files or folders, with -o")
 

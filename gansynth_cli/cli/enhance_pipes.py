@@ -42,9 +42,9 @@ def enhance_pipe(task: EnhanceTask, inputs: list[Path], output: Path) -> int:
     started, meter = time.perf_counter(), Meter()
     opened = _stdin_source() if str(source) == STREAM else _file_source(source)
     with opened as (layout, frames, blocks), _sink(task, output, layout, frames) as sink:
-        stream = open_stream(task.enhancer, layout.channels, layout.sample_rate, task.options)
-        for dry, removed in enhance_blocks(meter(blocks), stream):
-            sink.write((dry - removed).T)
+        stream = open_stream(_enhancer(task), layout.channels, layout.sample_rate, task.options)
+        for _, after in enhance_blocks(meter(blocks), stream):
+            sink.write(after.T)
         if not meter.frames:
             raise AudioFileError("stdin", "zero samples")
     seconds, audio = time.perf_counter() - started, meter.frames / layout.sample_rate
@@ -153,14 +153,14 @@ def enhance_live(task: EnhanceTask, inputs: list[Path], output: Path | None, liv
     live.check()
     _check_stdout("arecord ... | gan-audio enhance --live | aplay ...")
     open_task(task)
-    layout = live.layout(task.enhancer)
-    block = max(1, round(task.enhancer.block_samples * layout.sample_rate / task.enhancer.sample_rate))
+    layout = live.layout(_enhancer(task))
+    block = max(1, round(_enhancer(task).block_samples * layout.sample_rate / _enhancer(task).sample_rate))
     _announce(task, layout, block)
     sink, clock = pcm_stream.PcmSink(layout, console.raw), _Clock()
     try:
-        stream = open_stream(task.enhancer, layout.channels, layout.sample_rate, task.options, live=True)
-        for dry, removed in enhance_blocks(clock(pcm_stream.pcm_blocks(_stdin(), layout, block)), stream):
-            sink.write((dry - removed).T)
+        stream = open_stream(_enhancer(task), layout.channels, layout.sample_rate, task.options, live=True)
+        for _, after in enhance_blocks(clock(pcm_stream.pcm_blocks(_stdin(), layout, block)), stream):
+            sink.write(after.T)
     except KeyboardInterrupt:
         clock.interrupted = True
     finally:
@@ -195,7 +195,7 @@ class _Clock:
 
 
 def _announce(task: EnhanceTask, layout: pcm_stream.PcmFormat, block: int) -> None:
-    enhancer = task.enhancer
+    enhancer = _enhancer(task)
     latency = 1000 * enhancer.latency(task.options.passes) / enhancer.sample_rate
     resampling = " plus that of resampling both ways" if not enhancer.masks and layout.sample_rate != enhancer.sample_rate else ""
     console.say(
@@ -206,6 +206,12 @@ def _announce(task: EnhanceTask, layout: pcm_stream.PcmFormat, block: int) -> No
 
 
 # Both.
+
+
+def _enhancer(task: EnhanceTask) -> Enhancer:
+    """Return the model of an opened task: pipes do nothing but remove noise."""
+    assert task.enhancer is not None
+    return task.enhancer
 
 
 def _warn_clipped(sink: Sink) -> None:

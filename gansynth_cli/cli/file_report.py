@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK
+from .. import files
+from ..errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, UsageError
 from . import console
 
 if TYPE_CHECKING:
@@ -70,33 +72,41 @@ class Progress:
             console.warn(f"{outcome.name}: {outcome.reason}")
 
 
-def report_interrupt(progress: Progress, output: Path) -> int:
+def report_interrupt(progress: Progress, output: Path | None) -> int:
     """Report what was written before Ctrl-C; return the exit code."""
+    if output is None:
+        console.warn(f"interrupted: {progress.written} of {progress.total} recordings were read")
+        return EXIT_INTERRUPTED
     console.warn(f"interrupted: {progress.written} of {progress.total} recordings are in {output}. To go on, run the same command again.")
     return EXIT_INTERRUPTED
 
 
-def report_outcomes(task: FileTask, outcomes: list[Outcome], output: Path, seconds: float) -> int:
-    """Report the summary on stderr and for `--json` on stdout; return the exit code."""
+def report_outcomes(task: FileTask, outcomes: list[Outcome], output: Path | None, seconds: float, report: Path | None = None) -> int:
+    """Report the summary on stderr, for `--json` on stdout, and into the file of `--report`; return the exit code."""
     count = {status: len([o for o in outcomes if o.status == status]) for status in ("done", "skipped", "silent", "failed")}
     audio = sum(o.audio_seconds for o in outcomes if o.status in ("done", "silent"))
     rtf = seconds / audio if audio else None
     written = f"{count['done'] + count['silent']} of {len(outcomes)} recordings {task.words.done}"
     skipped = f", {count['skipped']} skipped (already exist; pass --overwrite to regenerate them)" if count["skipped"] else ""
-    console.say(f"{output}: {written}, {console.duration(audio)} of audio in {console.duration(seconds)}{speed(rtf)}{skipped}")
+    where = f"{output}: " if output is not None else ""
+    console.say(f"{where}{written}, {console.duration(audio)} of audio in {console.duration(seconds)}{speed(rtf)}{skipped}")
     _warn(outcomes)
-    console.result(
-        {
-            "output": output,
-            **count,
-            "audio_seconds": round(audio, 3),
-            "seconds": round(seconds, 3),
-            "rtf": round(rtf, 5) if rtf else None,
-            "clipped_samples": sum(o.clipped for o in outcomes),
-            **task.facts(),
-            "files": [outcome.to_json() for outcome in outcomes],
-        }
-    )
+    facts = {
+        "output": output,
+        **count,
+        "audio_seconds": round(audio, 3),
+        "seconds": round(seconds, 3),
+        "rtf": round(rtf, 5) if rtf else None,
+        "clipped_samples": sum(o.clipped for o in outcomes),
+        **task.facts(),
+        "files": [outcome.to_json() for outcome in outcomes],
+    }
+    console.result(facts)
+    if report is not None:
+        try:
+            files.write_text(report, json.dumps(facts, indent=1, ensure_ascii=False, default=str) + "\n")
+        except OSError as error:
+            raise UsageError(f"The report {report} cannot be written: {(error.strerror or str(error)).lower()}.") from error
     return EXIT_FAILED if count["failed"] or count["silent"] else EXIT_OK
 
 

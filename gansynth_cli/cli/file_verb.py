@@ -40,14 +40,16 @@ def run_files(
     *,
     jobs: int = 1,
     dry_run: bool = False,
+    report: Path | None = None,
 ) -> int:
     """Plan, open, process and report; return the exit code.
 
     Args:
         task: The verb.
-        inputs, output: As given on the command line.
+        inputs, output: As given on the command line; a task that writes nothing has no output.
         jobs: Number of processes; 0: one for each core.
         dry_run: Show the plan only.
+        report: JSON file to write, with what `--json` prints.
 
     Returns:
         0; 1 if a file failed or is silent; 130 after Ctrl-C.
@@ -63,14 +65,16 @@ def run_files(
     words = task.words
     if not inputs:
         raise UsageError("No input is given; expected folders or files.", hint=f"gan-audio {words.verb} recordings/ -o {words.folder}/")
-    if output is None:
+    if not task.writes:
+        output = None
+    elif output is None:
         raise UsageError("No output is given.", hint=f"gan-audio {words.verb} {inputs[0]} -o {words.folder}/")
     plan = plan_files(task, inputs, output)
     if plan.left_out:
         console.say(f"{plan.left_out} files in {output} are left out: that is the output folder")
     if not plan.jobs and not plan.failed:
         raise UsageError(f"All recordings are in the output folder {output}.", hint="give the folder of the original recordings as input")
-    if dry_run:
+    if dry_run and output is not None:
         return show_plan(task, plan, output)
     open_task(task)
     for outcome in plan.failed:
@@ -82,7 +86,7 @@ def run_files(
             outcomes = run_jobs(task, plan.jobs, workers=jobs or cores(), on_audio=bar.advance, on_outcome=progress)
     except KeyboardInterrupt:
         return report_interrupt(progress, output)
-    return report_outcomes(task, plan.failed + outcomes, output, time.monotonic() - started)
+    return report_outcomes(task, plan.failed + outcomes, output, time.monotonic() - started, report)
 
 
 def open_task(task: FileTask) -> None:

@@ -339,11 +339,17 @@ def _seek(sound: soundfile.SoundFile, path: str | os.PathLike, start: int, lead_
 
 
 def decode(
-    sound: soundfile.SoundFile, info: AudioInfo, frames: int, block_frames: int, start: int = 0, dtype: str = "float32"
+    sound: soundfile.SoundFile,
+    info: AudioInfo,
+    frames: int,
+    block_frames: int,
+    start: int = 0,
+    dtype: str = "float32",
+    finite: bool = True,
 ) -> Iterator[np.ndarray]:
-    """Yield checked blocks of [n, channels] up to `frames` (-1: the end)."""
+    """Yield checked blocks of [n, channels] up to `frames` (-1: the end); without `finite`, samples may be NaN or infinite."""
     total = 0
-    may_be_infinite = not info.subtype.startswith(("PCM", "DPCM", "ALAW", "ULAW"))
+    may_be_infinite = finite and not info.subtype.startswith(("PCM", "DPCM", "ALAW", "ULAW"))
     exact = frames < 0 and info.frames > 0 and info.container in _COUNTS_FRAMES
     while frames < 0 or total < frames:
         if exact and start + total == info.frames:

@@ -37,15 +37,17 @@ class Reader:
         self.bytes = status.st_size
         self._sound, self._status = sound, status
 
-    def blocks(self, frames: int = BLOCK) -> Iterator[np.ndarray]:
+    def blocks(self, frames: int = BLOCK, *, finite: bool = True) -> Iterator[np.ndarray]:
         """Yield blocks of at most `frames`: [n, channels], float64 where the file has more than 24 bits, else float32.
+
+        Without `finite`, samples that are NaN or infinite are passed on instead of refused.
 
         Raises:
             AudioFileError: As for `audio_file.read`; also the file changed or vanished meanwhile.
         """
         dtype = "float64" if self.info.subtype in ("DOUBLE", "PCM_32", "ALAC_32") else "float32"
         try:
-            yield from decode(self._sound, self.info, -1, frames, dtype=dtype)
+            yield from decode(self._sound, self.info, -1, frames, dtype=dtype, finite=finite)
         except AudioFileError:
             self.check_unchanged()  # a file that is being replaced looks damaged, and this reason is the better one
             raise

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from ...errors import UsageError
 
 MAX_STRENGTH_DB = 100.0
+MAX_HEADROOM_DB = 24.0
 PASSES = 2
+DENOISE = "denoise"
 
 
 @dataclass(frozen=True)
@@ -21,6 +24,10 @@ class EnhanceOptions:
         passes: Maximum number of frame grids that are averaged; see `Enhancer.stream`.
         keep_noise: Write what was removed beside the output, so that both add up to the input.
         before_after: Draw the spectrograms of input and output into a picture beside the output.
+        steps: Names of `steps.STEPS`, in any order; they run in the order of that registry.
+        gaps: List of gaps, or a folder with one for each recording; see `repair.gaps.read_gaps`.
+        headroom_db: Lower the output by this much, for restored peaks.
+        keep_removed: As `keep_noise`, under another name.
     """
 
     strength_db: float | None = None
@@ -29,6 +36,10 @@ class EnhanceOptions:
     passes: int = PASSES
     keep_noise: bool = False
     before_after: bool = False
+    steps: tuple[str, ...] = (DENOISE,)
+    gaps: Path | None = None
+    headroom_db: float = 0.0
+    keep_removed: bool = False
 
     def check(self) -> None:
         """Raise UsageError where a value is out of range."""
@@ -39,3 +50,11 @@ class EnhanceOptions:
             )
         if not 0 <= self.mix <= 1:
             raise UsageError(f"--mix is {self.mix:g}; expected 0 (unprocessed) to 1 (enhanced).")
+        if not 0 <= self.headroom_db <= MAX_HEADROOM_DB:
+            raise UsageError(f"--headroom is {self.headroom_db:g}; expected dB from 0 to {MAX_HEADROOM_DB:g}.", hint="--headroom 6")
+        if self.gaps is not None and "gaps" not in self.steps:
+            raise UsageError("--gaps lists gaps, but the step gaps is not asked for.", hint="--do gaps,denoise")
+        if self.gaps is not None and not self.gaps.exists():
+            raise UsageError(f"The list of gaps {self.gaps} does not exist.", hint="one gap a line: START END, in seconds")
+        if self.keep_noise and self.keep_removed:
+            raise UsageError("--keep-noise and --keep-removed write the same.", hint="leave out one of them")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
 from ..arrays import blocks_of, joined
 from ..files.task import check_rate
+from ..repair.findings import Stream
 from .enhancers import Enhancer, EnhancerStream
 from .options import EnhanceOptions
 
@@ -30,22 +31,59 @@ def open_stream(enhancer: Enhancer, channels: int, sample_rate: int, options: En
     )
 
 
-def enhance_blocks(blocks: Iterable[np.ndarray], stream: EnhancerStream) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+class Chain:
+    """Streams one behind the other, as one stream.
+
+    Args:
+        streams: Each takes [channels, n] in `process`, and returns as many samples as it takes.
+    """
+
+    def __init__(self, streams: Sequence[Stream]):
+        self._streams = streams
+
+    def process(self, audio: np.ndarray) -> np.ndarray:
+        """float [channels, n] -> float [channels, m], for the samples after those returned so far; m may be 0."""
+        return self._through(audio, self._streams)
+
+    def finish(self) -> np.ndarray | None:
+        """Return the rest; None if there is none."""
+        parts: list[np.ndarray] = []
+        for index, stream in enumerate(self._streams):
+            rest = stream.finish()
+            parts = [*parts, rest]
+            parts = [self._through(part, self._streams[index + 1 : index + 2]) for part in parts if part.shape[1]]
+        return np.concatenate(parts, axis=1) if parts else None
+
+    @staticmethod
+    def _through(audio: np.ndarray, streams: Sequence[Stream]) -> np.ndarray:
+        for stream in streams:
+            audio = stream.process(audio) if audio.shape[1] else audio
+        return audio
+
+
+def enhance_blocks(blocks: Iterable[np.ndarray], stream: Stream | Chain) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Run audio through a stream.
 
     Args:
         blocks: float [frames, channels], of any lengths.
-        stream: From `open_stream`.
+        stream: From `open_stream`, or a chain.
 
     Yields:
-        The unprocessed audio and what is to be subtracted from it, both [channels, n], as soon as they are known.
+        The unprocessed audio and the processed audio, both [channels, n], as soon as they are known.
 
     Raises:
         RunError: The model computes NaN.
     """
+    before: np.ndarray | None = None
     for block in blocks:
-        yield stream.split(np.ascontiguousarray(block.T))
-    yield stream.finish_split()
+        audio = np.ascontiguousarray(block.T)
+        before = audio if before is None or not before.shape[1] else np.concatenate([before, audio], axis=1)
+        after = stream.process(audio)
+        yield before[:, : after.shape[1]], after
+        before = before[:, after.shape[1] :]
+    rest = stream.finish()
+    if before is not None and rest is not None:
+        yield before, rest
 
 
 def enhance_array(enhancer: Enhancer, audio: np.ndarray, sample_rate: int, options: EnhanceOptions | None = None) -> np.ndarray:
@@ -69,4 +107,4 @@ def enhance_array(enhancer: Enhancer, audio: np.ndarray, sample_rate: int, optio
     audio = np.asarray(audio)
     blocks = blocks_of(audio, sample_rate)
     stream = open_stream(enhancer, audio.shape[1] if audio.ndim == 2 else 1, sample_rate, options)
-    return joined([(dry - removed).T for dry, removed in enhance_blocks(blocks, stream)], audio)
+    return joined([after.T for _, after in enhance_blocks(blocks, stream)], audio)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import soundfile
 
 from ...data.audio import audio_stream
 from ...data.audio.audio_file import AudioInfo
@@ -15,10 +17,12 @@ from ...errors import AudioFileError
 from ...models.model_file import ModelFile
 from ..files.job import Job
 from ..files.provenance import SOFTWARE, with_provenance
-from ..files.task import FileTask, Words, Work
-from .enhancers import TENSORFLOW_CLASSES, Enhancer, open_enhancer
-from .options import EnhanceOptions
-from .process import enhance_blocks, open_stream
+from ..files.task import FileTask, Words, Work, block_frames
+from ..repair.findings import Finding, RepairStep
+from .enhancers import TENSORFLOW_CLASSES, Enhancer
+from .options import DENOISE, EnhanceOptions
+from .process import Chain, enhance_blocks
+from .steps import open_steps
 
 if TYPE_CHECKING:
     from . import before_after
@@ -26,62 +30,75 @@ if TYPE_CHECKING:
 
 @dataclass
 class EnhanceTask(FileTask):
-    """Enhance recordings with a model.
+    """Enhance recordings: repair them, and remove noise with a model.
 
     Args:
-        model: From `enhancers.find_enhancer`.
+        model: From `enhancers.find_enhancer`; None where the steps do without.
         options: What is done, and what is written beside the output.
         overwrite: As for `FileTask`.
     """
 
     words = Words("enhance", "enhanced", "Enhancing", "clean")
 
-    model: ModelFile
+    model: ModelFile | None
     options: EnhanceOptions = field(default_factory=EnhanceOptions)
     overwrite: bool = False
 
     @property
     def needs_tensorflow(self) -> bool:  # type: ignore[override]
         """Whether `open` imports TensorFlow."""
-        return self.model.class_name in TENSORFLOW_CLASSES
+        return self.model is not None and self.model.class_name in TENSORFLOW_CLASSES
 
     def open(self) -> None:
-        self.enhancer = open_enhancer(self.model)
+        self.enhancer, self.steps = open_steps(self.options, self.model)
 
     def describe(self) -> str:
         enhancer = self.enhancer
+        if enhancer is None:
+            return ""
         kind = "" if enhancer.masks else "; channels are enhanced one by one"
         return f"{enhancer.file.name}: {enhancer.sample_rate} Hz, SHA-256 {enhancer.sha256[:12]}{kind}"
 
     def facts(self) -> dict[str, Any]:
-        return {"model": self.enhancer.sha256}
+        return {"steps": list(self.options.steps), "model": self.enhancer.sha256 if self.enhancer else None}
 
     def outputs(self, job: Job) -> list[Path]:
-        noise = [noise_path(job)] if self.options.keep_noise else []
         picture = [picture_path(job)] if self.options.before_after else []
-        return [*noise, *picture, job.target]
+        return [*self._removed_path(job), *picture, job.target]
+
+    def _removed_path(self, job: Job) -> list[Path]:
+        return [removed_path(job, self.options)] if self.options.keep_noise or self.options.keep_removed else []
 
     def may_replace(self, job: Job, path: Path) -> bool:
         return path == picture_path(job) or _is_ours(path)
 
     def process(self, job: Job, work: Work) -> None:
+        findings = self._look(job, work, [(name, step) for name, step in self.steps if step.looks])
         with work.reader() as reader, ExitStack() as files:
-            sink = files.enter_context(work.writer(job.target, reader, self._tags(reader.tags, "enhanced")))
+            info = reader.info
+            streams = [
+                step.stream(findings.get(name), info.channels, info.sample_rate)
+                for name, step in self.steps
+                if not step.looks or findings[name]
+            ]
+            subtype = self._subtype(job, work, bool(findings.get("clipping")))
+            sink = files.enter_context(work.writer(job.target, reader, self._tags(reader.tags, "enhanced"), subtype=subtype))
             noise = None
-            if self.options.keep_noise:
+            for path in self._removed_path(job):
                 tags = self._tags(reader.tags, "removed")
-                noise = files.enter_context(work.writer(noise_path(job), reader, tags, overwrite=True))
-            strips = _strips(reader.info) if self.options.before_after else None
-            stream = open_stream(self.enhancer, reader.info.channels, reader.info.sample_rate, self.options)
-            for dry, removed in enhance_blocks(work.blocks(reader), stream):
-                enhanced = dry - removed
+                noise = files.enter_context(work.writer(path, reader, tags, subtype=subtype, overwrite=True))
+            strips = _strips(info) if self.options.before_after else None
+            gain = 10 ** (-self.options.headroom_db / 20)
+            for before, after in enhance_blocks(work.blocks(reader, finite="gaps" not in self.options.steps), Chain(streams)):
+                after = after if gain == 1 else after * after.dtype.type(gain)
+                before = np.nan_to_num(before, posinf=0.0, neginf=0.0) if findings else before
                 if noise is not None:
-                    noise.write(_written_noise(dry, removed, job.subtype).T)
-                sink.write(enhanced.T)
+                    noise.write(_written_noise(before, after, subtype or job.subtype).T)
+                sink.write(after.T)
                 if strips:
-                    strips[0].add(dry)
-                    strips[1].add(enhanced)
-                del dry, removed, enhanced  # or they stay in memory while the next block is processed
+                    strips[0].add(before)
+                    strips[1].add(after)
+                del before, after  # or they stay in memory while the next block is processed
             for writer in (noise, sink):
                 if writer is not None:
                     writer.finish()
@@ -91,6 +108,34 @@ class EnhanceTask(FileTask):
         work.outcome.clipped = sink.clipped
         if noise is not None and noise.clipped:
             work.outcome.add_note(f"{noise.clipped} samples of {noise.path.name} clipped: the sum differs from the input there")
+
+    def _look(self, job: Job, work: Work, steps: Sequence[tuple[str, RepairStep]]) -> dict[str, Finding]:
+        """Look through a recording, and report what the steps find."""
+        if not steps:
+            return {}
+        with work.reader() as reader:
+            info = reader.info
+            surveys = {name: step.survey(info.channels, info.sample_rate, job.name) for name, step in steps}
+            for block in reader.blocks(block_frames(info.sample_rate), finite="gaps" not in self.options.steps):
+                for survey in surveys.values():
+                    survey.add(block.T)
+                work.advance(0.0)
+        findings = {name: survey.finish() for name, survey in surveys.items()}
+        work.outcome.found = {name: finding.to_json() for name, finding in findings.items()}
+        summaries = [summary for finding in findings.values() if (summary := finding.summary())]
+        work.outcome.add_note("; ".join(summaries) or "nothing found")
+        return findings
+
+    def _subtype(self, job: Job, work: Work, clipping: bool) -> str:
+        """Return the encoding of the output where it is not the job's: restored peaks exceed full scale."""
+        fine = {"PCM_32": "DOUBLE"}.get(job.subtype, "FLOAT")
+        if not clipping or self.options.headroom_db or not audio_stream.is_stepped(job.subtype):
+            return ""
+        if not soundfile.check_format(job.container, fine):
+            work.outcome.add_note(f"{job.container} holds no peaks above full scale: --headroom 6 lowers the output, or write a WAV")
+            return ""
+        work.outcome.add_note(f"written as {fine} to hold the restored peaks; --headroom 6 keeps {job.subtype} and lowers the output")
+        return fine
 
     def _tags(self, before: dict[str, str], role: str) -> dict[str, str]:
         return provenance_tags(before, self.enhancer, self.options, role)
@@ -102,8 +147,9 @@ class EnhanceTask(FileTask):
         for strip in strips:
             strip.finish()
         mixed = f", mix {self.options.mix:g}" if self.options.mix != 1 else ""
-        after = f"after (at most {strength_of(self.enhancer, self.options):g} dB less{mixed})"
-        page = before_after.draw([("before", strips[0]), (after, strips[1])], job.name)
+        noise = f" (at most {strength_of(self.enhancer, self.options):g} dB less{mixed})" if self.enhancer else ""
+        done = f" {', '.join(self.options.steps)}" if self.options.steps != (DENOISE,) else ""
+        page = before_after.draw([("before", strips[0]), (f"after{done}{noise}", strips[1])], job.name)
         picture = picture_path(job)
         try:
             contact_sheet.save(page, picture)
@@ -111,9 +157,30 @@ class EnhanceTask(FileTask):
             raise AudioFileError(picture, f"cannot be written: {(error.strerror or str(error)).lower()}") from error
 
 
-def noise_path(job: Job) -> Path:
-    """Return where `--keep-noise` writes."""
-    return job.target.with_name(f"{job.target.stem}.noise{job.target.suffix}")
+@dataclass
+class DetectTask(EnhanceTask):
+    """Look through recordings for what the steps would repair, and write nothing."""
+
+    words = Words("examine", "examined", "Examining", "")
+    writes = False
+    needs_tensorflow = False
+
+    def open(self) -> None:
+        _, self.steps = open_steps(self.options, None)
+        self.enhancer = None
+
+    def outputs(self, job: Job) -> list[Path]:
+        return []
+
+    def process(self, job: Job, work: Work) -> None:
+        self._look(job, work, self.steps)
+        work.outcome.output, work.outcome.audio_seconds = None, job.seconds
+        work.advance(job.seconds)
+
+
+def removed_path(job: Job, options: EnhanceOptions) -> Path:
+    """Return where `--keep-noise` or `--keep-removed` writes."""
+    return job.target.with_name(f"{job.target.stem}.{'noise' if options.keep_noise else 'removed'}{job.target.suffix}")
 
 
 def picture_path(job: Job) -> Path:
@@ -121,17 +188,25 @@ def picture_path(job: Job) -> Path:
     return job.target.with_name(f"{job.target.name}.before-after.png")
 
 
-def provenance_tags(before: dict[str, str], enhancer: Enhancer, options: EnhanceOptions, role: str = "enhanced") -> dict[str, str]:
+def provenance_tags(before: dict[str, str], enhancer: Enhancer | None, options: EnhanceOptions, role: str = "enhanced") -> dict[str, str]:
     """Return the tags of an output: those of the input, and what was done in the comment.
 
     Enhanced audio is not synthetic, so it is not tagged as such; the tag of a synthetic clip stays when the clip is enhanced.
     """
-    facts: dict[str, Any] = {f"{role}_by": SOFTWARE, "enhancer": enhancer.sha256}
-    strength = strength_of(enhancer, options)
-    facts |= {"strength_db": strength, "mix": options.mix}
-    if enhancer.averages:
-        facts["passes"] = options.passes
-    return with_provenance(before, facts, f"{role} by {SOFTWARE}, model {enhancer.sha256[:12]}, {strength:g} dB")
+    facts: dict[str, Any] = {f"{role}_by": SOFTWARE}
+    sentence = f"{role} by {SOFTWARE}"
+    if options.steps != (DENOISE,):
+        facts |= {"steps": ",".join(options.steps)}
+        sentence += f", steps {','.join(options.steps)}"
+    if options.headroom_db:
+        facts |= {"headroom_db": options.headroom_db}
+    if enhancer is not None:
+        strength = strength_of(enhancer, options)
+        facts |= {"enhancer": enhancer.sha256, "strength_db": strength, "mix": options.mix}
+        sentence += f", model {enhancer.sha256[:12]}, {strength:g} dB"
+        if enhancer.averages:
+            facts["passes"] = options.passes
+    return with_provenance(before, facts, sentence)
 
 
 def strength_of(enhancer: Enhancer, options: EnhanceOptions) -> float:
@@ -139,9 +214,9 @@ def strength_of(enhancer: Enhancer, options: EnhanceOptions) -> float:
     return enhancer.strength_db if options.strength_db is None else options.strength_db
 
 
-def _written_noise(dry: np.ndarray, removed: np.ndarray, subtype: str) -> np.ndarray:
-    """Return what the noise file gets, so that output and noise add up to the input to the last bit in integer encodings."""
-    return dry - audio_stream.as_written(dry - removed, subtype) if audio_stream.is_stepped(subtype) else removed
+def _written_noise(before: np.ndarray, after: np.ndarray, subtype: str) -> np.ndarray:
+    """Return what the file of removed audio gets: it and the output add up to the input, in integer encodings to the last bit."""
+    return before - (audio_stream.as_written(after, subtype) if audio_stream.is_stepped(subtype) else after)
 
 
 def _is_ours(path: Path) -> bool:

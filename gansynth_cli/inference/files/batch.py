@@ -99,6 +99,8 @@ def _is_done(task: FileTask, job: Job) -> bool:
     if task.overwrite:
         return False
     outputs = task.outputs(job)
+    if not outputs:
+        return False
     there = [path for path in outputs if path.exists()]
     if not job.target.exists():
         for path in there:  # left by a run that was killed between its files, or somebody else's
@@ -179,8 +181,8 @@ class _Pool:
 
 
 def remove_unfinished(jobs: Sequence[Job]) -> None:
-    """Delete what killed processes left in the output folders."""
-    for folder in {job.target.parent for job in jobs}:
+    """Delete what killed processes left in the output folders; a task without outputs has none."""
+    for folder in {job.target.parent for job in jobs if job.target != job.source}:
         files.remove_unfinished(folder)
 
 

@@ -50,6 +50,7 @@ class Outcome:
         seconds: Time spent, reading and writing included.
         clipped: Samples of the output beyond full scale, which the encoding cannot hold.
         note: Further remarks for the user.
+        found: Facts about the recording, as JSON.
     """
 
     name: str
@@ -61,6 +62,7 @@ class Outcome:
     seconds: float = 0.0
     clipped: int = 0
     note: str = ""
+    found: dict[str, Any] = field(default_factory=dict)
 
     @property
     def rtf(self) -> float | None:
@@ -75,7 +77,7 @@ class Outcome:
         """Return the fields that say something, rounded, for `--json`."""
         facts = {**vars(self), "seconds": round(self.seconds, 4), "audio_seconds": round(self.audio_seconds, 6)}
         rtf = self.rtf
-        return {key: value for key, value in facts.items() if value not in ("", None)} | ({"rtf": round(rtf, 5)} if rtf else {})
+        return {key: value for key, value in facts.items() if value not in ("", None, {})} | ({"rtf": round(rtf, 5)} if rtf else {})
 
 
 @dataclass

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from ...data.audio.find import find_audio, is_audio_name
@@ -11,7 +12,7 @@ from .job import Job, Outcome, Plan
 from .task import FileTask
 
 
-def plan_files(task: FileTask, inputs: Sequence[Path], output: Path) -> Plan:
+def plan_files(task: FileTask, inputs: Sequence[Path], output: Path | None) -> Plan:
     """Plan a job for each input file.
 
     One folder: its tree is mirrored below `output`. Several folders: each below its own name there. Single files: into `output`
@@ -20,12 +21,14 @@ def plan_files(task: FileTask, inputs: Sequence[Path], output: Path) -> Plan:
     Args:
         task: Decides on formats and companions.
         inputs: Folders, searched to any depth, and files.
-        output: Folder or file.
+        output: Folder or file; None where the task writes nothing.
 
     Raises:
         UsageError: An input does not exist, an output would replace an input, or two inputs have the same output.
         DatasetError: A folder holds no recording.
     """
+    if output is None:
+        return _plan_reading(task, inputs)
     folders = [path for path in inputs if path.is_dir()]
     to_file = len(inputs) == 1 and not folders and is_audio_name(output) and not output.is_dir()
     _check_output(task, inputs, folders, output, to_file)
@@ -46,6 +49,18 @@ def plan_files(task: FileTask, inputs: Sequence[Path], output: Path) -> Plan:
         except AudioFileError as error:
             plan.failed.append(Outcome(name, "failed", error.reason, error.hint or ""))
     _check_targets(task, plan.jobs, sources)
+    return plan
+
+
+def _plan_reading(task: FileTask, inputs: Sequence[Path]) -> Plan:
+    """Plan jobs that read recordings and write nothing; each has its source as its target."""
+    plan = Plan()
+    for root, source in find_audio(inputs, task.also):
+        name = source.relative_to(root).as_posix()
+        try:
+            plan.jobs.append(replace(task.job(name, source, source, to_file=False), target=source))
+        except AudioFileError as error:
+            plan.failed.append(Outcome(name, "failed", error.reason, error.hint or ""))
     return plan
 
 

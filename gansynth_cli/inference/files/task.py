@@ -84,7 +84,7 @@ class Meter:
         """Yield the blocks, float [frames, channels], unchanged."""
         for block in blocks:
             self.frames += len(block)
-            self.peak = max(self.peak, float(np.abs(block).max(initial=0.0)))
+            self.peak = max(self.peak, float(np.fmax.reduce(np.abs(block), axis=None, initial=0.0)))  # NaN does not count
             yield block
 
 
@@ -123,15 +123,17 @@ class Work:
             check_rate(reader.info.sample_rate)
             yield reader
 
-    def blocks(self, reader: audio_stream.Reader) -> Iterator[np.ndarray]:
+    def blocks(self, reader: audio_stream.Reader, *, finite: bool = True) -> Iterator[np.ndarray]:
         """Yield the whole recording, float [frames, channels], `BLOCK_SECONDS` at a time, and report progress after each block.
+
+        Without `finite`, samples that are NaN or infinite are passed on instead of refused.
 
         Raises:
             AudioFileError: The recording is damaged, empty, or changed meanwhile.
             Stopped: The user interrupted the batch.
         """
         rate, meter = reader.info.sample_rate, Meter()
-        for block in meter(reader.blocks(block_frames(rate))):
+        for block in meter(reader.blocks(block_frames(rate), finite=finite)):
             yield block
             self.advance(len(block) / rate)
         if not meter.frames:
@@ -146,7 +148,7 @@ class Work:
         self.outcome.reason = f"every sample is 0: nothing to {self._task.words.verb}, the output is silent too"
 
     def writer(
-        self, path: Path, reader: audio_stream.Reader, tags: dict[str, str], *, overwrite: bool | None = None
+        self, path: Path, reader: audio_stream.Reader, tags: dict[str, str], *, subtype: str = "", overwrite: bool | None = None
     ) -> audio_stream.Writer:
         """Open a file with the rate, channels and length of the recording in the job's format; an MP3 keeps its bit rate.
 
@@ -154,6 +156,7 @@ class Work:
             path: File to write.
             reader: The recording.
             tags: Title, artist, comment and so on.
+            subtype: Another encoding than the job's.
             overwrite: Replace an existing file; None: as the task says.
         """
         info = reader.info
@@ -162,7 +165,7 @@ class Work:
             path,
             info.sample_rate,
             info.channels,
-            subtype=self.job.subtype,
+            subtype=subtype or self.job.subtype,
             container=self.job.container,
             tags=tags,
             frames=info.frames,
@@ -179,9 +182,11 @@ class FileTask(ABC):
         also: Pattern of the names of further input files, beside recordings.
         needs_tensorflow: `open` imports TensorFlow.
         overwrite: Replace existing outputs instead of skipping them.
+        writes: There are outputs; a task that only reads has none.
     """
 
     words: ClassVar[Words]
+    writes: ClassVar[bool] = True
     also: ClassVar[re.Pattern[str] | None] = None
     needs_tensorflow: bool = False
     overwrite: bool = False
