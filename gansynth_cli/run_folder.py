@@ -20,6 +20,7 @@ import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
@@ -68,7 +69,9 @@ class RunFolder:
         info: The facts of the data set, once loaded or opened.
         manifest: The content of `manifest.json`.
         resumed: Whether the folder held a run when it was opened for training.
-        changes: On resuming, the recipe keys that differ from the run's, with the old and new values.
+        changes: On resuming, the recipe keys that differ from the run's, with the old and new values. They apply, and are recorded, from
+            the first step that is taken (`record_training`).
+        new_data: On resuming, the facts of the data set if it is not the one that the run was last trained on.
     """
 
     def __init__(self, path: Path):
@@ -78,6 +81,7 @@ class RunFolder:
         self.manifest: dict[str, Any] = {}
         self.resumed = False
         self.changes: dict[str, tuple[Any, Any]] = {}
+        self.new_data: DatasetInfo | None = None
         self._lock: IO[str] | None = None
 
     # Layout.
@@ -163,8 +167,8 @@ class RunFolder:
             command: The command line, for the manifest.
 
         Raises:
-            RunError: Another process trains the run, the folder has other content or cannot be written, or the architecture or the
-                labels differ from the run's.
+            RunError: Another process trains the run, the folder has other content or cannot be written, or the architecture, the seed or
+                the labels differ from the run's.
         """
         run = cls(path)
         try:
@@ -235,10 +239,18 @@ class RunFolder:
                 f"{self.path} has a run with another architecture:\n{listed}",
                 hint="choose another folder with --run, or start again with --restart, which deletes the run",
             )
+        if "seed" in self.changes:
+            raise RunError(
+                f"{self.path} is the run of seed {before.seed}; requested is seed {recipe.seed}.",
+                hint=f"choose another folder with --run, such as {self.path}-seed{recipe.seed}, or start again with --restart",
+            )
+        self.manifest = _read_json(self.manifest_file)
         if self.dataset_info_file.is_file():
             self.info = read_dataset_info(self.dataset_info_file)
             self._require_classes(recipe, info)
-        self.manifest = _read_json(self.manifest_file)
+            if info.fingerprint not in [found["fingerprint"] for found in self.data_sets()[-1:]]:
+                self.new_data = info
+                self.info = replace(self.info, consent=joined_consent(self.info.consent, info.consent))
         self.resumed = True
 
     def _require_classes(self, recipe: Recipe, info: DatasetInfo) -> None:
@@ -253,8 +265,51 @@ class RunFolder:
                     hint=f"train on a data set with the same {what}, or choose another folder with --run",
                 )
 
-    def _write_start(self, command: Sequence[str]) -> None:
+    def data_sets(self) -> list[dict[str, Any]]:
+        """Return the data sets that the run was trained on, first one first: name, fingerprint, the step from which on, consent note. An
+        imported run has none."""
+        unrecorded = [] if "imported" in self.manifest else [_data_facts(self.info, 0)]
+        return list(self.manifest.get("data_sets") or unrecorded)
+
+    def begin_with(self, parent: RunFolder, step: int, name: str) -> None:
+        """Record the run whose weights this one begins with. Its consent notes apply to this run too.
+
+        Args:
+            parent: The run.
+            step: Its step.
+            name: What it is called: its folder, or the file that it was imported from.
+        """
+        facts: dict[str, Any] = {"name": name, "recipe": parent.recipe.name or parent.recipe.family, "step": step}
+        imported = parent.manifest.get("imported")
+        facts |= {"imported": {key: imported[key] for key in ("program", "sources", "licence")}} if imported else {}
+        facts |= {} if imported else {"data_sets": parent.data_sets()}
+        facts |= {"parent": parent.manifest["parent"]} if "parent" in parent.manifest else {}
+        self.info = replace(self.info, consent=joined_consent(self.info.consent, parent.info.consent))
         _write_text(self.dataset_info_file, self.info.to_json())
+        self.write_manifest(parent=facts)
+
+    def record_training(self, step: int, **facts: Any) -> None:
+        """Record what the steps from `step` on are trained with: the recipe, and on resuming what has changed. Called before the first
+        step, so a start that takes none leaves the record as it is.
+
+        Args:
+            step: The next step.
+            facts: Further facts for the manifest.
+        """
+        if not self.resumed:
+            facts |= {"data_sets": [_data_facts(self.info, step)]}
+        elif self.new_data is not None:
+            facts |= {"data_sets": [*self.data_sets(), _data_facts(self.new_data, step)]}
+        if self.changes:
+            entry = {"step": step, "changed": {key: list(values) for key, values in self.changes.items()}}
+            facts |= {"changes": [*self.manifest.get("changes", []), entry]}
+        self.write_manifest(**facts)
+        _write_text(self.dataset_info_file, self.info.to_json())
+        _write_text(self.recipe_file, recipe_to_toml(self.recipe))
+
+    def _write_start(self, command: Sequence[str]) -> None:
+        if not self.resumed:
+            _write_text(self.dataset_info_file, self.info.to_json())
         started = {"command": list(command), "started": now()}
         self.manifest.setdefault("started", started["started"])
         self.manifest.setdefault("command", started["command"])
@@ -262,8 +317,8 @@ class RunFolder:
         self.manifest["finished"] = None
         self.manifest["state"] = "running"
         self.write_manifest()
-        # The recipe is written last: it makes the folder a run, complete from then on.
-        _write_text(self.recipe_file, recipe_to_toml(self.recipe))
+        if not self.resumed:  # the recipe is written last: it makes the folder a run, complete from then on
+            _write_text(self.recipe_file, recipe_to_toml(self.recipe))
 
     # Writers.
 
@@ -306,6 +361,16 @@ class RunFolder:
         for folder in (self.path / "samples").glob("[0-9]*"):
             if folder.name.isdigit() and int(folder.name) > step:
                 shutil.rmtree(folder, ignore_errors=True)
+
+
+def joined_consent(*notes: str) -> str:
+    """Join consent notes, each once."""
+    return "\n".join(dict.fromkeys(line for note in notes for line in [note.strip()] if line))
+
+
+def _data_facts(info: DatasetInfo, step: int) -> dict[str, Any]:
+    facts = {"name": info.name, "fingerprint": info.fingerprint, "from_step": step}
+    return facts | ({"consent": info.consent} if info.consent else {})
 
 
 def now() -> str:

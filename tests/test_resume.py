@@ -154,7 +154,6 @@ def test_fine_tuning_begins_with_the_other_runs_weights(tmp_path):
     old = arrays_of(tmp_path / "first", 4)
     events: list = []
     tuned = make_trainer(tmp_path / "second", fake_recipe(seed=9, training={"steps": 1, "preview_every": 0}), events=events)
-    tuned._started = time.monotonic()
     tuned._restore(tmp_path / "first")
     tuned.run.close()
     new = {name: v.numpy() for name, v in tuned.learner.state().items()}
@@ -197,7 +196,9 @@ def test_a_changed_optimizer_starts_anew_and_says_so(tmp_path):
     )
     report, _ = train_fake(tmp_path / "run", changed, events=events)
     assert report.step == 8
-    assert ["optimizer/critic" in e.text for e in events if e.kind == "warning"] == [True]
+    warnings = [e.text for e in events if e.kind == "warning"]
+    assert ["optimizer/critic" in text for text in warnings] == [True, False]
+    assert "changed from step 4 on: optimizers.critic.name 'adam' -> 'sgd'" in warnings[1]
 
 
 def test_after_nan_the_next_start_goes_on_from_the_last_good_checkpoint(tmp_path):

@@ -83,8 +83,21 @@ def test_budgets_and_rates_may_change(tmp_path):
     run = opened(tmp_path, recipe=recipe(training={"steps": 7}, optimizers={"critic": {"learning_rate": 0.5}}))
     assert run.resumed
     assert set(run.changes) == {"training.steps", "optimizers.critic.learning_rate"}
+    assert RunFolder.load(tmp_path).recipe.training.steps == 200_000, "as long as no step is taken with the new settings"
+    run.record_training(3)
     run.close()
-    assert RunFolder.load(tmp_path).recipe.training.steps == 7
+    again = RunFolder.load(tmp_path)
+    assert again.recipe.training.steps == 7
+    assert again.manifest["changes"] == [
+        {"step": 3, "changed": {"training.steps": [200_000, 7], "optimizers.critic.learning_rate": [1e-4, 0.5]}}
+    ]
+
+
+def test_another_seed_is_refused(tmp_path):
+    opened(tmp_path / "run").close()
+    with pytest.raises(RunError, match="run of seed 0; requested is seed 2") as refused:
+        opened(tmp_path / "run", recipe=recipe(seed=2))
+    assert "run-seed2" in refused.value.hint
 
 
 def test_other_labels_are_refused_where_they_matter(tmp_path):

@@ -39,6 +39,8 @@ VERBS = {
     "info": "Show information about runs, data sets, models and audio files.",
 }
 
+WITHOUT_DEVICE = ("prepare", "recipes", "info")  # verbs that run no network
+
 if os.environ.get("GAN_AUDIO_TF_LOG") is None:  # TensorFlow's start-up messages are not for users
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
@@ -64,7 +66,11 @@ class _LazyCommands(CommandGroup):
             single.command(name=name)(module.command)
             command = plain(single)
         command.name = name
-        return command
+        if name in WITHOUT_DEVICE:
+            return command
+        from .options import with_device
+
+        return with_device(command)
 
     def command_lines(self, ctx):
         return list(VERBS.items())

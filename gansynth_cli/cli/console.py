@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,12 +15,14 @@ from typing import Any
 
 from ..errors import GanAudioError
 
+_WAITING_INTERVAL = 30.0  # seconds between the lines of `waiting` in a log
 _PLAIN_INTERVAL = 10.0  # seconds between the plain progress lines of a log
 
 
 class _Settings:
     quiet = False
     json = False
+    device_said = False
     live: Any = None  # the console of a progress bar that is shown: lines go through it, above the bar
 
 
@@ -28,7 +31,7 @@ _settings = _Settings()
 
 def configure(*, quiet: bool = False, json_output: bool = False) -> None:
     """Set what this process prints: `quiet` drops all messages but warnings and errors, `json_output` makes `result` print JSON."""
-    _settings.quiet, _settings.json = quiet, json_output
+    _settings.quiet, _settings.json, _settings.device_said = quiet, json_output, False
 
 
 def wants_json() -> bool:
@@ -82,10 +85,15 @@ def result(value: dict[str, Any]) -> None:
 
 
 def start_tensorflow() -> None:
-    """Import TensorFlow without its start-up messages; see `processes.start_tensorflow`."""
+    """Import TensorFlow without its start-up messages (`processes.start_tensorflow`), and say on which device it runs."""
     from .. import processes
 
     processes.start_tensorflow()
+    if not _settings.device_said:
+        from ..devices import device_line
+
+        say(device_line())
+        _settings.device_said = True
 
 
 def error(failure: GanAudioError) -> None:
@@ -199,6 +207,36 @@ def progress(label: str, total: float | None, unit: str) -> Iterator[Progress]:
             yield _RichProgress(label, total, unit, view, task)
         finally:
             _settings.live = None
+
+
+@contextmanager
+def waiting(text: str, bar: Progress | None = None) -> Iterator[None]:
+    """Show that something without a count goes on: the seconds tick in the bar on a terminal, a line now and then elsewhere.
+
+    Args:
+        text: What goes on: "compiling the step" becomes "compiling the step, 12 s".
+        bar: A progress bar that is shown.
+    """
+    begun, ended = time.monotonic(), threading.Event()
+    on_terminal = isinstance(bar, _RichProgress)
+    if not on_terminal:
+        say(f"{text} ...")
+
+    def tick() -> None:
+        while not ended.wait(1.0 if on_terminal else _WAITING_INTERVAL):
+            line = f"{text}, {duration(time.monotonic() - begun)}"
+            if on_terminal and bar is not None:
+                bar.advance(0, line)
+            else:
+                say(line)
+
+    thread = threading.Thread(target=tick, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
 
 
 def duration(seconds: float) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -31,6 +32,7 @@ def command(
             show_default="the runs below runs/",
         ),
     ] = None,
+    devices: Annotated[bool, typer.Option("--devices", help="Show the devices that TensorFlow sees, or why there is no GPU.")] = False,
     json_output: Annotated[bool, typer.Option("--json", help="Print the facts as JSON.")] = False,
 ) -> None:
     """Show information about a run, data set, model or audio file.
@@ -39,6 +41,9 @@ def command(
     runs below runs/ with recipe, seed, step and best figure.
     """
     console.configure(json_output=json_output)
+    if devices:
+        _devices(path)
+        return
     if path is None:
         _list(RUNS, json_output)
         return
@@ -54,6 +59,25 @@ def command(
     console.table("", ["property", str(path)], rows, to_stdout=True)
     if card:
         console.data(f"\n{card.rstrip()}")
+
+
+def _devices(path: Path | None) -> None:
+    """Show GPUs, or what is missing for one; this starts TensorFlow."""
+    if path is not None:
+        raise UsageError(f"--devices shows this machine; it cannot be combined with {path}.")
+    console.start_tensorflow()
+    import tensorflow as tf
+
+    from ..devices import gpus, why_no_gpu
+
+    found = gpus()
+    facts = {"tensorflow": tf.__version__, "gpus": found, **({} if found else {"no_gpu": why_no_gpu()})}
+    if console.wants_json():
+        console.result(facts)
+        return
+    rows = [[f"GPU {gpu['number']}", gpu["name"], f"compute capability {gpu['compute_capability']}"] for gpu in found]
+    rows += [["CPU", f"{os.cpu_count()} cores", "" if found else f"no GPU seen: {facts['no_gpu']}"]]
+    console.table("", ["device", "name", f"TensorFlow {tf.__version__}"], rows, to_stdout=True)
 
 
 def _is_run(path: Path) -> bool:
@@ -145,7 +169,12 @@ def _run(path: Path) -> dict[str, Any]:
         "finished": manifest.get("finished"),
         "sound": f"{recipe.data.clip_samples} samples at {recipe.data.sample_rate} Hz, {recipe.data.channels} channel(s)",
         "imported": _imported(manifest.get("imported")),
-        "data_set": None if "imported" in manifest else f"{info.name} ({info.fingerprint[:16]})",
+        "data_set": [f"{found['name']} ({found['fingerprint'][:16]}) from step {found['from_step']} on" for found in run.data_sets()],
+        "fine_tuned_from": _parent(manifest.get("parent")),
+        "changed": [
+            f"from step {entry['step']} on: " + ", ".join(f"{key} {old!r} -> {new!r}" for key, (old, new) in entry["changed"].items())
+            for entry in manifest.get("changes", [])
+        ],
         "labels": info.labels,
         "consent": info.consent,
         "parameters": manifest.get("parameters"),
@@ -154,6 +183,10 @@ def _run(path: Path) -> dict[str, Any]:
         "last_figures": metrics,
         "made_with": manifest.get("versions"),
     }
+
+
+def _parent(facts: dict[str, Any] | None) -> str | None:
+    return f"{facts['name']} ({facts['recipe']}) at step {facts['step']}" if facts else None
 
 
 def _imported(facts: dict[str, Any] | None) -> dict[str, Any] | None:

@@ -1,4 +1,4 @@
-"""Options that several commands share: dataclasses whose fields are options, and the decorator that gives them to a command."""
+"""Options that several commands share: dataclasses whose fields are options, the decorator that gives them to a command, and `--device`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,11 @@ import functools
 import inspect
 from collections.abc import Callable
 from dataclasses import fields
-from typing import Any, get_type_hints
+from typing import Annotated, Any, get_type_hints
+
+import typer
+
+from ..devices import choose_device
 
 
 def with_options(group: type, *, without: tuple[str, ...] = ()) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -44,3 +48,36 @@ def with_options(group: type, *, without: tuple[str, ...] = ()) -> Callable[[Cal
         return command
 
     return decorate
+
+
+def with_device(command: Any) -> Any:
+    """Give a command, or every command of a group, the option `--device`, which takes effect before TensorFlow starts."""
+    inner = getattr(command, "commands", {})
+    for one in inner.values():
+        with_device(one)
+    if not inner:
+        command.params.append(_device_option())
+    return command
+
+
+def _device_option() -> Any:
+    """The option, as typer builds it for a command that has no other."""
+    single = typer.Typer(add_completion=False)
+
+    @single.command()
+    def only(
+        device: Annotated[
+            str,
+            typer.Option(
+                "--device",
+                metavar="cpu|gpu|gpu:N",
+                help="Device that computes.",
+                show_default="a GPU where there is one",
+                callback=choose_device,
+                expose_value=False,
+                is_eager=True,
+            ),
+        ] = "",
+    ) -> None: ...
+
+    return typer.main.get_command(single).params[0]

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import shlex
 import sys
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -27,10 +28,15 @@ def command(
     recipe: Annotated[str, typer.Option("--recipe", "-r", metavar="NAME", help="A shipped recipe, such as specgan/small, or a file.")] = "",
     data: Annotated[Path | None, typer.Option("--data", "-d", help="A prepared data set, or a folder of recordings.")] = None,
     run: Annotated[
-        Path | None, typer.Option("--run", "-o", help="The run folder.", show_default="runs/ and the recipe's name, with - for /")
+        Path | None,
+        typer.Option(
+            "--run", "-o", help="The run folder.", show_default="runs/ and the recipe's name, - for /, and the seed if one is given"
+        ),
     ] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key of the recipe; repeatable.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of weights, batches and latents.", show_default="the recipe's")] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Seed of weights, batches and latents.", show_default="the run's if resumed, else the recipe's")
+    ] = None,
     steps: Annotated[
         int | None, typer.Option(help="Stop at step N; 0: no limit.", show_default="the recipe's", rich_help_panel=_BUDGET)
     ] = None,
@@ -109,12 +115,21 @@ def _train(chosen: Recipe, folder: Path, data: Path | None, init_from: Path | No
 
 
 def _choose(name: str, run: Path | None, changes: list[str], restart: bool) -> tuple[Recipe, Path]:
-    """The recipe and the run folder; without a name, the run's own recipe, to resume it."""
+    """The recipe and the run folder; without a name, the run's own recipe, to resume it.
+
+    A seed that is not the recipe's has a folder of its own; a run that is resumed keeps its seed where none is given.
+    """
     if name:
         chosen = load_recipe(name, changes)
-        folder = run or Path("runs") / default_run_name(chosen.name or find_recipe(name).stem)
+        title = chosen.name or find_recipe(name).stem
+        seeded = f"-seed{chosen.seed}" if chosen.seed != load_recipe(name).seed else ""
+        folder = run or Path("runs") / f"{default_run_name(title)}{seeded}"
         earlier = folder / "recipe.toml"
-        return load_recipe(name, changes, earlier) if earlier.is_file() and not restart else chosen, folder
+        if not earlier.is_file() or restart:
+            return chosen, folder
+        if not any(change.partition("=")[0].strip() == "seed" for change in changes):
+            changes = [*changes, f"seed={recipe_from_toml(earlier).seed}"]
+        return load_recipe(name, changes, earlier), folder
     if run is None:
         raise UsageError("--recipe is missing.", hint="gan-audio recipes list")
     file = run / "recipe.toml"
@@ -142,25 +157,29 @@ def _command_line() -> list[str]:
 
 
 class _Progress:
-    """Show the trainer's events as lines and a progress bar."""
+    """Show the trainer's events as lines and a progress bar, which counts the budget that there is: steps or minutes."""
 
     def __init__(self, stack: ExitStack):
-        self.stack, self.shown = stack, 0
+        self.stack, self.shown = stack, 0.0
         self.bar: console.Progress | None = None
+        self.compiling = ExitStack()
+        self.in_minutes = False
 
     def __call__(self, event: Event) -> None:
         if event.kind == "start":
             console.say(event.text)
-            total = event.values["total"]
-            self.shown = event.step
-            left = None if total is None else max(0, total - event.step)
-            if left != 0:
-                self.bar = self.stack.enter_context(console.progress("Training", left, "steps"))
+            self._start(event)
+        elif event.kind == "compiling":
+            self.compiling.enter_context(console.waiting(event.text, self.bar))
+            self.stack.push(self.compiling)  # ends the ticking if the step fails
+        elif event.kind == "compiled":
+            self.compiling.close()
+            if event.values["seconds"] >= 1.0:
+                console.say(event.text)
         elif event.kind == "progress" and self.bar is not None:
-            wait = event.values.get("input_wait", 0.0)
-            note = event.text + (f"  waiting for input {wait:.0%}" if wait > 0.05 else "")
-            self.bar.advance(event.step - self.shown, f"step {event.step}  {note}")
-            self.shown = event.step
+            done = event.values["seconds"] / 60 if self.in_minutes else event.step
+            self.bar.advance(round(done - self.shown, 2), f"step {event.step}  {_figures(event.values)}{event.text}")
+            self.shown = done
         elif event.kind == "preview":
             console.say(f"step {event.step}: preview  {event.text}")
         elif event.kind == "warning":
@@ -168,21 +187,44 @@ class _Progress:
         elif event.kind == "note":
             console.say(event.text)
 
+    def _start(self, event: Event) -> None:
+        total, minutes = event.values["total"], event.values["minutes_left"]
+        self.in_minutes = total is None and minutes is not None
+        left = round(minutes, 2) if self.in_minutes else None if total is None else max(0, total - event.step)
+        self.shown = 0.0 if self.in_minutes else event.step
+        if left != 0:
+            self.bar = self.stack.enter_context(console.progress("Training", left, "min" if self.in_minutes else "steps"))
+
+
+def _figures(values: Mapping[str, Any]) -> str:
+    """The figures in front of the losses: examples per second, peak memory, and the wait for input where it is more than 5 %."""
+    parts = [f"{values['examples_per_second']:.3g} examples/s"] if "examples_per_second" in values else []
+    parts += [f"{values['peak_memory_gib']:.1f} GiB"] if "peak_memory_gib" in values else []
+    parts += [f"waiting for input {values['input_wait']:.0%}"] if values.get("input_wait", 0.0) > 0.05 else []
+    return "".join(f"{part}  " for part in parts)
+
 
 def _show(report: TrainReport, family: str) -> None:
     run = shlex.quote(str(report.run))
     minutes = f"{report.seconds / 60:.1f} minutes of training"
-    if report.interrupted:
+    if not report.step:
+        why = "interrupted" if report.interrupted else f"limit of {report.ended_by} reached"
+        console.warn(f"no step was taken ({why}), so {report.run} has no model yet. To continue, run the same command again.")
+    elif report.interrupted:
         console.warn(f"interrupted at step {report.step}; everything is saved in {report.run}. To continue, run the same command again.")
     else:
         console.say(f"Finished at step {report.step} (limit of {report.ended_by} reached), {minutes}.")
         if report.best:
             console.say(f"Best at step {report.best[0]}: {report.best[1]:.4g}, kept as model/generator-best.keras.")
+        if not report.steps_taken:
+            more = f"--minutes {report.seconds / 60 + 30:.0f}" if report.ended_by == "minutes" else f"--steps {2 * report.step}"
+            console.say(f"No further step was taken. To train on, raise the limit: {more}")
         console.say(f"Next: gan-audio {FAMILIES[family].use.format(run=run)}")
     console.result(
         {
             "run": str(report.run),
             "step": report.step,
+            "steps_taken": report.steps_taken,
             "seconds": round(report.seconds, 2),
             "ended_by": report.ended_by,
             "best": report.best,

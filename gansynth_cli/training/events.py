@@ -13,7 +13,8 @@ class Event:
     """A message for the user.
 
     Attributes:
-        kind: "start", "progress", "preview", "checkpoint", "note" or "warning".
+        kind: "start", "compiling" and "compiled" (around the first step of each kind), "progress", "preview", "checkpoint", "note" or
+            "warning".
         step: Steps done so far.
         text: One line, without the step.
         values: Figures, such as `steps_per_second`, `seconds_left` (None if unknown), losses.
@@ -37,6 +38,7 @@ class TrainReport:
         metrics: The last logged figures.
         best: Step and value of the best checkpoint by `best_metric`; None without one.
         parameters: Network name -> weights.
+        steps_taken: Steps of this start alone.
     """
 
     run: Path
@@ -46,6 +48,7 @@ class TrainReport:
     metrics: dict[str, float]
     best: tuple[int, float] | None
     parameters: dict[str, int]
+    steps_taken: int = 0
 
     @property
     def interrupted(self) -> bool:

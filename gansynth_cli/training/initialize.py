@@ -50,6 +50,13 @@ def starting_run(path: Path, say: Warn = lambda text: None) -> Iterator[Path]:
         yield run
 
 
+def record_parent(run: RunFolder, path: Path) -> None:
+    """Record in a new run which run's weights it begins with, at which step, and that run's consent notes."""
+    parent = RunFolder.load(path)
+    steps = Checkpoints(parent.checkpoints_dir).steps()
+    run.begin_with(parent, steps[-1] if steps else 0, path.name)
+
+
 def initialize_from(learner: Learner, path: Path, warn: Warn) -> str:
     """Takes the weights of another run, variable by variable where network, position and shape agree.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +55,12 @@ def model_card(run: RunFolder, parameters: Mapping[str, int], metrics: Mapping[s
         "|---|---|",
         f"| sound | {data.clip_samples / data.sample_rate:.2f} s at {data.sample_rate} Hz, {data.channels} channel(s) |",
         f"| data set | {info.name}: {amount} (fingerprint `{info.fingerprint[:16]}`) |",
+        *(
+            f"| data set from step {later['from_step']} on | {later['name']} (fingerprint `{later['fingerprint'][:16]}`) |"
+            for later in run.data_sets()[1:]
+        ),
+        *([f"| fine-tuned from | {_parent(manifest['parent'])} |"] if "parent" in manifest else []),
+        *(f"| changed from step {change['step']} on | {_changed(change['changed'])} |" for change in manifest.get("changes", [])),
         f"| labels | {labels} |",
         f"| steps | {manifest.get('step', 0)}, batch {data.batch_size}, {float(manifest.get('seconds', 0)) / 60:.1f} minutes |",
         f"| parameters | {', '.join(f'{name} {count:,}' for name, count in parameters.items())} |",
@@ -130,6 +136,17 @@ def imported_card(run: RunFolder, name: str, parameters: Mapping[str, int]) -> s
         "",
     ]
     return "\n".join(lines)
+
+
+def _parent(facts: Mapping[str, Any]) -> str:
+    line = f"{facts['name']} (recipe `{facts['recipe']}`) at step {facts['step']}"
+    if "imported" in facts:
+        line += f", published with {facts['imported']['program']}: {' '.join(str(facts['imported']['licence']).split()).replace('|', '/')}"
+    return line + (f"; that from {_parent(facts['parent'])}" if "parent" in facts else "")
+
+
+def _changed(keys: Mapping[str, Sequence[Any]]) -> str:
+    return ", ".join(f"`{key}` {old!r} to {new!r}" for key, (old, new) in keys.items())
 
 
 def _git_revision() -> str | None:

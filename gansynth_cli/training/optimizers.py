@@ -38,6 +38,8 @@ def learning_rate(settings: Optimizer, step: int, total_steps: int | None) -> fl
         decay = settings.decay_rate ** (elapsed / settings.decay_every)
     elif settings.schedule in ("linear", "cosine"):
         end = settings.decay_steps or ((total_steps or 0) - settings.warmup_steps)
+        if end <= 0 and total_steps:  # training ends within the warm-up
+            return settings.learning_rate * warmup
         if end <= 0:
             raise RecipeError(
                 f"An optimizer has schedule = {settings.schedule!r}, but neither decay_steps nor a budget in steps says when it ends.",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import resource
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -19,6 +21,7 @@ class Devices:
         strategy: The tf.distribute strategy; the default one on a single device, at no cost.
         replicas: Number of replicas over all machines.
         workers: Number of machines.
+        gpu: Name of the first GPU; None: there is none.
         chief: Whether this process writes checkpoints, logs, previews and models.
     """
 
@@ -29,6 +32,12 @@ class Devices:
         cluster = resolver.cluster_spec().as_dict() if resolver else {}
         self.workers = len(cluster.get("chief", [])) + len(cluster.get("worker", [])) or 1
         self.chief = not cluster or resolver.task_type == "chief" or ("chief" not in cluster and resolver.task_id == 0)
+        gpus = tf.config.list_logical_devices("GPU")
+        self.gpu: str | None = gpus[0].name if gpus else None
+        if not gpus:
+            # TensorFlow's graph optimisers take as long as tracing (HiFi-GAN's step: 4 s of 15) and on a CPU gain nothing in a training
+            # step that oneDNN's own pass does not: within 2 % on five recipes. On a GPU they choose the layout of the convolutions.
+            tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
         self._total = tf.function(self._sum_over_replicas, autograph=False)
 
     def any(self, flag: bool) -> bool:
@@ -57,8 +66,19 @@ class Devices:
             return made.apply(tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY))
 
         if self.replicas == 1:
-            return iter(dataset(tf.distribute.InputContext()))
+            single = dataset(tf.distribute.InputContext())
+            if self.gpu:  # otherwise every step begins with a copy that it waits for
+                single = single.apply(tf.data.experimental.prefetch_to_device(self.gpu, 2))
+            return iter(single)
         return iter(self.strategy.distribute_datasets_from_function(dataset))
+
+    def peak_memory(self) -> int:
+        """Return the bytes that training has used at most: of the GPU with most, else of this process in main memory."""
+        if self.gpu:
+            names = [gpu.name.removeprefix("/device:") for gpu in tf.config.list_logical_devices("GPU")]
+            return max(int(tf.config.experimental.get_memory_info(name)["peak"]) for name in names)
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return peak if sys.platform == "darwin" else 1024 * peak  # bytes there, KiB on Linux
 
     def per_replica(self, batch_size: int) -> int:
         """Return the batch size of one replica.
@@ -91,13 +111,8 @@ def find_devices() -> Devices:
     Raises:
         UsageError: TF_CONFIG is invalid for tf.distribute.
     """
-    gpus = tf.config.list_physical_devices("GPU")
-    for gpu in gpus:
+    for gpu in tf.config.list_physical_devices("GPU"):
         tf.config.experimental.set_memory_growth(gpu, True)  # otherwise one process takes the whole GPU
-    if not gpus:
-        # TensorFlow's graph optimisers take as long as tracing (HiFi-GAN's step: 4 s of 15) and on a CPU gain nothing in a training step
-        # that oneDNN's own pass does not: measured within 2 % on five recipes. On a GPU they choose the layout of the convolutions.
-        tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
     machines = _machines()
     if machines > 1:
         return Devices(tf.distribute.MultiWorkerMirroredStrategy())

@@ -152,16 +152,17 @@ class Interval:
     def __init__(self) -> None:
         self.steps = 0
         self._waited = self._excluded = 0.0
-        self._compiled = 0
+        self._compiled = self._examples = 0
         self._values: dict[str, list[float]] = {}
         self._begun = time.monotonic()
         self._paused = False
 
-    def add(self, waited: float, compiling: float | None) -> None:
-        """Add a step: seconds waited for input, and the seconds of the whole step if its function was compiled in it."""
+    def add(self, waited: float, compiling: float | None, examples: int = 0) -> None:
+        """Add a step: seconds waited for input, the seconds of the whole step if its function was compiled in it, examples read."""
         self.steps += 1
         if compiling is None:
             self._waited += waited
+            self._examples += examples
         else:
             self._compiled += 1
             self._excluded += compiling
@@ -186,11 +187,13 @@ class Interval:
                 self._values.setdefault(name, []).append(float(value))
 
     def summary(self) -> dict[str, float]:
-        """Return means of the values; `steps_per_second` and `input_wait` (fraction of the time), unless all steps were compiling."""
+        """Return means of the values; `steps_per_second`, `examples_per_second` and `input_wait` (fraction of the time), unless all steps
+        were compiling."""
         figures = {name: float(np.mean(values)) for name, values in self._values.items()}
         spent = max(time.monotonic() - self._begun - self._excluded, 1e-9)
         if self.steps > self._compiled:
             figures |= {"steps_per_second": (self.steps - self._compiled) / spent, "input_wait": self._waited / spent}
+            figures["examples_per_second"] = self._examples / spent
         return figures
 
 

@@ -20,10 +20,11 @@ from ..families.base import BeginsWithData, ComparedPreviews, MeasuredPreviews
 from ..families.registry import family_class
 from ..recipe_schema import Recipe
 from ..run_folder import RunFolder, now, replacing
+from .advice import changed_settings, largest_batch, length_warning, made_for_gpus, resume_warnings
 from .beginning import budget_in_steps, open_data
 from .checkpoint import Checkpoints, restore
 from .events import Event, OnEvent, TrainReport, ignore
-from .initialize import compare_levels, initialize_from
+from .initialize import compare_levels, initialize_from, record_parent
 from .learner import Learner, StepResult
 from .model_card import model_card, versions
 from .strategy import Devices, find_devices
@@ -73,6 +74,8 @@ def train(
     # Keras counts layer names up through a process, and the graph's sums are ordered by name: a second training in one process
     # would differ from the first in the last bits. (Measured: 1e-8 after three steps.)
     keras.utils.clear_session()
+    if init_from is not None and devices.chief and not run.resumed:
+        record_parent(run, Path(init_from))
     try:
         return Trainer(recipe, source, run, devices, on_event=on_event).train(init_from)
     finally:
@@ -121,13 +124,15 @@ class Trainer:
         self._pending: list[tuple[int, StepResult]] = []
         self._interval = Interval()
         self._saved_step = -1
+        self._stepping_since: float | None = None  # the end of this start's first step, which compiled it
+        self._timed: list[float] = []  # seconds of the first steps after it
+        self._taken: list[Any] = []  # the batches of the running step
         self._previewed_step = -1
         self._stop = threading.Event()
         self._model: keras.Model | None = None
 
     def train(self, init_from: Path | None = None) -> TrainReport:
         """Start or resume, train until a budget is spent, and leave the run folder complete."""
-        self._started = time.monotonic()
         if isinstance(self.learner.family, BeginsWithData):
             self.learner.family.begin(self.source)
         self._restore(init_from)
@@ -136,9 +141,10 @@ class Trainer:
             self.summaries = Summaries(self.run, self.recipe)
             if self.settings.preview_every:
                 self.preview_metrics = PreviewMetrics(self.recipe, self._real_clips())
-            self.run.write_manifest(**self._facts())
             self.run.rewind(self.step)
-        self.tell(Event("start", self.step, self._start_text(), {"total": self.total_steps, "parameters": self.learner.parameter_counts()}))
+        minutes = self.settings.minutes
+        budget = {"total": self.total_steps, "minutes_left": max(0.0, minutes - self.seconds / 60) if minutes else None}
+        self.tell(Event("start", self.step, self._start_text(), {**budget, "parameters": self.learner.parameter_counts()}))
         ended_by = "failure"
         try:
             with self._signals():
@@ -153,29 +159,35 @@ class Trainer:
                 self.run.write_manifest(state=state, finished=now(), step=self.step, seconds=round(self.seconds, 1))
                 self.summaries.close()
         self.devices.any(False)  # the chief machine is the last to finish; leaving before it would end it too
-        return TrainReport(self.run.path, self.step, self.seconds, ended_by, self.metrics, self.best, self.learner.parameter_counts())
+        counts = self.learner.parameter_counts()
+        return TrainReport(self.run.path, self.step, self.seconds, ended_by, self.metrics, self.best, counts, self.step - self._first_step)
 
     @property
     def seconds(self) -> float:
-        """Training time so far, resumed starts included."""
-        return self.seconds_before + time.monotonic() - self._started
+        """Training time so far, resumed starts included; each counts from its first step on, without the time to compile it."""
+        return self.seconds_before + (0.0 if self._stepping_since is None else time.monotonic() - self._stepping_since)
 
     # The loop.
 
     def _loop(self) -> str:
         ended_by = self._budget_spent()
         if ended_by:
+            if changed := changed_settings(self.run.changes):
+                self.tell(Event("warning", self.step, f"no step was taken, so the run keeps its settings; not applied: {changed}"))
             return ended_by
+        self._begin_stepping()
         batches = self._open_stream()
         self._interval = Interval()
         while not ended_by:
             begun = time.monotonic()
-            taken = [next(batches) for _ in range(self.learner.batches_of(self.step))]
+            self._taken = [next(batches) for _ in range(self.learner.batches_of(self.step))]
             waited = time.monotonic() - begun
-            result = self.learner.step(self.step, taken)
+            result = self._take_step()
             self._pending.append((self.step, result))
             self.step += 1
-            self._interval.add(waited, time.monotonic() - begun if result.compiled else None)
+            examples = len(self._taken) * self.recipe.data.batch_size
+            self._interval.add(waited, time.monotonic() - begun if result.compiled else None, examples)
+            self._say_length(begun, result)
             ended_by = self._budget_spent()
             if self._due(self.settings.log_every):
                 self._log()
@@ -186,6 +198,38 @@ class Trainer:
             if self._due(self.settings.checkpoint_every) and self._saved_step != self.step:
                 self._save()
         return ended_by
+
+    def _begin_stepping(self) -> None:
+        """Record what the coming steps are trained with, and say what is different from the steps before."""
+        for line in resume_warnings(self.run, self.step):
+            self.tell(Event("warning", self.step, line))
+        if not self.devices.gpu and not self.step and (text := made_for_gpus(self.recipe)):
+            self.tell(Event("note", self.step, text))
+        if self.devices.chief:
+            self.run.record_training(self.step, **self._facts())
+
+    def _take_step(self) -> StepResult:
+        if self.learner.compiled(self.step):
+            return self.learner.step(self.step, self._taken)
+        begun = time.monotonic()
+        self.tell(Event("compiling", self.step, "compiling the step"))
+        result = self.learner.step(self.step, self._taken)
+        seconds = time.monotonic() - begun
+        self.tell(Event("compiled", self.step, f"compiled the step in {seconds:.0f} s", {"seconds": seconds}))
+        if self._stepping_since is None:
+            self._stepping_since = time.monotonic()
+        return result
+
+    def _say_length(self, begun: float, result: StepResult) -> None:
+        """Estimate from the first two steps after the compiled one how long the training takes; warn once where that is too long."""
+        if result.compiled or len(self._timed) == 2:
+            return
+        result.values.numpy()  # waits for the device
+        self._timed.append(time.monotonic() - begun)
+        if len(self._timed) == 2:
+            step = min(self._timed)
+            if text := length_warning(self.recipe, self._seconds_left(1.0 / max(step, 1e-9)), step, bool(self.devices.gpu)):
+                self.tell(Event("warning", self.step, text))
 
     def _due(self, every: int) -> bool:
         return every > 0 and self.step % every == 0
@@ -224,14 +268,18 @@ class Trainer:
                 f"{self.run.path} cannot be written: no space left on the disk.", hint="free some space; the same command continues"
             )
         if isinstance(error, tf.errors.ResourceExhaustedError):
-            return TrainingStopped(
-                f"Training stopped: the device ran out of memory at step {self.step}.",
-                hint=f"--set data.batch_size={max(1, self.recipe.data.batch_size // 2)}, or a smaller model.dim",
-            )
+            stopped = f"Training stopped: the device ran out of memory at step {self.step}"
+            try_size = lambda size: self.tell(Event("note", self.step, f"out of memory; trying a batch of {size}"))
+            size = largest_batch(self.learner, self.step, self._taken, try_size) if self.devices.replicas == 1 else 0
+            if size:
+                return TrainingStopped(f"{stopped}; a batch of {size} fits.", hint=f"--set data.batch_size={size}")
+            return TrainingStopped(f"{stopped}.", hint="a smaller model, such as --set model.dim=..., or shorter clips")
         return self.source.diagnose(error)
 
     def _finish(self, ended_by: str) -> None:
         self._log()
+        if not self.step:
+            return  # untrained: nothing to keep
         if self.settings.preview_every and ended_by != "interrupt" and self._previewed_step != self.step > self._first_step:
             self._preview()
         if self._saved_step != self.step:
@@ -261,12 +309,15 @@ class Trainer:
         values |= {f"learning_rate/{key}": rate for key, rate in self.learner.learning_rates(self.step - 1).items()}
         values |= {f"loss_scale/{key}": float(scale.numpy()) for key, scale in self.learner.loss_scales.items()}
         left = self._seconds_left(values.get("steps_per_second", 0.0))
+        values["peak_memory_gib"] = self.devices.peak_memory() / 2**30
         self.metrics |= values
         if self.devices.chief:
             self.summaries.scalars(self.step, {**values, "seconds": self.seconds})
         phases = {phase.name for phase in self.learner.phases}
         losses = "  ".join(f"{k} {v:.3g}" for k, v in values.items() if k.partition("/")[0] in phases and "gradient_norm" not in k)
-        self.tell(Event("progress", self.step, losses, {**values, "seconds_left": left, "total": self.total_steps}))
+        self.tell(
+            Event("progress", self.step, losses, {**values, "seconds_left": left, "total": self.total_steps, "seconds": self.seconds})
+        )
         self._interval = Interval()
 
     def _seconds_left(self, rate: float) -> float | None:
