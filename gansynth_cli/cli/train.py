@@ -58,7 +58,7 @@ def command(
         ),
     ] = None,
     threads: Annotated[int, typer.Option("--threads", "-j", help="CPU threads; 0: one for each core.")] = 0,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, take a few steps, estimate the cost.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, take a step or a few, estimate the cost.")] = False,
     json_output: Annotated[bool, typer.Option("--json", help="Print the outcome as JSON on stdout.")] = False,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Print only warnings and errors.")] = False,
 ) -> int:
@@ -238,11 +238,13 @@ def _dry_run(recipe: Recipe, data: Path, folder: Path) -> int:
     console.start_tensorflow()
     from ..training.dry_run import dry_run
 
-    found = dry_run(recipe, data, on_event=lambda event: console.say(event.text))
+    with ExitStack() as stack:
+        found = dry_run(recipe, data, on_event=_Progress(stack))
+    estimated = f" (estimated from a batch of {found.timed_batch})" if found.timed_batch < recipe.data.batch_size else ""
     rows = [[f"parameters of {name}", f"{count:,}"] for name, count in found.parameters.items()]
     rows += [
         ["clips to train on", f"{found.clips:,}"],
-        ["seconds per step", f"{found.seconds_per_step:.3g}"],
+        ["seconds per step", f"{found.seconds_per_step:.3g}{estimated}"],
         ["seconds to start", f"{found.start_seconds:.1f}"],
         ["steps", "no limit" if found.total_steps is None else f"{found.total_steps:,}"],
         ["whole training", "no limit" if found.total_seconds is None else console.duration(found.total_seconds)],

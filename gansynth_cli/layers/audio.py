@@ -173,10 +173,7 @@ class SpectrogramToAudio(_LogSpectrogramScale):
     def _invert(self, magnitude):
         @tf.custom_gradient
         def invert(magnitude):
-            if self.griffin_lim == "plain":
-                audio = griffin_lim_plain(magnitude, self.fft, self.hop, self.samples, self.iterations)
-            else:
-                audio = griffin_lim(magnitude, self.fft, self.hop, self.samples, iterations=self.iterations, momentum=self.momentum)
+            audio = self._with_phases(magnitude)
 
             def gradient(upstream):
                 bound = stft(audio, self.fft, self.hop, magnitude.shape[-2] or tf.shape(magnitude)[-2])
@@ -190,6 +187,24 @@ class SpectrogramToAudio(_LogSpectrogramScale):
             return audio, gradient
 
         return invert(magnitude)
+
+    def _with_phases(self, magnitude):
+        """Find phases of float32 [batch, channels, frames, bins] and return the audio, [batch, channels, samples].
+
+        Several channels share the phases of their mean magnitude: phases found for each by itself are unrelated, and a source that stands
+        between left and right would lose its place.
+        """
+        common = magnitude if magnitude.shape[1] == 1 else tf.reduce_mean(magnitude, axis=1, keepdims=True)
+        if self.griffin_lim == "plain":
+            audio = griffin_lim_plain(common, self.fft, self.hop, self.samples, self.iterations)
+        else:
+            audio = griffin_lim(common, self.fft, self.hop, self.samples, iterations=self.iterations, momentum=self.momentum)
+        if common is magnitude:
+            return audio
+        phase = tf.math.angle(stft(audio, self.fft, self.hop, magnitude.shape[-2] or tf.shape(magnitude)[-2]))
+        if self.griffin_lim == "plain":
+            return self._from_spectrum(tf.complex(magnitude * tf.cos(phase), magnitude * tf.sin(phase)))
+        return griffin_lim(magnitude, self.fft, self.hop, self.samples, iterations=0, phase=phase)
 
     def _from_spectrum(self, spectrum):
         if self.griffin_lim == "plain":

@@ -48,7 +48,7 @@ def length_warning(recipe: Recipe, seconds_left: float | None, seconds_per_step:
     hours = seconds_left / 3600
     length = f"{hours / 24:,.0f} days" if hours >= 72 else f"{hours:.0f} hours"
     advice = f"; --recipe {recipe.family}/small is made for CPUs" if recipe.name.endswith("/base") else "; --minutes 60 ends it in time"
-    return f"at {seconds_per_step:.3g} s per step this training will take about {length} on this CPU{advice}"
+    return f"at {seconds_per_step:.3g} s per step, this training will take about {length} on this CPU{advice}"
 
 
 def largest_batch(learner: Learner, step: int, batches: Sequence[Batch], tell: Callable[[int], None] = lambda size: None) -> int:
