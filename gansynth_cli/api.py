@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .errors import GanAudioError
-from .models.model_file import ENHANCERS, GENERATORS, VOCODERS, ModelFile, find_model
+from .models.model_file import ENHANCERS, GENERATORS, SYNTHESISERS, VOCODERS, ModelFile, find_model
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,20 +29,25 @@ _EVALUATIONS = {
     "evaluate_voices": "metrics.voices.report",
     "evaluate_vocoders": "inference.vocode.copy_synthesis",
 }
-__all__ = ["Converter", "Denoiser", "GanAudioError", "Generator", "Vocoder", "load", "prepare", "train", *_EVALUATIONS]
+__all__ = ["Converter", "Denoiser", "GanAudioError", "Generator", "Synthesiser", "Vocoder", "load", "prepare", "train", *_EVALUATIONS]
 
 
-def load(model: StrPath) -> Generator | Denoiser | Vocoder | Converter:
-    """Load the model of a run folder, of a `.keras` file, or a bundled one by name ("denoiser", "vocoder").
+def load(model: StrPath) -> Generator | Denoiser | Vocoder | Converter | Synthesiser:
+    """Load the model of a run folder, of a `.keras` file, or a bundled one by name ("denoiser", "vocoder"); of an `.onnx` file, a published
+    voice (Piper, Kokoro).
 
     Raises:
         RunError: There is none, or it cannot be loaded. Files are checked before anything is built; no code from them is executed.
     """
+    if Path(model).suffix == ".onnx":
+        return Synthesiser(model)
     found = find_model(Path(model))
     if found.class_name in GENERATORS:
         return Generator(found)
     if found.class_name in ENHANCERS:
         return Denoiser(found)
+    if found.class_name in SYNTHESISERS:
+        return Synthesiser(model)
     return Vocoder(found) if found.class_name in VOCODERS else Converter(found)
 
 
@@ -110,6 +115,31 @@ class Vocoder:
         return vocode_mel(self.vocoder, mel)
 
 
+class Synthesiser:
+    """A model that speaks text: `voices`, `languages`, `emotions`, `sample_rate`."""
+
+    def __init__(self, model: StrPath, vocoder: str | None = None):
+        from .inference.say.open_voice import open_voice
+
+        self.voice = open_voice(Path(model), vocoder=vocoder)
+        self.voices, self.languages, self.emotions = self.voice.speakers, self.voice.languages, self.voice.emotions
+        self.sample_rate = self.voice.sample_rate
+
+    def say(self, text: str, voice: str = "", **options: Any) -> np.ndarray:
+        """Speak a text, as `gan-audio say`: float32 [samples] at `self.sample_rate`. What is written of it is to be tagged as synthetic.
+
+        Options are fields of `inference.say.task.SayOptions`: language, emotion, speed, pitch, energy, markup, seed.
+        """
+        import numpy as np
+
+        from .data.text.report import TextReport
+        from .inference.say.task import SayOptions, speak_text
+
+        chosen = SayOptions(voice, **options).checked(self.voice)
+        blocks = [block.samples for block in speak_text(text, self.voice, chosen, None, TextReport())]
+        return np.concatenate([np.zeros(0, np.float32), *blocks])
+
+
 class Converter:
     """A model that converts voices between its `domains` (speakers, emotions)."""
 
@@ -169,6 +199,7 @@ def prepare(
     sound = CutOptions(**{"sample_rate": data.sample_rate, "channels": data.channels, "clip_samples": length, **(cut or {})})
     chosen = PrepareOptions(sound, LabelOptions(labels, **naming), SplitOptions(**(splits or {})))
     options |= {"peak_normalize": data.peak_normalize, "peak": data.peak, "frames": model.frame_features(sound.sample_rate)}
+    options |= {"speech": model.speech_features(sound.sample_rate)}
     sources = [inputs] if isinstance(inputs, (str, PathLike)) else list(inputs)
     return job.prepare(sources, output, chosen, specs=model.statistics, **options)
 

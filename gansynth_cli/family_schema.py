@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .feature_specs import FrameFeatures, GivenMels, LogSpectrogram
+    from .feature_specs import FrameFeatures, GivenMels, LogSpectrogram, SpeechFeatures
 
 GENERATE = "generate {run} -n 64 -o clips/"
 ENHANCE = "enhance recordings/ --model {run} -o clean/"
 VOCODE = "vocode recordings/ --model {run} -o resynthesised/"
+SAY = 'say "Good morning." --model {run} -o morning.wav'
 CONVERT = "convert recordings/ --to DOMAIN --model {run} -o out/"
 
 
@@ -42,6 +43,10 @@ class ModelTable:
 
     def frame_features(self, sample_rate: int) -> FrameFeatures | None:
         """Features of every frame that are cached beside the clips; None: the family reads audio."""
+        return None
+
+    def speech_features(self, sample_rate: int) -> SpeechFeatures | None:
+        """Phones, durations, F0, energy and spectra that are cached beside recordings with transcripts; None: no text is needed."""
         return None
 
     def mels_beside(self, sample_rate: int) -> GivenMels | None:

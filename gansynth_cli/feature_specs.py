@@ -80,6 +80,28 @@ class FrameFeatures:
 
 
 @dataclass(frozen=True)
+class SpeechFeatures:
+    """What is cached of recordings with transcripts for models that speak: phones with their durations, F0, energy and mel spectra
+    (`data/speech_features.py`).
+
+    Attributes:
+        convention: What the spectra mean, resolved; durations count its frames.
+        tracker: How F0 is found where nothing beside the recording says it; see `FrameFeatures`.
+        max_phones: Phones of a window that training cuts; nothing that is cached depends on it.
+    """
+
+    convention: MelConvention
+    tracker: Tracker = "auto"
+    max_phones: int = 128
+
+    @property
+    def key(self) -> str:
+        """Its name in `DatasetInfo.frame_features`."""
+        digest = hashlib.sha256(json.dumps([self.convention.to_dict(), self.tracker], sort_keys=True).encode()).hexdigest()
+        return f"speech-hop{self.convention.hop}-{digest[:8]}"
+
+
+@dataclass(frozen=True)
 class GivenMels:
     """Mel spectrograms of the recordings that another program gave, for a vocoder to be trained on (`data/given_mels.py`).
 

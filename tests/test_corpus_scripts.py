@@ -1,6 +1,7 @@
 """What makes the shipped denoiser's corpus: sounds out of archives of games, sentences out of fortunes, speakers out of five styles."""
 
 import importlib.util
+import json
 import struct
 import sys
 import zlib
@@ -19,7 +20,7 @@ def script(name):
     return module
 
 
-unpack, voices = script("unpack_sounds"), script("voices")
+unpack, voices, teacher = script("unpack_sounds"), script("voices"), script("teacher")
 
 
 def test_sounds_of_cat():
@@ -120,3 +121,29 @@ def test_debian_voices_write_what_they_say(tmp_path, monkeypatch):
     assert np.max(np.abs(audio)) == pytest.approx(0.5, abs=1e-3)
     assert {program for program, _, _ in spoken.VOICES.values()} == {"flite", "festival"}
     sys.modules.pop("voices", None)
+
+
+def test_the_teacher_reads_books_without_their_licence(tmp_path):
+    book = (
+        "Title: X\n\n*** START OF THIS PROJECT GUTENBERG EBOOK X ***\n\nCHAPTER I\n\nIt was a _bright_ cold day in April. He wrote 13"
+        " letters that day.\nShe said nothing at all.\n\n*** END OF THIS PROJECT GUTENBERG EBOOK X ***\n\nThis licence is not spoken."
+    )
+    (tmp_path / "x.txt").write_text(book)
+    found = teacher.read_sentences([tmp_path / "x.txt"], "en-us", seed=1)
+    assert sorted(found) == ["It was a bright cold day in April.", "She said nothing at all."]
+    assert teacher.read_sentences([tmp_path / "x.txt"], "en-us", seed=1) == found
+    assert teacher.character_errors("it was a bright, cold day", "It was a bright cold day.") == 0
+    assert teacher.character_errors("cat", "cats!") == pytest.approx(0.25)
+
+
+def test_the_teachers_table_leaves_out_what_is_heard_otherwise(tmp_path):
+    for number, errors in enumerate((None, 0.05, 0.5)):
+        facts = {"text": f"Text, {number}.", "language": "en-us", "speaker": "a", "emotion": ""}
+        facts |= {} if errors is None else {"errors": errors}
+        path = tmp_path / "a" / f"{number}.flac"
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+        path.with_suffix(".json").write_text(json.dumps(facts))
+    assert teacher.write_table(tmp_path) == 2
+    lines = (tmp_path / "metadata.csv").read_text().splitlines()
+    assert lines == ["path,text,language,speaker,emotion", 'a/0.flac,"Text, 0.",en-us,a,', 'a/1.flac,"Text, 1.",en-us,a,']

@@ -6,6 +6,7 @@ Nothing here names a family: they are discovered, so a new one is driven as soon
 from __future__ import annotations
 
 import shlex
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from gansynth_cli.data.pipeline import open_source
 from gansynth_cli.families.base import BeginsWithData, Draws, Phase
 from gansynth_cli.families.registry import family_class
 from gansynth_cli.families.wavegan.family import WaveGAN
-from gansynth_cli.family_schema import CONVERT, ENHANCE, GENERATE, VOCODE, find_families
+from gansynth_cli.family_schema import CONVERT, ENHANCE, GENERATE, SAY, VOCODE, find_families
 from gansynth_cli.models.model_file import find_model
 from gansynth_cli.recipe import load_recipe, recipe_to_toml
 from gansynth_cli.recipe_schema import FAMILIES, Recipe
@@ -33,6 +34,7 @@ from .conftest import write_tones, write_wav
 from .conversion_families import write_voices
 from .helpers import disturb, noise
 from .note_fixtures import write_notes
+from .speech_fixtures import write_spoken
 
 STEPS = 2
 
@@ -50,6 +52,11 @@ def write_recordings(recipe: Recipe, folder: Path) -> list[str]:
         pytest.importorskip("swift_f0")
         write_voices(folder, takes=3)
         return ["--layout", "speakers"]
+    if use == SAY:
+        if shutil.which("espeak-ng") is None:
+            pytest.skip("espeak-ng is not installed")
+        write_spoken(folder)
+        return ["--layout", "text"]
     assert use in (VOCODE, ENHANCE), f"test_families.py does not know recordings for: {use}"
     write_voices(folder, takes=3)
     if use == VOCODE:
@@ -72,6 +79,8 @@ def saved_output(model: keras.Model) -> Any:
         return model(tf.constant(0.1 * noise(2, model.window, 1)))
     if name == "DeepFilterDenoiser":
         return model.enhance(tf.constant(0.1 * noise(1, 3200)), 16000)
+    if name == "SpeechSynthesiser":
+        return np.concatenate(model.synthesise(np.array([[0, 0, 4], [1, 1, 1], [2, 0, 3]]), 0, 0, 0)[:1])
     assert name == "FrameDenoiser", f"test_families.py does not know an input of {name}"
     return model(tf.complex(noise(1, 9, model.fft // 2 + 1), noise(1, 9, model.fft // 2 + 1, seed=1)))[0]
 
@@ -167,7 +176,8 @@ def check_the_command(driven: Driven) -> None:
     words = shlex.split(FAMILIES[driven.recipe.family].use.format(run=driven.run))
     words = [{"64": "2", "DOMAIN": (driven.family.info.labels or [""])[0]}.get(word, word) for word in words]
     assert main([*words, "-q"]) == 0
-    made = list(Path(words[-1]).rglob("*.wav"))
+    output = Path(words[-1])
+    made = [output] if output.is_file() else list(output.rglob("*.wav"))
     assert made
     assert all(soundfile.info(path).frames > 0 for path in made)
     card = (driven.run / "README.md").read_text(encoding="utf-8")

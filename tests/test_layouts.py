@@ -210,6 +210,9 @@ EXAMPLES: dict[str, tuple[tuple[str, ...], dict[str, str], str]] = {  # layout -
     "ravdess": (("03-01-06-01-02-01-12.wav",), {}, "fearful"),
     "crema-d": (("1001_IEO_ANG_HI.wav",), {}, "anger"),
     "emo-db": (("03a01Fa.wav",), {}, "happiness"),
+    "ljspeech": (("wavs/a.wav",), {"metadata.csv": "a|Text.\n", "language": "de"}, "in"),
+    "text": (("b/a.wav",), {"metadata.csv": "path,text,speaker,language\nb/a.wav,Text.,bob,en-us\n"}, "bob"),
+    "asterisk": (("digits/1.wav",), {"core-sounds-en.txt": "digits/1: one\n"}, "in"),
 }
 
 
@@ -221,6 +224,8 @@ def test_every_layout_reads_its_corpus(name: str, tmp_path: Path):
     options = dict(options)
     if "json" in options:
         (root / "examples.json").write_text(options.pop("json"))
+    for beside in [key for key in options if "." in key]:
+        (root / beside).write_text(options.pop(beside))
     if "csv" in options:
         (tmp_path / "labels.csv").write_text(options["csv"])
         options["csv"] = str(tmp_path / "labels.csv")

@@ -29,7 +29,7 @@ from .test_speak import NoEspeak, ToneVoice
 @pytest.fixture
 def say(monkeypatch, tmp_path, capfd):
     """Run `gan-audio say` in an empty folder; returns exit code, stdout and stderr."""
-    monkeypatch.setattr(say_task, "open_voice", lambda model, styles=None: ToneVoice())
+    monkeypatch.setattr(say_task, "open_voice", lambda model, **_: ToneVoice())
     monkeypatch.setattr(speaking, "Espeak", NoEspeak)
     monkeypatch.chdir(tmp_path)
 

@@ -236,6 +236,7 @@ def command(
             peak=wanted.peak,
             frames=model.frame_features(rate),
             mels=_given_mels(mels, model, rate),
+            speech=model.speech_features(rate),
             consent=_note(consent) if consent else "",
             jobs=jobs,
             overwrite=overwrite,

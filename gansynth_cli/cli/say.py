@@ -39,6 +39,10 @@ def command(
     styles: Annotated[
         Path | None, typer.Option("--styles", help="Kokoro: folder of its styles.", show_default="beside it", rich_help_panel=_VOICE)
     ] = None,
+    vocoder: Annotated[
+        str | None,
+        typer.Option("--vocoder", metavar="RUN", help="Trained models: a vocoder.", show_default="the bundled one", rich_help_panel=_VOICE),
+    ] = None,
     voice: Annotated[
         str,
         typer.Option("--voice", help="One of the model's voices; Kokoro: also mixtures, as af_heart:3+bf_emma:1.", rich_help_panel=_VOICE),
@@ -94,7 +98,9 @@ def command(
     check_jobs(jobs)
     markup = "phonemes" if phonemes else "ssml" if ssml else "auto"
     options = SayOptions(voice, language, emotion, speed, pitch, energy, markup, seed, fit)
-    task = SayTask(model, options, styles=styles, lexicon=read_lexicon(*lexicon or []), timings=timings.lower(), overwrite=overwrite)
+    task = SayTask(
+        model, options, styles=styles, vocoder=vocoder, lexicon=read_lexicon(*lexicon or []), timings=timings.lower(), overwrite=overwrite
+    )
     if list_voices:
         return _list(task)
     stream = stream or output == STDIN
@@ -174,7 +180,9 @@ def _list(task: SayTask) -> int:
     """Print the voices of a model on stdout."""
     from ..inference.say.open_voice import open_voice
 
-    voice: Voice = open_voice(task.model, styles=task.styles)
+    if task.needs_tensorflow:
+        console.start_tensorflow()
+    voice: Voice = open_voice(task.model, styles=task.styles, vocoder=task.vocoder)
     rows = []
     for speaker in voice.speakers or ("",):
         try:

@@ -17,11 +17,12 @@ from typing import Protocol
 import numpy as np
 import tensorflow as tf
 
-from ..feature_specs import FrameFeatures, GivenMels
+from ..feature_specs import FrameFeatures, GivenMels, SpeechFeatures
 from ..recipe_schema import Augment, Data
 from ..signal.mel_convention import MelConvention
 from .dataset_info import DatasetInfo
 from .mixing.stream import NOISE_RECORDS, SPEECH_RECORDS, Mixer
+from .speech_window import speech_window
 
 _SHUFFLE, _DRAWS, _MIXING = 0x5AFF1E, 0xA06, 0xA07  # the families of random numbers
 _OTHERS, _NOISES = 0x07E5, 0x0152  # the orders of the streams that are mixed in
@@ -38,6 +39,8 @@ class Records(Protocol):
     def frames(self) -> FrameFeatures | None: ...
     @property
     def mels(self) -> GivenMels | None: ...
+    @property
+    def speech(self) -> SpeechFeatures | None: ...
     def clips_per_epoch(self, split: str = "train") -> int: ...
     def label_counts(self, split: str) -> np.ndarray: ...
     def epoch(self, split: str, settings: Data, seed: tf.Tensor, number: tf.Tensor) -> tf.data.Dataset: ...
@@ -115,6 +118,10 @@ class ClipStream:
         if source.frames is not None:
             spectrum = source.spectrum(record, place)
             return {"spectrum": spectrum, "label": tf.cast(source.label(record), tf.int32)} | source.attributes(record)
+        if source.speech is not None:
+            c = source.speech.convention
+            made = speech_window(record, settings.clip_samples // c.hop, source.speech.max_phones, c.bands, place, c.lowest)
+            return made | {"label": tf.cast(source.label(record), tf.int32)} | source.attributes(record)
         audio, label = source.decode(record)
         given: dict[str, tf.Tensor] = {}
         if source.mels is not None:

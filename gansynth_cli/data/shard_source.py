@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -18,6 +19,7 @@ from .clip_stream import balanced_repeats
 from .frame_features import SPECTRUM, FrameClip, ensure_frame_features, missing_frame_features, read_frame_features, sidecar_name
 from .given_mels import MEL, read_given_mels
 from .source import Source
+from .speech_features import read_speech
 
 _READERS = 16  # shards read in turn
 
@@ -54,7 +56,7 @@ class ShardSource(Source):
         paths = tf.constant([str(path) for path in shards.shard_paths(self.info.splits[split], self.path)])
         readers = min(_READERS, len(paths))
         read: Callable = tf.data.TFRecordDataset
-        cached = self.frames or self.mels
+        cached = self.frames or self.mels or self.speech
         if cached is not None:
             key = cached.key
             beside = [str(self.path / sidecar_name(shard["file"], key)) for shard in self.info.splits[split].shards]
@@ -116,6 +118,11 @@ class ShardSource(Source):
         assert self.mels is not None
         self._require(split)
         return read_given_mels(self.info, self.path, self.mels, split)
+
+    def speech_clips(self, split: str) -> Iterator[tuple[shards.ClipRecord, dict[str, Any]]]:
+        assert self.speech is not None
+        self._require(split)
+        return read_speech(self.info, self.path, self.speech, split)
 
     def spectrum(self, record: tf.Tensor, uniform: tf.Tensor | None) -> tf.Tensor:
         assert self.frames is not None

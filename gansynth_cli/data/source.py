@@ -5,12 +5,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from ..errors import DatasetError, GanAudioError, RecipeError
-from ..feature_specs import BatchFeatures, FrameFeatures, GivenMels
+from ..feature_specs import BatchFeatures, FrameFeatures, GivenMels, SpeechFeatures
 from ..recipe_schema import Data, Recipe
 from . import shards
 from .clip_stream import ClipStream, augmented
@@ -110,6 +111,21 @@ class Source(ABC):
                 hint=f"gan-audio prepare RECORDINGS -o DATA --recipe {name} --mels FOLDER",
             )
 
+        if self.speech is not None and self.speech.key not in info.frame_features:
+            raise DatasetError(
+                f"{self.path} has no phones of this mel convention, which the recipe {name} is trained on.",
+                hint=f"gan-audio prepare RECORDINGS -o DATA --recipe {name} --layout ljspeech (or text, asterisk, vctk)",
+            )
+
+    @property
+    def speech(self) -> SpeechFeatures | None:
+        """Phones and their prosody that are read in place of the clips; None: the recipe needs no text."""
+        return self.recipe.model.speech_features(self.recipe.data.sample_rate)
+
+    def speech_clips(self, split: str) -> Iterator[tuple[shards.ClipRecord, dict[str, Any]]]:
+        """Yield every clip with a transcript, and what `data.speech_features.read_speech` gives of it, in the order of the shards."""
+        raise NotImplementedError
+
     @property
     def mels(self) -> GivenMels | None:
         """The given mel spectrograms that are read beside the clips; None: there are none."""
@@ -172,7 +188,8 @@ class Source(ABC):
 
         With `data.mixing.enabled`, and of a data set of pairs, there are also "clean" (the same as "audio") and "noisy".
 
-        A recipe whose model has `frame_features` gets "spectrum" float32 [batch, clip_samples // hop, bands] in place of "audio".
+        A recipe whose model has `speech_features` gets what `data.speech_window` cuts in place of "audio", and "language" and "emotion".
+        One whose model has `frame_features` gets "spectrum" float32 [batch, clip_samples // hop, bands] in place of "audio".
 
         Args:
             recipe: Its `[data]` says length, crop, shuffling, balance and augmentation.

@@ -37,6 +37,7 @@ USES = {
     "FrameDenoiser": ("enhances recordings", "gan-audio enhance recordings/ --model {path} -o clean/"),
     "WindowEnhancer": ("enhances recordings", "gan-audio enhance recordings/ --model {path} -o clean/"),
     "DeepFilterDenoiser": ("enhances recordings", "gan-audio enhance recordings/ --model {path} -o clean/"),
+    "SpeechSynthesiser": ("speaks text", 'gan-audio say "Good morning." --model {path} -o morning.wav'),
     "VoiceConverter": ("converts voices", "gan-audio convert recordings/ --to SPEAKER --model {path} -o out/"),
 }
 RENAMED = {"AudioGenerator": "ClipGenerator", "NoteGenerator": "ClipGenerator"}  # classes that gan-audio 0.1.0 saved, and what they load as
@@ -44,6 +45,7 @@ GENERATORS = ("ClipGenerator",)
 VOCODERS = ("Vocoder",)
 ENHANCERS = ("FrameDenoiser", "WindowEnhancer", "DeepFilterDenoiser")
 CONVERTERS = ("VoiceConverter",)
+SYNTHESISERS = ("SpeechSynthesiser",)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ...errors import UsageError
-from . import speech, tables, words
+from . import speech, tables, transcripts, words
 from .notes import PITCH_FROM, notes
 from .source_file import LabelOptions, Reading, SourceFile
 
@@ -46,10 +46,13 @@ LAYOUTS: dict[str, Layout] = {
     "notes": Layout(notes, "one note a file, its pitch in the name or measured", keys=("pitch-from",)),
     "pairs": Layout(words.pairs, "clean and noisy recordings of the same names in two folders"),
     "speakers": Layout(speech.speakers, "a folder for each speaker, with emotions a folder each in those", voices=True),
-    "vctk": Layout(speech.vctk, "VCTK", voices=True),
+    "vctk": Layout(speech.vctk, "VCTK", keys=("language",), voices=True),
     "esd": Layout(speech.esd, "Emotional Speech Dataset", voices=True),
     "ravdess": Layout(speech.ravdess, "RAVDESS", voices=True),
     "crema-d": Layout(speech.crema_d, "CREMA-D", voices=True),
+    "ljspeech": Layout(transcripts.ljspeech, "recordings and metadata.csv with lines name|text", keys=("language",)),
+    "text": Layout(transcripts.table, "metadata.csv with the columns path,text,speaker,language,emotion", keys=("language",)),
+    "asterisk": Layout(transcripts.asterisk, "Asterisk's prompts and their texts", keys=("language",)),
     "emo-db": Layout(speech.emo_db, "Berlin database of emotional speech", voices=True),
 }
 
@@ -69,6 +72,7 @@ KEYS: dict[str, Key] = {
     "pitch-from": Key("pitch_from", "notes: name, sound (measured) or auto: the name if it tells one"),
     "pitches": Key("pitches", "only notes of these pitches: MIDI numbers, names, ranges, as 36-84 or C4,E4"),
     "instruments": Key("instruments", "only notes of these instruments, as bell,organ"),
+    "language": Key("language", "ljspeech, text, asterisk, vctk: language of the transcripts, as en-us"),
     "attributes": Key("attributes", "a CSV table: file,pitch,instrument or other attributes of each recording"),
 }
 

@@ -35,6 +35,8 @@ class SourceFile:
         record: (first byte, bytes) of the NSynth example in a TFRecord file that holds the recording; None if the file is one.
         emotion: How it is spoken, or "".
         group: What is spoken, or "": recordings of one group are in one split.
+        text: The words that are spoken, as written, or "".
+        language: Their language, or "".
     """
 
     path: Path
@@ -48,6 +50,8 @@ class SourceFile:
     record: tuple[int, int] | None = None
     emotion: str = ""
     group: str = ""
+    text: str = ""
+    language: str = ""
 
 
 @dataclass(frozen=True)
@@ -68,6 +72,7 @@ class LabelOptions:
         instruments: Only notes of these instruments; empty takes all.
         attributes: Table with the column file and one column an attribute, such as pitch and instrument.
         pitch_from: Layout notes: "name", "sound" (measured), or "auto": the name if it tells one.
+        language: Language of the transcripts, where the corpus does not state it.
         domain: The label is the "speaker", the "emotion", or "both" ("speaker/emotion"); "" leaves it to the layout.
     """
 
@@ -84,6 +89,7 @@ class LabelOptions:
     attributes: str = ""
     pitch_from: str = "auto"
     domain: str = ""
+    language: str = ""
 
 
 @dataclass

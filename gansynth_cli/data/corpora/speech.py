@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from .source_file import Reading, SourceFile
 from .tables import with_domain
+from .transcripts import vctk_texts
 
 _VCTK = re.compile(r"(?P<speaker>(?:p|s)\d+)_(?P<sentence>\d+)(?:_mic(?P<microphone>[12]))?")
 _ESD = re.compile(r"(?P<speaker>\d{4})_(?P<number>\d{6})")
@@ -52,7 +53,7 @@ def vctk(reading: Reading) -> list[SourceFile]:
             reading.leave_out(source, "the second microphone")
         else:
             labelled.append(replace(source, speaker=match["speaker"], group=match["sentence"]))
-    return _labelled(labelled, reading, "speaker")
+    return vctk_texts(_labelled(labelled, reading, "speaker"), reading)
 
 
 def esd(reading: Reading) -> list[SourceFile]:

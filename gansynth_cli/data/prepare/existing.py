@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ...errors import DatasetError
-from ...feature_specs import FrameFeatures, GivenMels, LogSpectrogram
+from ...feature_specs import FrameFeatures, GivenMels, LogSpectrogram, SpeechFeatures
 from ...files import write_text
 from ..clip_reader import ShardClips
+from ..corpora.source_file import SourceFile
 from ..dataset_info import DatasetInfo, read_dataset_info
 from ..frame_features import ensure_frame_features
 from ..given_mels import ensure_given_mels
 from ..shards import missing_or_resized
+from ..speech_features import ensure_speech_features
 from ..statistics import compute, statistics_key
 from .folder import check_replaceable, differences
 from .plan import Plan
@@ -33,6 +35,7 @@ class Extras:
     consent: str
     jobs: int
     progress: Callable[[int, int], None] | None = None
+    speech: tuple[SpeechFeatures, Mapping[str, SourceFile]] | None = None
 
 
 def finished(output: Path, plan: Plan, overwrite: bool) -> DatasetInfo | None:
@@ -95,6 +98,8 @@ def with_extras(info: DatasetInfo, folder: Path, extras: Extras) -> DatasetInfo:
         info = ensure_frame_features(info, folder, extras.frames, jobs=extras.jobs, progress=extras.progress)
     if extras.mels is not None:
         info = ensure_given_mels(info, folder, *extras.mels)
+    if extras.speech is not None:
+        info = ensure_speech_features(info, folder, *extras.speech, progress=extras.progress)
     statistics = dict(info.statistics)
     clips = ShardClips(info, folder, peak_normalize=extras.peak_normalize, peak=extras.peak)
     for spec in extras.specs:

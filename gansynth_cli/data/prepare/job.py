@@ -18,12 +18,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from ...errors import UsageError
-from ...feature_specs import FrameFeatures, GivenMels, LogSpectrogram
+from ...feature_specs import FrameFeatures, GivenMels, LogSpectrogram, SpeechFeatures
 from ...files import write_text
 from ..audio.find import find_audio
 from ..corpora.labelling import label_sources
 from ..corpora.nsynth import TFRECORD
 from ..shards import ShardSet
+from ..speech_features import left_out_of
 from .existing import Extras, finish_existing, finished, with_extras
 from .folder import explained, features_json, journal_lines, partial_folder, put_in_place, remove_empty
 from .plan import Plan
@@ -45,6 +46,7 @@ def prepare(
     peak: float = 1.0,
     frames: FrameFeatures | None = None,
     mels: tuple[GivenMels, Path] | None = None,
+    speech: SpeechFeatures | None = None,
     consent: str = "",
     jobs: int = 0,
     overwrite: bool = False,
@@ -62,6 +64,7 @@ def prepare(
         peak_normalize, peak: How training scales clips (see `recipe_schema.Data`), which changes those statistics.
         frames: Spectra and F0 to cache of every clip (a conversion recipe's `model.frame_features`).
         mels: What given mel spectrograms mean, and the folder that holds them (a vocoder recipe's `model.given_mels`).
+        speech: Phones and their prosody to cache of every recording with a transcript (a speech recipe's `model.speech_features`).
         consent: A note that the data set and every model trained on it keep: who allowed these recordings to be used, and for what.
         jobs: Worker processes; 0 is one for each core.
         overwrite: Replace a finished data set, or drop an unfinished one with other options.
@@ -85,7 +88,8 @@ def prepare(
     plan = Plan(options, labelled)
     files = len(plan.sources)
     shard_done = lambda done, count: progress(files, files, f"F0 and spectra: shard {done} of {count}") if progress else None
-    extras = Extras(tuple(specs), peak_normalize, peak, frames, mels, consent, jobs, shard_done)
+    spoken = (speech, {source.name: source for source in plan.sources}) if speech else None
+    extras = Extras(tuple(specs), peak_normalize, peak, frames, mels, consent, jobs, shard_done, spoken)
     workers = jobs or os.cpu_count() or 1
     existing = None if dry_run else finished(output, plan, overwrite)
     if existing is not None:
@@ -95,6 +99,8 @@ def prepare(
         report = PrepareReport(output, "dry run", facts_of(plan, outcomes, None), *_lists(plan, outcomes))
     else:
         report = _make(plan, output, extras, overwrite, workers, progress)
+    if speech and not dry_run:
+        report.warnings += left_out_of(report.info, speech)
     report.elapsed = time.monotonic() - began
     return report
 

@@ -16,7 +16,7 @@ from ..shards import SPLITS
 from .report import PrepareOptions
 from .work import SplitOptions
 
-_NOTE_OPTIONS = ("instrument_field", "pitches", "instruments", "attributes", "pitch_from", "domain")
+_NOTE_OPTIONS = ("instrument_field", "pitches", "instruments", "attributes", "pitch_from", "domain", "language")
 _UNIT_FILES, _UNIT_BYTES = 64, 8 << 20
 _SHARD_BYTES = 32 << 20  # of sources: about that many of 16-bit PCM where the sources are
 _MAX_SHARDS = 256

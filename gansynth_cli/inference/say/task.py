@@ -17,7 +17,7 @@ from ...errors import GanAudioError, UsageError
 from ..files.job import Job
 from ..files.provenance import SOFTWARE, with_provenance
 from ..files.task import FileTask, Words, Work
-from .open_voice import open_voice
+from .open_voice import is_student, open_voice
 from .speak import Block, Pauses, speak
 from .subtitles import Overrun, speak_cues
 from .texts import SUBTITLES, TABLES, read_subtitles, read_table
@@ -131,7 +131,7 @@ class SayTask(FileTask):
 
     Args:
         model: Path of the model, or None for the bundled one.
-        styles: See `open_voice`.
+        styles, vocoder: See `open_voice`.
         options: How to speak.
         lexicon: Word -> phones.
         timings: A key of `timings.FORMATS`, or "".
@@ -146,15 +146,17 @@ class SayTask(FileTask):
         options: SayOptions,
         *,
         styles: Path | None = None,
+        vocoder: str | None = None,
         lexicon: Mapping[str, str] | None = None,
         timings: str = "",
         overwrite: bool = False,
     ):
-        self.model, self.styles, self.options = model, styles, options
+        self.model, self.styles, self.vocoder, self.options = model, styles, vocoder, options
+        self.needs_tensorflow = model is not None and is_student(Path(model))
         self.lexicon, self.timings, self.overwrite = dict(lexicon or {}), timings, overwrite
 
     def open(self) -> None:
-        self.voice = open_voice(self.model, styles=self.styles)
+        self.voice = open_voice(self.model, styles=self.styles, vocoder=self.vocoder)
         self.options.checked(self.voice)
 
     def describe(self) -> str:

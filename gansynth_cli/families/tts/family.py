@@ -1,0 +1,309 @@
+"""The family tts: a non-autoregressive acoustic model with explicit durations (FastSpeech 2, Ren et al. 2021; FastPitch, Łańcucki 2021), of
+ConvNeXt blocks in place of Transformers, and GANSpeech's second part (Yang et al. 2021): once the reconstruction has converged, a
+discriminator of mel spectrograms with feature matching scaled to the reconstruction loss."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from ...data.dataset_info import DatasetInfo
+from ...errors import DatasetError, RecipeError
+from ...feature_specs import BatchFeatures
+from ...layers.seeds import layer_seeds
+from ...layers.speech import frame_inputs
+from ...losses.adversarial import LOSSES
+from ...losses.spectral import feature_matching
+from ...losses.weighted import WeightedTerms
+from ...models.model_file import bundled_model, find_model
+from ...models.speech_synthesiser import SpeechSynthesiser
+from ...recipe_schema import Recipe
+from ...signal.mel_front_end import linear_mel, mel_to_magnitude
+from ...signal.stft import griffin_lim
+from ..base import Batch, Draws, Losses, Phase, provenance_of
+from .networks import Tables, build_critic, build_decoder, build_encoder, logits_of
+from .schema import TtsLosses, TtsModel
+
+if TYPE_CHECKING:
+    from ...data.source import Source
+
+PREVIEW_CLIPS = 8
+_PREVIEW_SECONDS = 8.0
+_SEED_STREAM = 0x5A1
+_GENERATOR = ("encoder", "decoder")
+Made = dict[str, tf.Tensor]
+
+
+def _masked(error: tf.Tensor, weight: tf.Tensor) -> tf.Tensor:
+    """Return the mean of errors [batch, steps, ...] over the steps that count."""
+    weight = tf.reshape(weight, [*weight.shape[:2], *[1] * (len(error.shape) - 2)]) * tf.ones_like(error)
+    return tf.reduce_sum(error * weight) / tf.maximum(tf.reduce_sum(weight), 1.0)
+
+
+def _pitch(batch: Made) -> tf.Tensor:
+    voiced = batch["prosody"][..., 1]
+    error = tf.abs(batch["predicted"][..., 0] - batch["prosody"][..., 0]) * voiced
+    weight = voiced * batch["phone_weight"][..., None]
+    return tf.reduce_sum(error * batch["phone_weight"][..., None]) / tf.maximum(tf.reduce_sum(weight), 1.0)
+
+
+TERMS: WeightedTerms[Made] = WeightedTerms(
+    TtsLosses,
+    {
+        "mel": lambda made: _masked(tf.abs(made["made"] - made["target"]), made["frame_weight"]),
+        "duration": lambda made: _masked(tf.abs(made["duration"] - tf.math.log(tf.maximum(made["durations"], 1.0))), made["phone_weight"]),
+        "pitch": _pitch,
+        "voicing": lambda made: _masked(
+            tf.nn.sigmoid_cross_entropy_with_logits(made["prosody"][..., 1], made["predicted"][..., 1]), made["phone_weight"]
+        ),
+        "energy": lambda made: _masked(tf.abs(made["predicted"][..., 2] - made["prosody"][..., 2]), made["phone_weight"]),
+    },
+    elsewhere=("adversarial", "feature_matching"),
+)
+
+
+class Tts:
+    """Phones to mel spectrograms.
+
+    Networks:
+        encoder, decoder, critic: See `networks`.
+
+    Phases: before `adversarial.critic_start` encoder and decoder on the reconstruction ("reconstruction"); from there on critic and
+    generator.
+
+    Args:
+        recipe: A recipe of the family.
+        info: Facts of the data set, with speech features.
+        seed: Seed of the first weights; `recipe.seed` where it is None.
+
+    Raises:
+        RecipeError: Settings that do not fit together.
+        DatasetError: A data set without transcripts.
+    """
+
+    averaged = _GENERATOR
+    model: TtsModel
+
+    def __init__(self, recipe: Recipe, info: DatasetInfo, seed: int | None = None):
+        assert isinstance(recipe.model, TtsModel)
+        assert isinstance(recipe.losses, TtsLosses)
+        self.recipe, self.info, self.model, self.weights = recipe, info, recipe.model, recipe.losses
+        self.spec = self.model.speech_features(recipe.data.sample_rate)
+        self.convention, self.loss = self.spec.convention, LOSSES[recipe.adversarial.loss]
+        self._check()
+        self.facts = info.frame_features[self.spec.key]
+        self.speakers, self.languages = info.labels, info.attributes["language"]
+        self.emotions = info.attributes["emotion"]
+        self.frames = recipe.data.clip_samples // self.convention.hop
+        by_speaker = [self.facts["speakers"][name] for name in self.speakers]
+        self.f0 = np.array([[one["f0_mean"], one["f0_deviation"]] for one in by_speaker], np.float32)
+        self.energy = np.array([[one["energy_mean"], one["energy_deviation"]] for one in by_speaker], np.float32)
+        self.mel_mean, self.mel_deviation = (np.array(self.facts[name], np.float32) for name in ("mel_mean", "mel_deviation"))
+        seeds = layer_seeds(recipe.seed if seed is None else seed, _SEED_STREAM)
+        tables = Tables(len(self.facts["phones"]), len(self.speakers), len(self.languages), len(self.emotions))
+        self.networks: dict[str, keras.Model] = {
+            "encoder": build_encoder(self.model, tables, seeds),
+            "decoder": build_decoder(self.model, seeds),
+        }
+        if self.model.discriminators:
+            self.networks["critic"] = build_critic(self.model, self.frames, tables.speakers, tables.emotions, seeds)
+
+    # Training.
+
+    def phases(self) -> tuple[Phase, ...]:
+        start = self.recipe.adversarial.critic_start
+        if "critic" not in self.networks:
+            return (Phase("reconstruction", _GENERATOR, self.reconstruction_losses, "generator"),)
+        alone = Phase("reconstruction", _GENERATOR, self.reconstruction_losses, "generator", stop=start)
+        repeats = self.recipe.adversarial.critic_repeats
+        return (
+            *([alone] if start else []),
+            Phase("critic", ("critic",), self.critic_losses, "critic", repeats=repeats, start=start),
+            Phase("generator", _GENERATOR, self.generator_losses, "adversarial", start=start, fresh=True),
+        )
+
+    def generate(self, batch: Batch, draws: Draws) -> Made:
+        """Return the batch with what the networks make of it: true durations and prosody in, as in FastSpeech 2.
+
+        "made" and "target" are standardised spectra, "duration" ln frames, "predicted" and "prosody" standardised.
+        """
+        speaker = batch["label"]
+        emotion = self._emotion(batch, draws)
+        f0, energy = tf.gather(self.f0, speaker)[:, None, None], tf.gather(self.energy, speaker)[:, None, None]
+        raw = batch["prosody"]
+        prosody = tf.stack([(raw[..., 0] - f0[..., 0]) / f0[..., 1], raw[..., 1], (raw[..., 2] - energy[..., 0]) / energy[..., 1]], axis=-1)
+        encoded = self.networks["encoder"]([batch["tokens"], speaker, batch["language"], emotion], training=True)
+        inputs = frame_inputs(prosody, batch["durations"], batch["frame_phone"], batch["frame_place"])
+        made = self.networks["decoder"]([encoded["phones"], encoded["condition"], batch["frame_phone"], inputs], training=True)
+        target = (batch["mel"] - self.mel_mean) / self.mel_deviation
+        return {
+            **batch,
+            "emotion": emotion,
+            "made": tf.cast(made, tf.float32),
+            "target": target,
+            "duration": encoded["duration"],
+            "predicted": encoded["prosody"],
+            "prosody": prosody,
+        }
+
+    def reconstruction_losses(self, batch: Batch, draws: Draws) -> Losses:
+        """Return the losses without a discriminator."""
+        return TERMS(self.weights, self.generate(batch, draws))
+
+    def critic_losses(self, batch: Batch, draws: Draws) -> Losses:
+        """Return the discriminators' losses on real and generated spectra."""
+        made = self.generate(batch, draws)
+        real, fake = logits_of(self.judge(made["target"], made)), logits_of(self.judge(tf.stop_gradient(made["made"]), made))
+        return {"adversarial": tf.add_n([self.loss.critic(a, b) for a, b in zip(real, fake, strict=True)]) / len(real)}
+
+    def generator_losses(self, batch: Batch, draws: Draws) -> Losses:
+        """Return the losses against the discriminators: feature matching weighs as much as the mel loss (GANSpeech, section 2.3)."""
+        made = self.generate(batch, draws)
+        losses = TERMS(self.weights, made)
+        fake = self.judge(made["made"], made)
+        logits = logits_of(fake)
+        losses["adversarial"] = self.weights.adversarial * tf.add_n([self.loss.generator(one) for one in logits]) / len(logits)
+        if self.weights.feature_matching:
+            real = self.judge(made["target"], made)
+            matched = tf.add_n([feature_matching([maps], [real[kind][1]]) for kind, (_, maps) in fake.items()])
+            mel = _masked(tf.abs(made["made"] - made["target"]), made["frame_weight"])
+            scale = tf.stop_gradient(mel / tf.maximum(matched, 1e-6))
+            losses["feature_matching"] = self.weights.feature_matching * scale * matched
+        return losses
+
+    def judge(self, mel: tf.Tensor, made: Made) -> dict[str, Any]:
+        """Return what the discriminators say of standardised spectra; what lies after the end of a recording is hidden from them."""
+        return self.networks["critic"]([mel * made["frame_weight"][..., None], made["label"], made["emotion"]], training=True)
+
+    def _emotion(self, batch: Batch, draws: Draws) -> tf.Tensor:
+        emotion = batch["emotion"]
+        if len(self.emotions) < 2 or not self.model.emotion_dropout:
+            return emotion
+        hidden = draws.uniform("emotion", (emotion.shape[0] or tf.shape(emotion)[0],)) < self.model.emotion_dropout
+        return tf.where(hidden, len(self.emotions), emotion)
+
+    # What the trainer and the verbs ask.
+
+    def batch_features(self) -> BatchFeatures:
+        data = self.recipe.data
+        return BatchFeatures(data.sample_rate, 1, data.clip_samples, labels=True, attributes=("language", "emotion"))
+
+    def begin(self, source: Source) -> None:
+        """Take some clips of the validation split (of the train split where there is none), of all speakers in turn."""
+        split = "validation" if "validation" in source.splits else "train"
+        taken: Counter[int] = Counter()
+        self._clips = []
+        each = -(-PREVIEW_CLIPS // len(self.speakers))
+        for clip, values in source.speech_clips(split):
+            if taken[clip.label] < each and len(values["mel"]) * self.convention.hop <= _PREVIEW_SECONDS * self.convention.sample_rate:
+                taken[clip.label] += 1
+                self._clips.append((clip, values))
+            if len(self._clips) >= PREVIEW_CLIPS:
+                break
+        if not self._clips:
+            raise DatasetError(
+                f"The data set {self.info.name} has no recording with a transcript below {_PREVIEW_SECONDS:g} s.",
+                hint="gan-audio info DATA",
+            )
+
+    def preview(self, networks: Mapping[str, keras.Model], clips: int) -> np.ndarray:
+        """Speak the texts of the clips of `begin`, durations and prosody predicted: float32 [n, samples, 1], n <= clips."""
+        model, made = self.inference_model(networks), []
+        self._errors = []
+        for clip, values in self._clips[:clips]:
+            numbers = clip.label, clip.attributes["language"], clip.attributes["emotion"]
+            mel, durations, _ = model.synthesise(values["tokens"], *numbers)
+            true, _, _ = model.synthesise(
+                values["tokens"], *numbers, durations=values["durations"], prosody=self._standard(values, clip.label)
+            )
+            error = np.abs(true - values["mel"]).mean()
+            self._errors.append((error, np.abs(durations - values["durations"]).mean(), _texture(true) / _texture(values["mel"])))
+            made.append(self._sound(mel))
+        longest = max(map(len, made))
+        return np.stack([np.pad(audio, (0, longest - len(audio))) for audio in made])[..., None].astype(np.float32)
+
+    def preview_figures(self, clips: np.ndarray) -> Mapping[str, float]:
+        """Return `preview/mel_l1` (natural-log units, true durations and prosody), `preview/duration` (frames a token) and
+        `preview/texture` (second difference over bands against the recordings', 1 is as rough as they are)."""
+        mel, duration, texture = np.mean(self._errors, axis=0)
+        return {"preview/mel_l1": float(mel), "preview/duration": float(duration), "preview/texture": float(texture)}
+
+    def inference_model(self, networks: Mapping[str, keras.Model]) -> SpeechSynthesiser:
+        """The model with all it needs."""
+        return SpeechSynthesiser(
+            networks["encoder"],
+            networks["decoder"],
+            self.convention,
+            self.facts["phones"],
+            self.speakers,
+            self.languages,
+            self.emotions,
+            self._speaker_languages(),
+            self.mel_mean.tolist(),
+            self.mel_deviation.tolist(),
+            self.f0.tolist(),
+            self.energy.tolist(),
+            phonemiser=self.facts["phonemiser"],
+            consent=self.info.consent,
+            provenance=provenance_of(self.recipe, self.info),
+            name="speech_synthesiser",
+        )
+
+    def _speaker_languages(self) -> list[str]:
+        return [self.facts["speakers"][name].get("language") or self.languages[0] for name in self.speakers]
+
+    def _standard(self, values: Mapping[str, np.ndarray], speaker: int) -> np.ndarray:
+        prosody = np.array(values["prosody"])
+        prosody[..., 0] = (prosody[..., 0] - self.f0[speaker, 0]) / self.f0[speaker, 1]
+        prosody[..., 2] = (prosody[..., 2] - self.energy[speaker, 0]) / self.energy[speaker, 1]
+        return prosody
+
+    def _sound(self, mel: np.ndarray) -> np.ndarray:
+        if self._vocoder is not None:
+            return self._vocoder(mel[None], training=False).numpy()[0, :, 0]
+        c = self.convention
+        front = c.reach if c.padding == "reflect" else c.fft // 2
+        magnitude = mel_to_magnitude(linear_mel(mel[None], c), c)
+        return griffin_lim(magnitude, c.fft, c.hop, len(mel) * c.hop, front=front, iterations=20, seed=0).numpy()[0]
+
+    @cached_property
+    def _vocoder(self) -> keras.Model | None:
+        """The bundled vocoder, where it means the same spectrograms."""
+        found = find_model(bundled_model("vocoder"))
+        same = not self.convention.differences(type(self.convention).from_dict(found.config["convention"]))
+        return found.load() if same else None
+
+    def _check(self) -> None:
+        data, c = self.recipe.data, self.convention
+        if wrong := c.problems():
+            raise RecipeError(f"model.mel is no mel spectrogram: {'; '.join(wrong)}.", hint="gan-audio recipes show --resolved NAME")
+        if data.clip_samples % (4 * c.hop):
+            near = max(1, round(data.clip_samples / (4 * c.hop))) * 4 * c.hop
+            raise RecipeError(
+                f"data.clip_samples is {data.clip_samples}, no multiple of four hops of {c.hop} samples (model.mel.hop).",
+                hint=f"--set data.clip_samples={near}",
+            )
+        if self.loss.gradient_penalty or self.loss.weight_clip or self.recipe.adversarial.r1:
+            raise RecipeError(
+                f"adversarial.loss is {self.recipe.adversarial.loss!r}; discriminators of spectra take one without penalties.",
+                hint="--set adversarial.loss=lsgan (or hinge, nonsaturating) --set adversarial.r1=0",
+            )
+        if self.spec.key not in self.info.frame_features:
+            raise DatasetError(
+                f"The data set {self.info.name} has no phones of this mel convention.",
+                hint="gan-audio prepare INPUT... -o DATA --layout ljspeech (or text, asterisk, vctk) --recipe tts/small",
+            )
+
+
+def _texture(mel: np.ndarray) -> float:
+    """Return the mean second difference over bands of a log-mel spectrum: what over-smoothing takes away."""
+    return float(np.abs(np.diff(mel, 2, axis=1)).mean())
+
+
+FAMILY = Tts

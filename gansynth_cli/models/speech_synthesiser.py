@@ -1,0 +1,198 @@
+"""The saved model of text-to-speech: tokens of an utterance to a mel spectrogram, with durations, pitch and energy that can be changed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from ..layers.speech import frame_inputs
+from ..signal.mel_convention import MelConvention
+
+MAX_FRAMES_A_TOKEN = 200  # 3 s: no phone and no pause that is learnt is longer
+_DB = np.log(10.0) / 20.0  # nats a decibel
+
+
+@keras.saving.register_keras_serializable(package="gan_audio")
+class SpeechSynthesiser(keras.Model):
+    """Speaks tokens in the voices, languages and emotions that it was trained on. Saved as `model/generator.keras`.
+
+    Args:
+        encoder, decoder: See `families.tts.networks`.
+        convention: Of the mel spectrograms, resolved.
+        phones: Symbols in the order of their numbers.
+        speakers, languages, emotions: Names in the order of their numbers.
+        speaker_languages: For each speaker the language that it was trained in.
+        mel_mean, mel_deviation: [bands].
+        f0: [speakers][2]: mean and deviation of ln F0 of voiced frames.
+        energy: [speakers][2]: mean and deviation of the energy of frames, natural logarithm.
+        phonemiser: Program and version that made the phones; phones of another one are read wrong.
+        consent, provenance: Where it comes from.
+    """
+
+    def __init__(
+        self,
+        encoder: keras.Model,
+        decoder: keras.Model,
+        convention: MelConvention | Mapping[str, Any],
+        phones: Sequence[str],
+        speakers: Sequence[str],
+        languages: Sequence[str],
+        emotions: Sequence[str],
+        speaker_languages: Sequence[str],
+        mel_mean: Sequence[float],
+        mel_deviation: Sequence[float],
+        f0: Sequence[Sequence[float]],
+        energy: Sequence[Sequence[float]],
+        phonemiser: str = "",
+        consent: str = "",
+        provenance: Mapping[str, Any] | None = None,
+        **kwargs: Any,
+    ):
+        super().__init__(**kwargs)
+        self.encoder, self.decoder = encoder, decoder
+        self.convention = convention if isinstance(convention, MelConvention) else MelConvention.from_dict(convention)
+        self.phones, self.speakers, self.languages = list(phones), list(speakers), list(languages)
+        self.emotions, self.speaker_languages = list(emotions), list(speaker_languages)
+        self.mel_mean, self.mel_deviation = np.asarray(mel_mean, np.float32), np.asarray(mel_deviation, np.float32)
+        self.f0, self.energy = np.asarray(f0, np.float32), np.asarray(energy, np.float32)
+        self.phonemiser, self.consent, self.provenance = phonemiser, consent, dict(provenance or {})
+        self.built = True
+
+    def call(self, tokens, speaker, language, emotion, durations, prosody, frame_phone, frame_place):
+        """Return the mel spectrogram float32 [batch, frames, bands] of tokens with given durations (frames) and standardised prosody."""
+        encoded = self.encoder([tokens, speaker, language, emotion], training=False)
+        return self.decode(encoded["phones"], encoded["condition"], durations, prosody, frame_phone, frame_place)
+
+    def decode(self, phones, condition, durations, prosody, frame_phone, frame_place):
+        """Return the mel spectrogram of encoded phones; arguments as for `call`."""
+        inputs = frame_inputs(prosody, durations, frame_phone, frame_place)
+        mel = self.decoder([phones, condition, frame_phone, inputs], training=False)
+        return tf.cast(mel, tf.float32) * self.mel_deviation + self.mel_mean
+
+    def predict_prosody(self, tokens: np.ndarray, speaker: int, language: int, emotion: int) -> dict[str, np.ndarray]:
+        """Return what the encoder says of one utterance: phones, condition, duration (frames, unrounded), prosody with voicing in [0, 1].
+
+        Args:
+            tokens: int [tokens, 3]; see `data.text.phone_tokens.token_ids`.
+            speaker, language, emotion: Numbers; the emotion `len(emotions)` is an unknown one.
+        """
+        number = lambda value: tf.constant([value], tf.int32)
+        encoded = self._encode(tf.constant(tokens[None], tf.int32), number(speaker), number(language), number(emotion))
+        found = {name: value.numpy()[0] for name, value in encoded.items()}
+        found["duration"] = np.exp(np.clip(found["duration"], 0.0, np.log(MAX_FRAMES_A_TOKEN)))
+        found["prosody"][..., 1] = 1.0 / (1.0 + np.exp(-np.clip(found["prosody"][..., 1], -30.0, 30.0)))
+        return found
+
+    def synthesise(
+        self,
+        tokens: np.ndarray,
+        speaker: int,
+        language: int,
+        emotion: int,
+        *,
+        speed: float = 1.0,
+        semitones: float = 0.0,
+        energy_db: float = 0.0,
+        durations: np.ndarray | None = None,
+        prosody: np.ndarray | None = None,
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Speak one utterance.
+
+        Args:
+            tokens, speaker, language, emotion: As for `predict_prosody`.
+            speed: Divides durations.
+            semitones: Added to F0.
+            energy_db: Added to the energy.
+            durations: Frames of each token in place of the predicted ones, int [tokens].
+            prosody: Standardised prosody in place of the predicted one, float32 [tokens, points, 3].
+
+        Returns:
+            Mel spectrogram float32 [frames, bands], frames of each token int [tokens], ln F0 float32 [tokens, points] (0: unvoiced).
+        """
+        found = self.predict_prosody(tokens, speaker, language, emotion)
+        if durations is None:
+            durations = rounded(found["duration"] / speed)
+        prosody = np.array(found["prosody"] if prosody is None else prosody, np.float32)
+        prosody[..., 0] += np.float32(semitones * np.log(2.0) / 12.0 / self.f0[speaker, 1])
+        prosody[..., 2] += np.float32(energy_db * _DB / self.energy[speaker, 1])
+        frame_phone, frame_place = spread(durations)
+        mel = self._decode(
+            tf.constant(found["phones"][None]),
+            tf.constant(found["condition"][None]),
+            tf.constant(durations[None], tf.float32),
+            tf.constant(prosody[None]),
+            tf.constant(frame_phone[None], tf.int32),
+            tf.constant(frame_place[None], tf.float32),
+        )
+        ln_f0 = prosody[..., 0] * self.f0[speaker, 1] + self.f0[speaker, 0]
+        return mel.numpy()[0], durations, np.where(prosody[..., 1] > 0.5, ln_f0, 0.0).astype(np.float32)
+
+    @property
+    def _encode(self):
+        if not hasattr(self, "_encode_graph"):
+            specs = [tf.TensorSpec([1, None, 3], tf.int32), *(tf.TensorSpec([1], tf.int32) for _ in range(3))]
+            self._encode_graph = tf.function(
+                lambda *inputs: self.encoder(list(inputs), training=False), input_signature=specs, autograph=False
+            )
+        return self._encode_graph
+
+    @property
+    def _decode(self):
+        if not hasattr(self, "_decode_graph"):
+            channels, condition = self.decoder.inputs[0].shape[-1], self.decoder.inputs[1].shape[-1]
+            points = self.encoder.output["prosody"].shape[2:]
+            specs = [
+                tf.TensorSpec([1, None, channels]),
+                tf.TensorSpec([1, condition]),
+                tf.TensorSpec([1, None]),
+                tf.TensorSpec([1, None, *points]),
+                tf.TensorSpec([1, None], tf.int32),
+                tf.TensorSpec([1, None]),
+            ]
+            self._decode_graph = tf.function(lambda *inputs: self.decode(*inputs), input_signature=specs, autograph=False)
+        return self._decode_graph
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "encoder": keras.saving.serialize_keras_object(self.encoder),
+            "decoder": keras.saving.serialize_keras_object(self.decoder),
+            "convention": self.convention.to_dict(),
+            "phones": self.phones,
+            "speakers": self.speakers,
+            "languages": self.languages,
+            "emotions": self.emotions,
+            "speaker_languages": self.speaker_languages,
+            "mel_mean": self.mel_mean.tolist(),
+            "mel_deviation": self.mel_deviation.tolist(),
+            "f0": self.f0.tolist(),
+            "energy": self.energy.tolist(),
+            "phonemiser": self.phonemiser,
+            "consent": self.consent,
+            "provenance": self.provenance,
+        }
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        config = dict(config)
+        for key in ("encoder", "decoder"):
+            config[key] = keras.saving.deserialize_keras_object(config[key], custom_objects=custom_objects)
+        return cls(**config)
+
+
+def rounded(durations: np.ndarray) -> np.ndarray:
+    """Return whole frames, at least one each: boundaries are rounded, so that the total is right to a frame."""
+    ends = np.round(np.cumsum(durations)).astype(int)
+    return np.maximum(np.diff(np.concatenate([[0], ends])), 1)
+
+
+def spread(durations: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return for each frame the number of its token, int32 [frames], and its place in it in [0, 1), float32 [frames]."""
+    owner = np.repeat(np.arange(len(durations)), durations)
+    begins = np.cumsum(durations) - durations
+    place = (np.arange(len(owner)) + 0.5 - begins[owner]) / durations[owner]
+    return owner.astype(np.int32), np.minimum(place, 0.999).astype(np.float32)
