@@ -22,6 +22,8 @@ from gansynth_cli.models.frame_denoiser import FrameDenoiser
 from gansynth_cli.models.mask_networks import make_network
 from gansynth_cli.models.model_file import find_model
 from gansynth_cli.recipe import load_recipe
+from gansynth_cli.run_folder import RunFolder
+from gansynth_cli.training.advice import gain_over_parent
 from gansynth_cli.training.learner import Learner
 from gansynth_cli.training.strategy import Devices
 
@@ -477,12 +479,12 @@ def noisy_dataset(tmp_path_factory) -> Path:
 
 
 @pytest.mark.slow
-def test_a_trained_network_grows(noisy_dataset, tmp_path):
+def test_a_trained_network_grows(noisy_dataset, tmp_path, capsys):
     """--init-from with more blocks and past frames: at first it is the smaller network, and it trains on."""
     from gansynth_cli.cli.app import main
     from gansynth_cli.training.initialize import initialize_from
 
-    small, plain = tmp_path / "small", ["losses.adversarial=0", "losses.feature_matching=0", "training.steps=2"]
+    small, plain = tmp_path / "small", ["losses.adversarial=0", "losses.feature_matching=0", "training.steps=2", "training.preview_every=2"]
     trained = lambda folder, settings, *more: main(
         ["train", "--recipe", "denoiser/tiny", "--data", str(noisy_dataset), "--run", str(folder), *more]
         + [part for one in [*plain, *settings] for part in ("--set", one)]
@@ -500,10 +502,25 @@ def test_a_trained_network_grows(noisy_dataset, tmp_path):
     x = spectra(1, 30)
     again = tmp_path / "grown"
     assert trained(again, settings, "--init-from", str(small)) == 0
-    after = FrameNetwork.load(again / "model" / "generator.keras")
+    assert "gain in SI-SDR on held-out mixtures" in capsys.readouterr().err
+    measured = [line["step"] for line in RunFolder.load(again).read_metrics() if "preview/si_sdr_gain" in line]
+    assert (measured[0], measured[-1]) == (0, 2)
+    assert not [line for line in RunFolder.load(small).read_metrics() if "preview/si_sdr_gain" in line and not line["step"]]
+    after = FrameNetwork.load(find_model(again))
     gain, _ = after.run(x, after.initial_state(1))
     assert gain.shape == x.shape
     assert {"added0/spread/kernel", "filter0/kernel", "motion0/kernel"} <= set(after.network.weights)
+
+
+@pytest.mark.parametrize("after, kind", [(5.0, "note"), (4.99, "warning")])
+def test_a_run_says_whether_it_is_better_than_the_weights_it_began_with(after, kind):
+    line = lambda step, gain: {"step": step, "preview/si_sdr_gain": gain}
+    event = gain_over_parent([{"step": 0, "seconds": 1.0}, line(0, 5.0), line(100, 3.0), line(200, after), {"step": 200, "loss": 1.0}])
+    assert (event.kind, event.step) == (kind, 200)
+    assert f"5.00 dB before, {after:.2f} dB after 200 steps" in event.text
+    assert ("worse" in event.text) == (kind == "warning")
+    assert gain_over_parent([line(100, 3.0), line(200, after)]) is None
+    assert gain_over_parent([line(0, 5.0)]) is None
 
 
 @pytest.mark.slow

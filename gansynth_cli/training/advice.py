@@ -10,6 +10,7 @@ import tensorflow as tf
 from ..families.base import Batch
 from ..recipe_schema import Recipe
 from ..run_folder import RunFolder
+from .events import Event
 from .learner import Learner
 
 LONG_HOURS = 12.0  # a training on a CPU that takes longer is warned of
@@ -72,3 +73,23 @@ def largest_batch(learner: Learner, step: int, batches: Sequence[Batch], tell: C
         else:
             return size
     return 0
+
+
+def gain_over_parent(lines: Sequence[Mapping[str, Any]]) -> Event | None:
+    """Compare the last `preview/si_sdr_gain` of a run with that at step 0, of the weights it began with.
+
+    Args:
+        lines: Those of `metrics.jsonl`.
+
+    Returns:
+        A note, or a warning where the run is worse; None where one of the two was not measured.
+    """
+    name = "preview/si_sdr_gain"
+    measured = [line for line in lines if name in line]
+    if not measured or measured[0]["step"] or not measured[-1]["step"]:
+        return None
+    before, after, step = measured[0][name], measured[-1][name], measured[-1]["step"]
+    text = f"gain in SI-SDR on held-out mixtures: {before:.2f} dB before, {after:.2f} dB after {step} steps"
+    if after >= before:
+        return Event("note", step, text)
+    return Event("warning", step, f"{text}. The model has become worse; more voices and noises, or a lower learning rate, may help")

@@ -18,9 +18,10 @@ import tensorflow as tf
 from ..errors import EXIT_INTERRUPTED, RunError, TrainingStopped
 from ..families.base import BeginsWithData, ComparedPreviews, MeasuredPreviews
 from ..families.registry import family_class
-from ..recipe_schema import Recipe
+from ..family_schema import ENHANCE
+from ..recipe_schema import FAMILIES, Recipe
 from ..run_folder import RunFolder, now, replacing
-from .advice import changed_settings, largest_batch, length_warning, made_for_gpus, resume_warnings
+from .advice import changed_settings, gain_over_parent, largest_batch, length_warning, made_for_gpus, resume_warnings
 from .beginning import budget_in_steps, open_data
 from .checkpoint import Checkpoints, restore
 from .events import Event, OnEvent, TrainReport, ignore
@@ -176,6 +177,8 @@ class Trainer:
                 self.tell(Event("warning", self.step, f"no step was taken, so the run keeps its settings; not applied: {changed}"))
             return ended_by
         self._begin_stepping()
+        if not self.step and self._compares_with_parent:
+            self._preview()
         batches = self._open_stream()
         self._interval = Interval()
         while not ended_by:
@@ -198,6 +201,11 @@ class Trainer:
             if self._due(self.settings.checkpoint_every) and self._saved_step != self.step:
                 self._save()
         return ended_by
+
+    @property
+    def _compares_with_parent(self) -> bool:
+        """Whether the weights that the run began with are measured too: those of an enhancer on held-out mixtures."""
+        return bool(self.settings.preview_every and "parent" in self.run.manifest and FAMILIES[self.recipe.family].use == ENHANCE)
 
     def _begin_stepping(self) -> None:
         """Record what the coming steps are trained with, and say what is different from the steps before."""
@@ -282,6 +290,8 @@ class Trainer:
             return  # untrained: nothing to keep
         if self.settings.preview_every and ended_by != "interrupt" and self._previewed_step != self.step > self._first_step:
             self._preview()
+        if self.devices.chief and self._compares_with_parent and (gain := gain_over_parent(self.run.read_metrics())):
+            self.tell(gain)
         if self._saved_step != self.step:
             self._save()
 
