@@ -19,7 +19,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -201,6 +201,16 @@ class RunFolder:
         if self._lock is not None:
             self._lock.close()
             self._lock = None
+
+    def discard(self) -> None:
+        """Delete a new run whose networks could not be built, so that the corrected command finds no run of the wrong settings; leave a
+        resumed run as it is. Releases the lock."""
+        if not self.resumed and self._lock is not None:
+            self._clear()
+            self.lock_file.unlink(missing_ok=True)
+            with suppress(OSError):  # not empty
+                self.path.rmdir()
+        self.close()
 
     def _acquire(self) -> None:
         # The kernel releases a flock when its process dies in any way; a lock file alone would outlive a kill.

@@ -156,3 +156,9 @@ def test_long_trainings_on_a_cpu_are_warned_of():
 def test_a_training_that_ends_within_its_warm_up_has_a_rate():
     optimizer = replace(fake_recipe().optimizers["generator"], schedule="cosine", warmup_steps=100, learning_rate=1.0)
     assert learning_rate(optimizer, 1, 2) == pytest.approx(0.02)
+
+
+def test_a_start_that_is_refused_leaves_no_run(tmp_path, tiny_dataset, capsys):
+    command = ("train", "--recipe", "wavegan/tiny", "--data", tiny_dataset, "--run", tmp_path / "new" / "run")
+    assert run(capsys, *command, "--set", "model.start_samples=7")[0] == 2
+    assert not (tmp_path / "new" / "run").exists()

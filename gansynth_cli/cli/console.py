@@ -140,6 +140,10 @@ class Progress:
             self.note = note
         self._show()
 
+    def rate(self, rate: float) -> str:
+        """Return the rate as it is shown; nothing where the unit is itself a time."""
+        return "" if self.unit == "min" else f"{rate:.3g} {self.unit}/s"
+
     def _show(self) -> None: ...
 
 
@@ -157,10 +161,9 @@ class _PlainProgress(Progress):
     def _line(self, now: float) -> None:
         rate = self.done / max(now - self.started, 1e-9)
         text = f"{self.label}: {self.done:g}"
-        if self.total:
-            text += f"/{self.total:g} {self.unit}, {rate:.3g} {self.unit}/s, {duration((self.total - self.done) / max(rate, 1e-9))} left"
-        else:
-            text += f" {self.unit}, {rate:.3g} {self.unit}/s"
+        text += f"/{self.total:g} {self.unit}" if self.total else f" {self.unit}"
+        text += f", {self.rate(rate)}" if self.rate(rate) else ""
+        text += f", {duration((self.total - self.done) / max(rate, 1e-9))} left" if self.total else ""
         say(f"{text}  {self.note}".rstrip())
 
 
@@ -172,7 +175,7 @@ class _RichProgress(Progress):
     def _show(self) -> None:
         rate = self.done / max(time.monotonic() - self.started, 1e-9)
         count = f"{self.done:g}/{self.total:g} {self.unit}" if self.total else f"{self.done:g} {self.unit}"
-        self.view.update(self.task, total=self.total, completed=self.done, count=count, rate=f"{rate:.3g} {self.unit}/s", note=self.note)
+        self.view.update(self.task, total=self.total, completed=self.done, count=count, rate=self.rate(rate), note=self.note)
 
 
 @contextmanager

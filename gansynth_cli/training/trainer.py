@@ -15,7 +15,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from ..errors import EXIT_INTERRUPTED, RunError, TrainingStopped
+from ..errors import EXIT_INTERRUPTED, GanAudioError, RunError, TrainingStopped
 from ..families.base import BeginsWithData, ComparedPreviews, MeasuredPreviews
 from ..families.registry import family_class
 from ..family_schema import ENHANCE
@@ -78,7 +78,12 @@ def train(
     if init_from is not None and devices.chief and not run.resumed:
         record_parent(run, Path(init_from))
     try:
-        return Trainer(recipe, source, run, devices, on_event=on_event).train(init_from)
+        trainer = Trainer(recipe, source, run, devices, on_event=on_event)
+    except GanAudioError:
+        run.discard()
+        raise
+    try:
+        return trainer.train(init_from)
     finally:
         run.close()
 
