@@ -12,7 +12,7 @@ from gansynth_cli.data.statistics import statistics_key
 from gansynth_cli.families.base import Batch, Family
 from gansynth_cli.recipe_schema import Recipe
 
-LABELS = [f"label{i}" for i in range(4)]
+LABELS = [f"label{i}" for i in range(2)]
 ATTRIBUTES = {"pitch": [str(pitch) for pitch in range(24, 85)], "instrument": ["one", "two"], "velocity": ["50", "100"]}
 
 
