@@ -39,7 +39,18 @@ def test_each_sub_command_has_its_own_options():
     }
     assert own["notes"] == {"--data", "--clips", "--seed", "--retrain", "--cache"}
     assert own["pairs"] == {
-        *("--reference", "--noisy", "--baseline", "--metrics", "--sample-rate", "--align", "--snr-bins", "--snr-pattern", "--jobs"),
+        *(
+            "--reference",
+            "--noisy",
+            "--baseline",
+            "--metrics",
+            "--sample-rate",
+            "--align",
+            "--snr-bins",
+            "--snr-pattern",
+            "--jobs",
+            "--whisper",
+        ),
     }
     assert own["vocoders"] == {"--recordings", "--metrics", "--keep", "--jobs"}
     assert own["voices"] == {"--data", "--source", "--target", "--text", "--words", "--model", "--seed", "--retrain", "--cache"}

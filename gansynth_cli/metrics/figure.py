@@ -39,6 +39,7 @@ class Figure:
         range: Possible values, such as "0 to 1"; "" if unbounded.
         needs: Requirements beyond the recordings, such as "a classifier" or "--source".
         packages: Optional Python packages that must be importable.
+        extra: The extra of this package that brings them.
         rate: The only sample rate it is defined at, Hz; 0 for any.
         compute: The function that computes it, with the arguments that its package states; None if it is a part of a larger result.
     """
@@ -51,6 +52,7 @@ class Figure:
     range: str = ""
     needs: str = ""
     packages: tuple[str, ...] = ()
+    extra: str = "metrics"
     rate: int = 0
     compute: Callable[..., Any] | None = None
 

@@ -41,6 +41,9 @@ def command(
         str,
         typer.Option("--snr-pattern", help="Regular expression with the group snr that reads it from the file name: '_(?P<snr>-?\\d+)dB'."),
     ] = "",
+    whisper: Annotated[
+        Path | None, typer.Option("--whisper", metavar="FOLDER", help="Whisper model (CTranslate2) for the word error rate, --metrics wer.")
+    ] = None,
     jobs: options.Jobs = 1,
     *,
     report: Reporting,
@@ -62,6 +65,7 @@ def command(
         align=align,
         snr_bins=_numbers(snr_bins),
         snr_pattern=snr_pattern,
+        whisper=whisper,
         jobs=jobs,
         progress=console.progress,
     )

@@ -14,6 +14,7 @@ from ...data.audio import audio_file
 from ...errors import MissingExtraError, UsageError
 from ..figure import Figure, MetricError
 from .composite import composite_from, log_likelihood_ratio, weighted_spectral_slope
+from .learned import distill_mos, word_error_rate
 from .perceptual import dnsmos, estoi, pesq_wb, stoi
 from .pitch import log_f0_rmse, voicing_error
 from .spectral import log_spectral_distance, mcd, mel_l1, multi_resolution_stft_distance, spectrogram_psnr, spectrogram_ssim
@@ -28,10 +29,11 @@ class Pair:
     Args:
         reference, estimate: float [samples].
         sample_rate: Hz.
+        whisper: Folder of the recogniser that counts word errors.
     """
 
-    def __init__(self, reference: np.ndarray, estimate: np.ndarray, sample_rate: int):
-        self.sample_rate = sample_rate
+    def __init__(self, reference: np.ndarray, estimate: np.ndarray, sample_rate: int, whisper: str = ""):
+        self.sample_rate, self.whisper = sample_rate, whisper
         self._at = {sample_rate: (reference, estimate)}
 
     def at(self, rate: int = 0) -> tuple[np.ndarray, np.ndarray, int]:
@@ -50,6 +52,11 @@ class Pair:
     def composite(self) -> dict[str, float]:
         pesq = self.pesq  # first: its reason is the one to report
         return composite_from(pesq, *(part(*self.at(_RATE)) for part in (log_likelihood_ratio, weighted_spectral_slope, segmental_snr)))
+
+    @cached_property
+    def word_error_rate(self) -> float:
+        reference, estimate, rate = self.at(_RATE)
+        return word_error_rate(reference, estimate, rate, self.whisper)
 
     @cached_property
     def dnsmos(self) -> dict[str, float]:
@@ -95,6 +102,14 @@ FIGURES: dict[str, Figure] = {
         Figure("dnsmos_ovrl", "DNS OVRL", "higher", unit="MOS", range=_MOS, packages=_DNSMOS, rate=_RATE,
                compute=lambda pair: pair.dnsmos["ovrl"],
                meaning="DNSMOS P.835: overall"),
+        Figure("distillmos", "DistillMOS", "higher", unit="MOS", range=_MOS, packages=("distillmos", "torch"), extra="judges", rate=_RATE,
+               compute=lambda pair: distill_mos(*pair.at(_RATE)[1:]),
+               meaning="Opinion score of the estimate only (no reference), package `distillmos`: a small network taught by a large one. "
+                       "Saturates above 4.4. Stahl and Gamper 2025"),
+        Figure("wer", "WER", "lower", range="0 (same words) or more", packages=("faster_whisper",), extra="judges", rate=_RATE,
+               needs="--whisper", compute=lambda pair: pair.word_error_rate,
+               meaning="Word error rate against the words that the same recogniser hears in the reference: a Whisper model of the user's, "
+                       "package `faster-whisper`"),
         Figure("snr", "SNR", "higher", unit="dB", compute=_of(snr),
                meaning="Energy of the reference over that of the difference, whole file"),
         Figure("correlation", "corr", "higher", range=_UNIT, compute=_of(waveform_correlation),
@@ -132,25 +147,27 @@ SYNTHESIS = ("pesq", "stoi", "mr_stft", "mel_l1", "mcd", "log_f0_rmse", "voicing
 PRESETS = {"enhancement": ENHANCEMENT, "synthesis": SYNTHESIS}
 
 
-def choose(names: str, default: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def choose(names: str, default: tuple[str, ...], *, whisper: bool = False) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Choose figures by name.
 
     Args:
         names: Keys separated by commas, as given to `--metrics`; "composite" and "dnsmos" stand for three each; "all"; one of
             `PRESETS`; "" takes the default.
         default: Keys.
+        whisper: A recogniser is given.
 
     Returns:
-        (keys, keys of the default, of a preset or of "all" that are left out because their package is not installed).
+        (keys, keys of the default, of a preset or of "all" that are left out because their package is not installed). Without a
+        recogniser "all" leaves out what needs it.
 
     Raises:
-        UsageError: An unknown name.
+        UsageError: An unknown name, or word errors without a recogniser.
         MissingExtraError: A figure that is named needs a package that is not installed.
     """
     asked = [name.strip() for name in names.split(",") if name.strip()]
     presets = {"": default, "all": tuple(FIGURES), **PRESETS}
     if len(asked) < 2 and "".join(asked) in presets:
-        wanted = presets["".join(asked)]
+        wanted = tuple(key for key in presets["".join(asked)] if whisper or not FIGURES[key].needs)
         there = tuple(key for key in wanted if FIGURES[key].installed)
         return there, tuple(key for key in wanted if key not in there)
     keys: dict[str, None] = {}
@@ -162,18 +179,26 @@ def choose(names: str, default: tuple[str, ...]) -> tuple[tuple[str, ...], tuple
                     hint="gan-audio evaluate figures pairs defines each",
                 )
             if not FIGURES[key].installed:
-                raise MissingExtraError(FIGURES[key].title, "metrics")
+                raise MissingExtraError(FIGURES[key].title, FIGURES[key].extra)
+            if FIGURES[key].needs and not whisper:
+                raise UsageError(
+                    f"{FIGURES[key].title} needs a recogniser, and none is given.",
+                    hint="--whisper FOLDER, a Whisper model in the format of CTranslate2",
+                )
             keys[key] = None
     return tuple(keys), ()
 
 
-def measure_pair(reference: np.ndarray, estimate: np.ndarray, sample_rate: int, keys: Iterable[str]) -> dict[str, float | str]:
+def measure_pair(
+    reference: np.ndarray, estimate: np.ndarray, sample_rate: int, keys: Iterable[str], whisper: str = ""
+) -> dict[str, float | str]:
     """Compute a choice of figures of one pair.
 
     Args:
         reference, estimate: float [samples], the same length and rate, aligned.
         sample_rate: Hz. For figures of a fixed rate both are resampled (soxr, high quality).
         keys: Keys of `FIGURES`.
+        whisper: Folder of the recogniser that counts word errors.
 
     Returns:
         For each key its value, or the reason (str) why there is none.
@@ -181,7 +206,7 @@ def measure_pair(reference: np.ndarray, estimate: np.ndarray, sample_rate: int, 
     Raises:
         MissingExtraError: A package that a key needs is not installed.
     """
-    pair = Pair(reference, estimate, sample_rate)
+    pair = Pair(reference, estimate, sample_rate, whisper)
     found: dict[str, float | str] = {}
     for key in dict.fromkeys(keys):
         compute = FIGURES[key].compute

@@ -17,7 +17,8 @@ from ...errors import UsageError
 from ..figure import Cell, mean_of
 from ..report import Progress, Report, distinct_names, failures_of, make_report, silent
 from .figures import ENHANCEMENT, FIGURES, SYNTHESIS, choose
-from .matching import NOISY, PairResult, PairSettings, match_files, measure_all
+from .learned import check_whisper
+from .matching import NOISY, PART_SECONDS, PairResult, PairSettings, match_files, measure_all
 from .perceptual import versions
 
 _SAME_LAG_SECONDS = 0.001
@@ -35,6 +36,7 @@ def evaluate_pairs(
     align: bool = False,
     snr_bins: Sequence[float] = (),
     snr_pattern: str = "",
+    whisper: str | PathLike | None = None,
     jobs: int = 1,
     progress: Progress = silent,
 ) -> Report:
@@ -47,6 +49,7 @@ def evaluate_pairs(
         baseline: A system that the others should exceed, such as Griffin-Lim: the first row.
         metrics: As in `figures.choose`; "" is "enhancement" with noisy inputs, else "synthesis".
         sample_rate, align, snr_bins, snr_pattern: As in `PairSettings`.
+        whisper: Folder of a Whisper model in the format of CTranslate2, for word errors ("wer").
         jobs: Number of processes.
         progress: (label, total, unit) -> context manager with `advance`.
 
@@ -68,8 +71,10 @@ def evaluate_pairs(
     if not systems:
         raise UsageError(f"Nothing to compare with {reference}.", hint="give a folder of recordings, or --noisy FOLDER")
     first = next(iter(systems)) if noisy is not None or baseline is not None else ""
-    keys, left_out = choose(metrics, ENHANCEMENT if noisy is not None else SYNTHESIS)
-    settings = PairSettings(keys, align, tuple(snr_bins), _checked_pattern(snr_pattern), sample_rate)
+    keys, left_out = choose(metrics, ENHANCEMENT if noisy is not None else SYNTHESIS, whisper=whisper is not None)
+    if whisper is not None:
+        check_whisper(Path(whisper))
+    settings = PairSettings(keys, align, tuple(snr_bins), _checked_pattern(snr_pattern), sample_rate, str(whisper or ""))
     tasks, notes = match_files(reference, systems, Path(noisy) if noisy is not None else None)
     results: list[PairResult] = []
     with progress("Measuring", len(tasks), "files") as bar:
@@ -77,8 +82,8 @@ def evaluate_pairs(
             results.extend(found)
             bar.advance()
     if left_out:
-        titles = ", ".join(FIGURES[key].title for key in left_out)
-        notes.append(f"left out because their packages are not installed: {titles} (pip install 'gan-audio[metrics]')")
+        titles, extras = ", ".join(FIGURES[key].title for key in left_out), sorted({FIGURES[key].extra for key in left_out})
+        notes.append(f"left out because their packages are not installed: {titles} (pip install 'gan-audio[{','.join(extras)}]')")
     by_system = {name: [result for result in results if result.system == name] for name in systems}
     entries = []
     for name, path in systems.items():
@@ -148,6 +153,8 @@ def _remarks(name: str, results: list[PairResult], aligned: bool) -> list[str]:
         notes.append(
             f"{name}: {len(cut)} of {len(results)} files differ in length, by up to {max(cut)} samples; the longer one of a pair is cut"
         )
+    if long := [result for result in usable if result.parts > 1]:
+        notes.append(f"{name}: {len(long)} of {len(results)} files are long; their figures are means over parts of {PART_SECONDS:g} s")
     if late := [result for result in usable if result.lag]:
         lags = sorted(result.lag for result in late)
         middle = lags[len(lags) // 2]
