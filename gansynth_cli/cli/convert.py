@@ -8,7 +8,7 @@ import typer
 
 from ..errors import EXIT_OK, UsageError
 from . import console
-from .file_verb import DryRun, Inputs, Jobs, Json, Output, Overwrite, Quiet, check_jobs, run_files
+from .file_verb import Bitrate, DryRun, Inputs, Jobs, Json, Output, Overwrite, Quiet, check_bitrate, check_jobs, run_files
 
 _VOICE, _WHAT = "Voice", "What is written"
 
@@ -61,6 +61,7 @@ def command(
         bool, typer.Option("--sidecar", help="Write each provenance tag beside its output too, as NAME.SUFFIX.json.", rich_help_panel=_WHAT)
     ] = False,
     overwrite: Overwrite = False,
+    bitrate: Bitrate = None,
     jobs: Jobs = 1,
     dry_run: DryRun = False,
     json_output: Json = False,
@@ -84,6 +85,7 @@ def command(
     options = ConvertOptions(to, source, strength, _semitones(pitch), keep_f0, anonymize, seed, vocoder, per_channel, sidecar)
     options.check()
     check_jobs(jobs)
+    check_bitrate(bitrate)
     found = find_converter(model)
     domains = domains_of(found)
     if to:
@@ -92,7 +94,7 @@ def command(
         domains.check(source, "--from")
     from ..inference.convert.task import ConvertTask
 
-    return run_files(ConvertTask(found, options, overwrite), inputs, output, jobs=jobs, dry_run=dry_run)
+    return run_files(ConvertTask(found, options, overwrite, bitrate), inputs, output, jobs=jobs, dry_run=dry_run)
 
 
 def _semitones(pitch: str) -> float | None:

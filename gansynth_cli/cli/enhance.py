@@ -10,7 +10,7 @@ import typer
 
 from ..errors import UsageError
 from . import console
-from .file_verb import DryRun, Json, Overwrite, Quiet, check_jobs, run_files
+from .file_verb import Bitrate, DryRun, Json, Overwrite, Quiet, check_bitrate, check_jobs, run_files
 
 if TYPE_CHECKING:
     from ..inference.enhance.options import EnhanceOptions
@@ -100,6 +100,7 @@ def command(
         bool, typer.Option("--before-after", help="Draw both spectrograms, as NAME.SUFFIX.before-after.png.", rich_help_panel=_WHAT)
     ] = False,
     overwrite: Overwrite = False,
+    bitrate: Bitrate = None,
     live: Annotated[
         bool,
         typer.Option("--live", help="Enhance raw samples from stdin to stdout, each block as soon as possible.", rich_help_panel=_LIVE),
@@ -133,8 +134,9 @@ def command(
     options = EnhanceOptions(strength, mix, per_channel, passes, keep_noise, before_after, steps, gaps, headroom, keep_removed)
     options.check()
     check_jobs(jobs)
+    check_bitrate(bitrate)
     given = list(inputs or [])
-    piped = str(output) == _STREAM or any(str(path) == _STREAM for path in given)
+    piped = str(output) == _STREAM or any(str(path) == _STREAM or path.is_fifo() for path in given)
     if live:
         _refuse_file_options(options, dry_run, detect_only, report, "--live")
     else:
@@ -147,7 +149,7 @@ def command(
         if piped:
             _refuse_file_options(options, dry_run, detect_only, report, "a pipe")
         return run_files(DetectTask(None, options), given, None, jobs=jobs, report=report)
-    task = EnhanceTask(find_enhancer(model) if DENOISE in steps else None, options, overwrite)
+    task = EnhanceTask(find_enhancer(model) if DENOISE in steps else None, options, overwrite, bitrate)
     if live:
         from .enhance_pipes import LiveOptions, enhance_live
 

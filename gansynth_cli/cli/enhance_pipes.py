@@ -40,7 +40,7 @@ def enhance_pipe(task: EnhanceTask, inputs: list[Path], output: Path) -> int:
     source, to_stdout = inputs[0], str(output) == STREAM
     open_task(task)
     started, meter = time.perf_counter(), Meter()
-    opened = _stdin_source() if str(source) == STREAM else _file_source(source)
+    opened = _stdin_source() if str(source) == STREAM else _pipe_source(source) if source.is_fifo() else _file_source(source)
     with opened as (layout, frames, blocks), _sink(task, output, layout, frames) as sink:
         stream = open_stream(_enhancer(task), layout.channels, layout.sample_rate, task.options)
         for _, after in enhance_blocks(meter(blocks), stream):
@@ -78,10 +78,26 @@ def _check_pipe(inputs: list[Path], output: Path) -> None:
 
 
 @contextmanager
+def _pipe_source(path: Path) -> Iterator[Source]:
+    """Read a named pipe, such as the shell's <(...)."""
+    try:
+        stream = path.open("rb")
+    except OSError as error:
+        raise AudioFileError(path, f"cannot be opened: {(error.strerror or str(error)).lower()}") from error
+    with stream, _wav_source(stream, str(path)) as source:
+        yield source
+
+
+@contextmanager
 def _stdin_source() -> Iterator[Source]:
-    stream = _stdin()
-    layout, frames = pcm_stream.read_wav_header(stream)
-    yield layout, frames, pcm_stream.pcm_blocks(stream, layout, block_frames(layout.sample_rate), frames)
+    with _wav_source(_stdin(), "stdin") as source:
+        yield source
+
+
+@contextmanager
+def _wav_source(stream: BinaryIO, name: str) -> Iterator[Source]:
+    layout, frames = pcm_stream.read_wav_header(stream, name)
+    yield layout, frames, pcm_stream.pcm_blocks(stream, layout, block_frames(layout.sample_rate), frames, name)
     while stream.read(1 << 16):  # chunks after the samples: their writer should not find the pipe closed
         pass
 
@@ -108,6 +124,7 @@ def _sink(task: EnhanceTask, output: Path, layout: pcm_stream.PcmFormat, frames:
         container=container,
         tags=provenance_tags({}, task.enhancer, task.options),
         frames=frames,
+        bitrate=task.bitrate,
         overwrite=task.overwrite,
     )
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import files
+from ..data.audio.find import LeftOut, summary_of
 from ..errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, UsageError
 from . import console
 
@@ -38,6 +39,7 @@ def show_plan(task: FileTask, plan: Plan, output: Path) -> int:
             "files": [{"name": str(name), "output": str(target), "what": what, "seconds": seconds} for name, target, what, seconds in rows],
             "failed": len(plan.failed),
             "left_out": plan.left_out,
+            "left_out_files": _left_out_facts(plan),
         }
     )
     return EXIT_FAILED if plan.failed else EXIT_OK
@@ -72,6 +74,16 @@ class Progress:
             console.warn(f"{outcome.name}: {outcome.reason}")
 
 
+def show_left_out(others: LeftOut) -> None:
+    """Say which files of the input folders are not taken, and why."""
+    for sentence in summary_of(others):
+        console.warn(sentence)
+
+
+def _left_out_facts(plan: Plan) -> list[dict[str, str]]:
+    return [{"path": str(path), "reason": reason} for path, reason in plan.others]
+
+
 def report_interrupt(progress: Progress, output: Path | None) -> int:
     """Report what was written before Ctrl-C; return the exit code."""
     if output is None:
@@ -81,8 +93,11 @@ def report_interrupt(progress: Progress, output: Path | None) -> int:
     return EXIT_INTERRUPTED
 
 
-def report_outcomes(task: FileTask, outcomes: list[Outcome], output: Path | None, seconds: float, report: Path | None = None) -> int:
+def report_outcomes(
+    task: FileTask, plan: Plan, outcomes: list[Outcome], output: Path | None, seconds: float, report: Path | None = None
+) -> int:
     """Report the summary on stderr, for `--json` on stdout, and into the file of `--report`; return the exit code."""
+    outcomes = plan.failed + outcomes
     count = {status: len([o for o in outcomes if o.status == status]) for status in ("done", "skipped", "silent", "failed")}
     audio = sum(o.audio_seconds for o in outcomes if o.status in ("done", "silent"))
     rtf = seconds / audio if audio else None
@@ -99,6 +114,7 @@ def report_outcomes(task: FileTask, outcomes: list[Outcome], output: Path | None
         "rtf": round(rtf, 5) if rtf else None,
         "clipped_samples": sum(o.clipped for o in outcomes),
         **task.facts(),
+        "left_out_files": _left_out_facts(plan),
         "files": [outcome.to_json() for outcome in outcomes],
     }
     console.result(facts)

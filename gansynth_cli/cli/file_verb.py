@@ -12,7 +12,7 @@ import typer
 
 from ..errors import UsageError
 from . import console
-from .file_report import Progress, report_interrupt, report_outcomes, show_plan
+from .file_report import Progress, report_interrupt, report_outcomes, show_left_out, show_plan
 
 if TYPE_CHECKING:
     from ..inference.files.task import FileTask
@@ -26,6 +26,12 @@ Output = Annotated[
 ]
 Overwrite = Annotated[
     bool, typer.Option("--overwrite", help="Replace existing outputs; by default they are skipped.", rich_help_panel=_OUTPUT)
+]
+Bitrate = Annotated[
+    float | None,
+    typer.Option(
+        "--bitrate", metavar="KBIT/S", help="Bit rate of MP3 and Opus outputs.", show_default="the input's", rich_help_panel=_OUTPUT
+    ),
 ]
 Jobs = Annotated[int, typer.Option("-j", "--jobs", help="Number of processes; 0: one for each core.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be written, and stop.")]
@@ -72,6 +78,7 @@ def run_files(
     plan = plan_files(task, inputs, output)
     if plan.left_out:
         console.say(f"{plan.left_out} files in {output} are left out: that is the output folder")
+    show_left_out(plan.others)
     if not plan.jobs and not plan.failed:
         raise UsageError(f"All recordings are in the output folder {output}.", hint="give the folder of the original recordings as input")
     if dry_run and output is not None:
@@ -86,7 +93,7 @@ def run_files(
             outcomes = run_jobs(task, plan.jobs, workers=jobs or cores(), on_audio=bar.advance, on_outcome=progress)
     except KeyboardInterrupt:
         return report_interrupt(progress, output)
-    return report_outcomes(task, plan.failed + outcomes, output, time.monotonic() - started, report)
+    return report_outcomes(task, plan, outcomes, output, time.monotonic() - started, report)
 
 
 def open_task(task: FileTask) -> None:
@@ -103,6 +110,12 @@ def check_jobs(jobs: int) -> None:
     """Raise UsageError for a negative number of processes."""
     if jobs < 0:
         raise UsageError(f"--jobs is {jobs}; expected at least 1, or 0 for one for each core.", hint="-j 2")
+
+
+def check_bitrate(bitrate: float | None) -> None:
+    """Raise UsageError for a bit rate that no encoder has."""
+    if bitrate is not None and not 6 <= bitrate <= 512:
+        raise UsageError(f"--bitrate is {bitrate:g}; expected 6 to 512 kbit/s.", hint="--bitrate 128")
 
 
 def cores() -> int:

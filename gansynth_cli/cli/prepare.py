@@ -220,7 +220,7 @@ def command(
         labels=_labels(labels, layout, select, exclude, corpus or (), model.conditioning != "none"),
         splits=SplitOptions(split_by, validation, test),
     )
-    with console.progress("Preparing", None, "files") as bar, _interruptions(output, dry_run):
+    with console.progress("Preparing", None, "files") as bar, _interruptions(output, dry_run), _reported():
 
         def progress(done: int, total: int, file: str) -> None:
             bar.total = total
@@ -343,6 +343,18 @@ def _interruptions(output: str, dry_run: bool) -> Iterator[None]:
         kept = "" if dry_run else f" What is done is kept in {output}.partial; run the same command again to go on."
         console.warn(f"interrupted.{kept}")
         raise typer.Exit(EXIT_INTERRUPTED) from None
+
+
+@contextmanager
+def _reported() -> Iterator[None]:
+    """Gives --json its report where no recording is left, too."""
+    from ..data.prepare.report import NothingToTrain
+
+    try:
+        yield
+    except NothingToTrain as failure:
+        console.result(failure.report.to_json())
+        raise
 
 
 def _show(report: PrepareReport) -> None:

@@ -9,7 +9,7 @@ import typer
 
 from ..errors import UsageError
 from . import console
-from .file_verb import DryRun, Inputs, Jobs, Json, Output, Overwrite, Quiet, check_jobs, run_files
+from .file_verb import Bitrate, DryRun, Inputs, Jobs, Json, Output, Overwrite, Quiet, check_bitrate, check_jobs, run_files
 
 _LAYOUTS = ("frames-mels", "mels-frames")
 _GRIFFIN_LIM = "griffin-lim"
@@ -50,6 +50,7 @@ def command(
         typer.Option("--subtype", help="Encoding of WAV and FLAC: PCM_16, PCM_24, FLOAT ...", show_default="PCM_16", rich_help_panel=_WHAT),
     ] = None,
     overwrite: Overwrite = False,
+    bitrate: Bitrate = None,
     jobs: Jobs = 1,
     dry_run: DryRun = False,
     json_output: Json = False,
@@ -74,6 +75,7 @@ def command(
     if mel_of is not None and not griffin_lim:
         raise UsageError("--mel-of is for --model griffin-lim: a trained vocoder has a mel convention of its own.")
     check_jobs(jobs)
+    check_bitrate(bitrate)
     from ..inference.vocode.task import VocodeTask
     from ..inference.vocode.vocoders import find_vocoder
 
@@ -84,5 +86,6 @@ def command(
         subtype=(subtype or "PCM_16").upper(),
         transposed=mel_layout == "mels-frames",
         overwrite=overwrite,
+        bitrate=bitrate,
     )
     return run_files(task, inputs, output, jobs=jobs, dry_run=dry_run)

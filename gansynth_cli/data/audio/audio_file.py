@@ -8,12 +8,8 @@ from __future__ import annotations
 
 import json
 import os
-import struct
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 import soundfile
@@ -21,42 +17,16 @@ import soxr
 
 from ...errors import AudioFileError, UsageError
 from ...files import replacing
+from .decoder import AudioInfo, Sound, decode, opened
+from .tags import PROVENANCE, read_tags
 from .wav_clip import to_pcm16, wav_bytes, with_comment
 
 CONTAINERS = {".wav": "WAV", ".flac": "FLAC", ".ogg": "OGG", ".mp3": "MP3"}
 LOSSY = {"OGG", "MP3"}
-_COUNTS_FRAMES = {"WAV", "WAVEX", "RF64", "W64", "FLAC", "AIFF", "AU", "CAF"}  # the header says how many frames follow
-_NOT_KNOWN = 1 << 60  # libsndfile reports about 2^63 frames for a stream whose header does not state its length
 BLOCK = 1 << 18  # frames; one block of one-channel float32 is 1 MiB
 _MP3_LEAD_IN = 10 * 1152  # an MP3 frame needs the bits of earlier ones: decode ten before the first that is wanted
 _MAX_BLOCK = 1 << 23  # a wrong header must not make us allocate what it claims
 _MAX_PLAIN_WAV = 1 << 30  # bytes of float32; above it libsndfile streams instead of the fast path for clips in memory
-
-
-@dataclass(frozen=True)
-class AudioInfo:
-    """The header of a recording.
-
-    Attributes:
-        path: The file.
-        sample_rate: Hz.
-        channels: Number of channels.
-        frames: Samples per channel; -1 where the header of a stream does not state it.
-        subtype: libsndfile's name of the encoding, such as "PCM_16".
-        container: libsndfile's name of the format, such as "WAV"; from the content, whatever the suffix.
-    """
-
-    path: Path
-    sample_rate: int
-    channels: int
-    frames: int
-    subtype: str
-    container: str
-
-    @property
-    def seconds(self) -> float:
-        """Length; 0 where it is not known."""
-        return max(self.frames, 0) / self.sample_rate
 
 
 def probe(path: str | os.PathLike) -> AudioInfo:
@@ -249,14 +219,17 @@ def write(
 
 
 def read_tag(path: str | os.PathLike) -> dict | None:
-    """Return the provenance tag in the comment field; None if there is none."""
-    with opened(path) as (sound, _):
-        comment = sound.comment
-    try:
-        tag = json.loads(comment) if comment else None
-    except ValueError:
-        return None
-    return tag if isinstance(tag, dict) else None
+    """Return the provenance tag, in its own field or the comment; None if there is none."""
+    with opened(path) as (sound, info):
+        tags = read_tags(info.path, info.container, sound.copy_metadata())
+    for text in (tags.get(PROVENANCE), tags.get("comment")):
+        try:
+            tag = json.loads(text) if text else None
+        except ValueError:
+            continue
+        if isinstance(tag, dict):
+            return tag
+    return None
 
 
 def as_integers(audio: np.ndarray, subtype: str) -> np.ndarray:
@@ -274,98 +247,10 @@ def as_integers(audio: np.ndarray, subtype: str) -> np.ndarray:
     return to_pcm16(audio)
 
 
-class _Sound(soundfile.SoundFile):
-    """A file that is not seekable: after each read soundfile would seek to where it is, and lose bits that later MP3 frames need."""
-
-    def seekable(self) -> bool:
-        return False
-
-
-@contextmanager
-def opened(path: str | os.PathLike) -> Iterator[tuple[soundfile.SoundFile, AudioInfo]]:
-    """Open through a file descriptor, which reports the system's own reason and takes every file name."""
-    try:
-        file = Path(path).open("rb", buffering=0)  # noqa: SIM115 (unbuffered: libsndfile goes on with the descriptor)
-    except FileNotFoundError as error:
-        raise AudioFileError(path, "does not exist") from error
-    except OSError as error:
-        raise AudioFileError(path, f"cannot be opened: {(error.strerror or str(error)).lower()}") from error
-    with file:
-        missing = _check_start(path, file)
-        try:
-            sound = _Sound(file.fileno(), closefd=False)
-        except soundfile.SoundFileError as error:
-            raise AudioFileError(path, "not audio that libsndfile can read") from error
-        with sound:
-            frames = sound.frames if 0 <= sound.frames < _NOT_KNOWN else -1
-            if frames == 0:
-                raise AudioFileError(path, "zero samples")
-            if missing:
-                raise AudioFileError(path, f"truncated: {missing} bytes that the header promises are missing")
-            yield sound, AudioInfo(Path(path), sound.samplerate, sound.channels, frames, sound.subtype, sound.format)
-
-
-def _check_start(path: str | os.PathLike, file: BinaryIO) -> int:
-    """Return the bytes that a WAV's data chunk promises beyond the end of the file; libsndfile silently shortens such a file."""
-    try:
-        size = os.fstat(file.fileno()).st_size
-        start = file.read(12)
-    except OSError as error:  # a folder, or a failing disk
-        raise AudioFileError(path, f"cannot be read: {(error.strerror or str(error)).lower()}") from error
-    if size == 0:
-        raise AudioFileError(path, "empty file (0 bytes)")
-    missing = 0
-    if start[:4] == b"RIFF" and start[8:12] == b"WAVE":
-        position = 12
-        while position + 8 <= size:
-            file.seek(position)
-            name, length = struct.unpack("<4sI", file.read(8))
-            if name == b"data":
-                if length not in (0, 0xFFFFFFFF, 0x7FFFFFFF) and length < 0xFFFFFF00:  # placeholders of streaming writers
-                    missing = max(0, position + 8 + length - size)
-                break
-            position += 8 + length + length % 2
-    file.seek(0)
-    return missing
-
-
-def _seek(sound: soundfile.SoundFile, path: str | os.PathLike, start: int, lead_in: int) -> None:
+def _seek(sound: Sound, path: str | os.PathLike, start: int, lead_in: int) -> None:
     try:
         sound.seek(max(0, start - lead_in))
         if lead_in:
-            sound.read(min(start, lead_in), dtype="float32")
+            sound.read(min(start, lead_in))
     except soundfile.SoundFileError as error:
         raise AudioFileError(path, f"has no frame {start}") from error
-
-
-def decode(
-    sound: soundfile.SoundFile,
-    info: AudioInfo,
-    frames: int,
-    block_frames: int,
-    start: int = 0,
-    dtype: str = "float32",
-    finite: bool = True,
-) -> Iterator[np.ndarray]:
-    """Yield checked blocks of [n, channels] up to `frames` (-1: the end); without `finite`, samples may be NaN or infinite."""
-    total = 0
-    may_be_infinite = finite and not info.subtype.startswith(("PCM", "DPCM", "ALAW", "ULAW"))
-    exact = frames < 0 and info.frames > 0 and info.container in _COUNTS_FRAMES
-    while frames < 0 or total < frames:
-        if exact and start + total == info.frames:
-            break
-        wanted = block_frames if frames < 0 else min(block_frames, frames - total)
-        try:
-            block = sound.read(wanted, dtype=dtype, always_2d=True)
-        except soundfile.SoundFileError as error:
-            raise AudioFileError(info.path, f"damaged or truncated after {total} of {info.frames} frames") from error
-        if not len(block):
-            break
-        if may_be_infinite and not np.isfinite(block).all():
-            raise AudioFileError(info.path, "NaN or infinite samples")
-        total += len(block)
-        yield block
-    if exact and start + total < info.frames:
-        raise AudioFileError(info.path, f"truncated: {start + total} of {info.frames} frames")
-    if frames < 0 and total == 0:
-        raise AudioFileError(info.path, "zero samples")

@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Self
 
 import numpy as np
 import soundfile
+from mutagen import MutagenError
 
 from ...errors import AudioFileError, UsageError
 from ...files import move_into_place, temporary_file
-from .audio_file import BLOCK, CONTAINERS, LOSSY, AudioInfo, as_integers, decode, opened, probe
+from .audio_file import BLOCK, CONTAINERS, LOSSY, as_integers, probe
+from .decoder import AudioInfo, Sound, decode, opened
+from .mpeg import encoder_mode, mean_bitrate
+from .riff_tags import CONTAINERS as CONTAINERS_WITH_CHUNKS
+from .riff_tags import write_mask
+from .tags import PROVENANCE, TAGGED, Tags, read_tags, write_tags
 
 _MAX_WAV = (1 << 32) - (1 << 16)  # bytes of samples; a WAV's header states sizes in 32 bits, a longer one becomes an RF64
 _STEPPED = frozenset({"PCM_S8", "PCM_U8", "PCM_16", "PCM_24", "PCM_32"})
 _ENCODER_OPTIONS = "bitrate_mode" in inspect.signature(soundfile.SoundFile.__init__).parameters  # soundfile 0.13
-_MPEG_BITRATES = {True: (32.0, 320.0), False: (8.0, 160.0)}  # kbit/s of layer III at 32 kHz and above, and below
+_OPUS = (6.0, 256.0)  # kbit/s a channel
 
 
 class Reader:
@@ -27,13 +33,13 @@ class Reader:
 
     Attributes:
         info: The header.
-        tags: Title, artist, comment and so on, as far as libsndfile knows them.
+        tags: Title, artist, comment and so on, with all else that the file holds.
         bytes: Size of the file.
     """
 
-    def __init__(self, sound: soundfile.SoundFile, info: AudioInfo, status: os.stat_result):
+    def __init__(self, sound: Sound, info: AudioInfo, status: os.stat_result):
         self.info = info
-        self.tags: dict[str, str] = sound.copy_metadata()
+        self.tags = read_tags(info.path, info.container, sound.copy_metadata())
         self.bytes = status.st_size
         self._sound, self._status = sound, status
 
@@ -52,6 +58,17 @@ class Reader:
             self.check_unchanged()  # a file that is being replaced looks damaged, and this reason is the better one
             raise
         self.check_unchanged()
+
+    @property
+    def bitrate(self) -> float | None:
+        """Mean bit rate of an MP3 or Opus, kbit/s; None for other encodings."""
+        if self.info.container == "MP3":
+            with self.info.path.open("rb", buffering=0) as file:
+                return mean_bitrate(file, self.bytes) or None
+        if self.info.subtype == "OPUS" and self.info.seconds:
+            pictures = sum(len(picture.data) for picture in self.tags.kept.pictures) * 4 / 3 if self.tags.kept else 0.0
+            return max(0.0, self.bytes - pictures) * 8e-3 / self.info.seconds
+        return None
 
     def check_unchanged(self) -> None:
         """Raise AudioFileError if the file is no longer what was opened."""
@@ -96,9 +113,11 @@ class Writer:
         channels: Number of channels.
         subtype: libsndfile's encoding.
         container: libsndfile's format; None takes it from the suffix: .wav, .flac, .ogg or .mp3.
-        tags: Title, artist, comment and so on (names as in `Reader.tags`), as far as the container can hold them.
+        tags: Title, artist, comment and so on (names as in `Reader.tags`), as far as the container can hold them; of `Tags` all that
+            their file had.
         frames: Number of frames to come, if known: a WAV that would grow beyond 4 GiB becomes an RF64.
-        bitrate: kbit/s of MP3; None leaves the choice to the encoder.
+        bitrate: kbit/s of MP3 and Opus; None leaves the choice to the encoder.
+        channel_mask: Loudspeakers of the channels, for WAV; -1 leaves it to libsndfile.
         overwrite: Replace an existing file.
 
     Attributes:
@@ -118,13 +137,15 @@ class Writer:
         *,
         subtype: str = "PCM_16",
         container: str | None = None,
-        tags: dict[str, str] | None = None,
+        tags: Mapping[str, str] | None = None,
         frames: int = -1,
         bitrate: float | None = None,
+        channel_mask: int = -1,
         overwrite: bool = False,
     ):
         self.path = Path(path)
-        self.sample_rate, self.channels, self.tags = sample_rate, channels, dict(tags or {})
+        self.sample_rate, self.channels = sample_rate, channels
+        self.tags = tags if isinstance(tags, Tags) else Tags(tags)
         container = container or CONTAINERS.get(self.path.suffix.lower())
         if container is None:
             raise UsageError(
@@ -136,7 +157,7 @@ class Writer:
         large = container in ("WAV", "WAVEX") and frames * channels * _sample_bytes(subtype) > _MAX_WAV
         self.container, self.subtype = "RF64" if large else container, subtype
         self.frames = self.clipped = 0
-        self._bitrate, self._overwrite, self._finished = bitrate, overwrite, False
+        self._bitrate, self._mask, self._overwrite, self._finished = bitrate, channel_mask, overwrite, False
         self._held = temporary_file(self.path)
 
     @property
@@ -163,17 +184,29 @@ class Writer:
         except (OSError, soundfile.SoundFileError, TypeError) as error:
             self._discard()
             raise _cannot_write(self.path, error) from error
-        for name, text in self.tags.items():
-            with suppress(soundfile.SoundFileError, AttributeError):  # a container that cannot hold this one
-                setattr(self._sound, name, text)
+        if self.container not in TAGGED:
+            for name, text in self._texts().items():
+                with suppress(soundfile.SoundFileError, AttributeError):  # a container that cannot hold this one
+                    setattr(self._sound, name, text)
         return self
 
+    def _texts(self) -> dict[str, str]:
+        """libsndfile's texts; what `PROVENANCE` says joins the comment."""
+        texts = {name: text for name, text in self.tags.items() if name != PROVENANCE}
+        if self.tags.get(PROVENANCE):
+            texts["comment"] = "; ".join(filter(None, [texts.get("comment", ""), self.tags.sentence or self.tags[PROVENANCE]]))
+        return texts
+
     def _encoder_options(self) -> dict[str, object]:
-        if self._bitrate is None or self.subtype != "MPEG_LAYER_III":
+        if self._bitrate is None or not _ENCODER_OPTIONS:
             return {}
-        low, high = _MPEG_BITRATES[self.sample_rate >= 32000]
-        level = (high - min(max(self._bitrate, low), high)) / (high - low)
-        return {"compression_level": level, "bitrate_mode": "CONSTANT"} if _ENCODER_OPTIONS else {}
+        if self.subtype == "MPEG_LAYER_III":
+            mode, level = encoder_mode(self._bitrate, self.sample_rate, self.channels)
+            return {"compression_level": level, "bitrate_mode": mode}
+        if self.subtype == "OPUS":
+            low, high = _OPUS
+            return {"compression_level": (high - min(max(self._bitrate / self.channels, low), high)) / (high - low)}
+        return {}
 
     def write(self, audio: np.ndarray) -> None:
         """Append float [frames, channels]; samples beyond full scale are clipped and counted where the encoding has a full scale."""
@@ -201,8 +234,11 @@ class Writer:
             self._sound.close()
             self._file.close()  # where a network disk reports that it is full
             if self.frames and (held := probe(self._temporary).frames) not in (self.frames, -1):
-                raise self._system_error() or OSError(f"only {held} of {self.frames} frames could be stored")
-        except (OSError, soundfile.SoundFileError, AudioFileError) as error:
+                raise self._system_error() or OSError(f"{held} frames could be read back instead of {self.frames}")
+            write_tags(self._temporary, self.container, self.tags)
+            if self._mask >= 0 and self.container in CONTAINERS_WITH_CHUNKS:
+                write_mask(self._temporary, self._mask)
+        except (OSError, soundfile.SoundFileError, AudioFileError, MutagenError) as error:
             cause = error if isinstance(error, OSError) else self._system_error() or error
             raise _cannot_write(self.path, cause) from cause
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from ...errors import UsageError
 from ...feature_specs import FrameFeatures, GivenMels, LogSpectrogram, SpeechFeatures
 from ...files import write_text
-from ..audio.find import find_audio
+from ..audio.find import LeftOut, find_audio
 from ..corpora.labelling import label_sources
 from ..corpora.nsynth import TFRECORD
 from ..shards import ShardSet
@@ -79,8 +79,9 @@ def prepare(
     options.check()
     output = Path(output)
     options = replace(options, name=options.name or re.sub(r"[^\w.-]+", "_", output.resolve().name))
-    found = find_audio(inputs, TFRECORD if options.labels.layout == "nsynth" else None)
-    labelled = label_sources(found, options.labels, find_audio(noise))
+    others: LeftOut = []
+    found = find_audio(inputs, TFRECORD if options.labels.layout == "nsynth" else None, others)
+    labelled = label_sources(found, options.labels, find_audio(noise, left_out=others))
     if options.pairs and any(source.role == "noise" for source in labelled.sources):
         raise UsageError(
             "--layout pairs holds recordings that are noisy already; --noise is for clean ones.", hint="leave one of the two out"
@@ -101,6 +102,7 @@ def prepare(
         report = _make(plan, output, extras, overwrite, workers, progress)
     if speech and not dry_run:
         report.warnings += left_out_of(report.info, speech)
+    report.left_out = [*report.left_out, *((path.name, reason) for path, reason in others)]
     report.elapsed = time.monotonic() - began
     return report
 
@@ -111,7 +113,9 @@ def _make(plan: Plan, output: Path, extras: Extras, overwrite: bool, workers: in
         info = facts_of(plan, outcomes, shards)
         if not info.splits.get("train"):
             shutil.rmtree(folder)
-            raise nothing_to_train(outcomes)
+            failure = nothing_to_train(outcomes)
+            failure.report = PrepareReport(output, "failed", info, *_lists(plan, outcomes))
+            raise failure
         remove_empty(folder, shards, info)
         info = with_extras(info, folder, extras)
         write_text(folder / "features.json", features_json(info))

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ...errors import UsageError
+from ...errors import DatasetError, UsageError
 from ..corpora.layouts import mode_of
 from ..corpora.source_file import LabelOptions
 from ..dataset_info import DatasetInfo
@@ -142,3 +142,9 @@ class PrepareReport:
             "resumed_files": self.resumed_files,
             "seconds": round(self.elapsed, 3),
         }
+
+
+class NothingToTrain(DatasetError):
+    """No recording gave a clip for the train split; `report` says what became of each."""
+
+    report: PrepareReport

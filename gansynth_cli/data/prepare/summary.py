@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import Counter
 
 from ... import __version__
-from ...errors import DatasetError
 from ..dataset_info import DatasetInfo, SplitInfo, fingerprint_of
 from ..shards import NOISE_SPLITS, SPLITS, ShardSet
 from .plan import Plan
+from .report import NothingToTrain
 from .work import Outcome
 
 
@@ -112,17 +112,17 @@ def _copies(kept: list[Outcome]) -> list[str]:
     return sentences
 
 
-def nothing_to_train(outcomes: list[Outcome]) -> DatasetError:
+def nothing_to_train(outcomes: list[Outcome]) -> NothingToTrain:
     """Return the error of a data set whose train split is empty."""
     if any(outcome.clips for outcome in outcomes):
-        return DatasetError(
+        return NothingToTrain(
             "The train split got no clip: all recordings fell into validation and test.",
             hint="use --validation 0 --test 0, or more recordings",
         )
     reasons = Counter(outcome.failed or outcome.dropped for outcome in outcomes)
     listed = "; ".join(f"{reason} ({count})" for reason, count in reasons.most_common(5))
     example = next(iter(sorted(outcomes, key=lambda outcome: outcome.name)))
-    return DatasetError(f"None of the {len(outcomes)} recordings gave a clip: {listed}. The first is {example.name}.")
+    return NothingToTrain(f"None of the {len(outcomes)} recordings gave a clip: {listed}. The first is {example.name}.")
 
 
 def attribute_counts(outcomes: list[Outcome], attributes: dict[str, list[str]]) -> dict[str, dict[str, int]]:

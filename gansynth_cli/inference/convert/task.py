@@ -27,7 +27,7 @@ class ConvertTask(FileTask):
     Args:
         model: From `domains.find_converter`.
         options: Target, strength and so on.
-        overwrite: As for `FileTask`.
+        overwrite, bitrate: As for `FileTask`.
     """
 
     words = Words("convert", "converted", "Converting", "converted")
@@ -36,6 +36,7 @@ class ConvertTask(FileTask):
     model: ModelFile
     options: ConvertOptions
     overwrite: bool = False
+    bitrate: float | None = None
 
     def open(self) -> None:
         self.converter = open_converter(self.model)

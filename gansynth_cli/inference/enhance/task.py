@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +12,8 @@ import numpy as np
 import soundfile
 
 from ...data.audio import audio_stream
-from ...data.audio.audio_file import AudioInfo
+from ...data.audio.decoder import AudioInfo
+from ...data.audio.tags import PROVENANCE, Tags
 from ...errors import AudioFileError
 from ...models.model_file import ModelFile
 from ..files.job import Job
@@ -35,7 +36,7 @@ class EnhanceTask(FileTask):
     Args:
         model: From `enhancers.find_enhancer`; None where the steps do without.
         options: What is done, and what is written beside the output.
-        overwrite: As for `FileTask`.
+        overwrite, bitrate: As for `FileTask`.
     """
 
     words = Words("enhance", "enhanced", "Enhancing", "clean")
@@ -43,6 +44,7 @@ class EnhanceTask(FileTask):
     model: ModelFile | None
     options: EnhanceOptions = field(default_factory=EnhanceOptions)
     overwrite: bool = False
+    bitrate: float | None = None
 
     @property
     def needs_tensorflow(self) -> bool:  # type: ignore[override]
@@ -137,7 +139,7 @@ class EnhanceTask(FileTask):
         work.outcome.add_note(f"written as {fine} to hold the restored peaks; --headroom 6 keeps {job.subtype} and lowers the output")
         return fine
 
-    def _tags(self, before: dict[str, str], role: str) -> dict[str, str]:
+    def _tags(self, before: Mapping[str, str], role: str) -> Tags:
         return provenance_tags(before, self.enhancer, self.options, role)
 
     def _draw(self, strips: tuple[before_after.Strip, before_after.Strip], job: Job) -> None:
@@ -188,7 +190,7 @@ def picture_path(job: Job) -> Path:
     return job.target.with_name(f"{job.target.name}.before-after.png")
 
 
-def provenance_tags(before: dict[str, str], enhancer: Enhancer | None, options: EnhanceOptions, role: str = "enhanced") -> dict[str, str]:
+def provenance_tags(before: Mapping[str, str], enhancer: Enhancer | None, options: EnhanceOptions, role: str = "enhanced") -> Tags:
     """Return the tags of an output: those of the input, and what was done in the comment.
 
     Enhanced audio is not synthetic, so it is not tagged as such; the tag of a synthetic clip stays when the clip is enhanced.
@@ -223,7 +225,7 @@ def _is_ours(path: Path) -> bool:
     """Whether `enhance` wrote this recording."""
     try:
         with audio_stream.open_reader(path) as reader:
-            comment = reader.tags.get("comment", "")
+            comment = reader.tags.get("comment", "") + reader.tags.get(PROVENANCE, "")
     except AudioFileError:
         return False
     return any(word in comment for word in ('d_by": "gan-audio', "d by gan-audio"))

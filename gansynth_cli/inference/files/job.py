@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from ...data.audio.find import LeftOut
+
 Status = Literal["done", "silent", "skipped", "failed"]
 
 
@@ -88,11 +90,13 @@ class Plan:
         jobs: Files that can be opened, in order.
         failed: Files that cannot, with the reason.
         left_out: Number of recordings below the output folder, which are taken for outputs.
+        others: Files of the input folders that are no recordings, with the reason.
     """
 
     jobs: list[Job] = field(default_factory=list)
     failed: list[Outcome] = field(default_factory=list)
     left_out: int = 0
+    others: LeftOut = field(default_factory=list)
 
     @property
     def seconds(self) -> float:

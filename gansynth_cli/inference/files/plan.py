@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -36,7 +37,7 @@ def plan_files(task: FileTask, inputs: Sequence[Path], output: Path | None) -> P
     plan = Plan()
     sources: set[Path] = set()
     out = output.resolve()
-    for root, source in find_audio(inputs, task.also):
+    for root, source in find_audio(inputs, task.also, plan.others):
         real = source.resolve()
         if not to_file and root in folders and real.is_relative_to(out):
             plan.left_out += 1
@@ -48,6 +49,8 @@ def plan_files(task: FileTask, inputs: Sequence[Path], output: Path | None) -> P
             plan.jobs.append(task.job(name, source, output if to_file else output / below.get(root, "") / relative, to_file))
         except AudioFileError as error:
             plan.failed.append(Outcome(name, "failed", error.reason, error.hint or ""))
+    plan.others = [(path, reason) for path, reason in plan.others if not path.resolve().is_relative_to(out)]
+    plan.jobs = _told_apart(plan.jobs)
     _check_targets(task, plan.jobs, sources)
     return plan
 
@@ -55,7 +58,7 @@ def plan_files(task: FileTask, inputs: Sequence[Path], output: Path | None) -> P
 def _plan_reading(task: FileTask, inputs: Sequence[Path]) -> Plan:
     """Plan jobs that read recordings and write nothing; each has its source as its target."""
     plan = Plan()
-    for root, source in find_audio(inputs, task.also):
+    for root, source in find_audio(inputs, task.also, plan.others):
         name = source.relative_to(root).as_posix()
         try:
             plan.jobs.append(replace(task.job(name, source, source, to_file=False), target=source))
@@ -81,6 +84,17 @@ def _folder_names(folders: Sequence[Path]) -> dict[Path, str]:
     if len(set(names.values())) < len(names):
         raise UsageError("Two input folders have the same name, so their outputs would mix.", hint="run the command once for each")
     return names
+
+
+def _told_apart(jobs: list[Job]) -> list[Job]:
+    """Where `memo.m4a` and `memo.wav` would both become `memo.wav`, the one whose suffix changes becomes `memo.m4a.wav`."""
+    count = Counter(job.target for job in jobs)
+    return [
+        replace(job, target=job.target.with_name(job.source.name + job.target.suffix))
+        if count[job.target] > 1 and job.target.suffix != job.source.suffix
+        else job
+        for job in jobs
+    ]
 
 
 def _check_targets(task: FileTask, jobs: Sequence[Job], sources: set[Path]) -> None:

@@ -8,19 +8,22 @@ from pathlib import Path
 from typing import Any
 
 from ... import __version__, files
+from ...data.audio.tags import PROVENANCE, Tags
 
 SOFTWARE = f"gan-audio {__version__}"
 
 
-def with_provenance(tags: Mapping[str, str], facts: Mapping[str, Any], sentence: str = "") -> dict[str, str]:
-    """Return tags whose comment also states what was done.
+def with_provenance(tags: Mapping[str, str], facts: Mapping[str, Any], sentence: str = "") -> Tags:
+    """Return tags that also state what was done, in the comment or beside it.
 
     Args:
         tags: Those of the input. A comment that is a JSON object, such as an earlier provenance tag, keeps its keys.
         facts: Keys to add.
-        sentence: The facts in words, appended to a comment that is plain text; without it such a comment becomes the key "comment"
-            of a JSON object, so that programs still find the facts.
+        sentence: The facts in words. With it a comment that is plain text stays, and the facts go into a field of their own (where a
+            container has none, the sentence joins the comment); without it such a comment becomes the key "comment" of a JSON object, so
+            that every player shows that the sound is synthetic.
     """
+    before = tags if isinstance(tags, Tags) else Tags(tags)
     comment = tags.get("comment", "")
     try:
         known = json.loads(comment) if comment else {}
@@ -28,9 +31,9 @@ def with_provenance(tags: Mapping[str, str], facts: Mapping[str, Any], sentence:
         known = None
     if not isinstance(known, dict):
         if sentence:
-            return {**tags, "comment": f"{comment}; {sentence}"}
+            return before.replaced(sentence, **{PROVENANCE: json.dumps(facts, sort_keys=True)})
         known = {"comment": comment}
-    return {**tags, "comment": json.dumps({**known, **facts}, sort_keys=True)}  # ASCII: players read it in several encodings
+    return before.replaced(comment=json.dumps({**known, **facts}, sort_keys=True))  # ASCII: players read it in several encodings
 
 
 def sidecar_path(target: Path) -> Path:

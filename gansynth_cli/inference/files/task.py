@@ -24,7 +24,7 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -148,9 +148,9 @@ class Work:
         self.outcome.reason = f"every sample is 0: nothing to {self._task.words.verb}, the output is silent too"
 
     def writer(
-        self, path: Path, reader: audio_stream.Reader, tags: dict[str, str], *, subtype: str = "", overwrite: bool | None = None
+        self, path: Path, reader: audio_stream.Reader, tags: Mapping[str, str], *, subtype: str = "", overwrite: bool | None = None
     ) -> audio_stream.Writer:
-        """Open a file with the rate, channels and length of the recording in the job's format; an MP3 keeps its bit rate.
+        """Open a file with the rate, channels and length of the recording in the job's format; MP3 and Opus keep their bit rate.
 
         Args:
             path: File to write.
@@ -160,7 +160,7 @@ class Work:
             overwrite: Replace an existing file; None: as the task says.
         """
         info = reader.info
-        lossy = info.container == self.job.container == "MP3" and info.frames > 0
+        same = info.subtype == self.job.subtype
         return audio_stream.Writer(
             path,
             info.sample_rate,
@@ -169,7 +169,8 @@ class Work:
             container=self.job.container,
             tags=tags,
             frames=info.frames,
-            bitrate=reader.bytes * 8 / info.seconds / 1000 if lossy else None,
+            bitrate=self._task.bitrate or (reader.bitrate if same else None),
+            channel_mask=info.channel_mask,
             overwrite=self._task.overwrite if overwrite is None else overwrite,
         )
 
@@ -183,6 +184,7 @@ class FileTask(ABC):
         needs_tensorflow: `open` imports TensorFlow.
         overwrite: Replace existing outputs instead of skipping them.
         writes: There are outputs; a task that only reads has none.
+        bitrate: kbit/s of MP3 and Opus outputs; None: as the input.
     """
 
     words: ClassVar[Words]
@@ -190,6 +192,7 @@ class FileTask(ABC):
     also: ClassVar[re.Pattern[str] | None] = None
     needs_tensorflow: bool = False
     overwrite: bool = False
+    bitrate: float | None = None
     _settings: dict[str, Any] | None = None  # before `open`
 
     @abstractmethod

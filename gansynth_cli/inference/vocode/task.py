@@ -40,7 +40,7 @@ class VocodeTask(FileTask):
         suffix: Suffix of outputs, which decides on their format.
         subtype: libsndfile's encoding of WAV and FLAC.
         transposed: The `.npy` files hold [bands, frames].
-        overwrite: As for `FileTask`.
+        overwrite, bitrate: As for `FileTask`.
 
     Raises:
         UsageError: An encoding that the format does not have.
@@ -56,6 +56,7 @@ class VocodeTask(FileTask):
     subtype: str = "PCM_16"
     transposed: bool = False
     overwrite: bool = False
+    bitrate: float | None = None
 
     def __post_init__(self) -> None:
         subtype = _SUBTYPES.get(self.suffix.lower(), self.subtype)
@@ -105,6 +106,7 @@ class VocodeTask(FileTask):
             container=job.container,
             tags=with_provenance({}, facts),
             frames=round(job.seconds * rate),
+            bitrate=self.bitrate,
             overwrite=self.overwrite,
         ) as writer:
             for piece in pieces:
