@@ -39,7 +39,7 @@ def show_plan(task: FileTask, plan: Plan, output: Path) -> int:
             "files": [{"name": str(name), "output": str(target), "what": what, "seconds": seconds} for name, target, what, seconds in rows],
             "failed": len(plan.failed),
             "left_out": plan.left_out,
-            "left_out_files": _left_out_facts(plan),
+            "left_out_files": _left_out_facts(plan.others),
         }
     )
     return EXIT_FAILED if plan.failed else EXIT_OK
@@ -80,8 +80,8 @@ def show_left_out(others: LeftOut) -> None:
         console.warn(sentence)
 
 
-def _left_out_facts(plan: Plan) -> list[dict[str, str]]:
-    return [{"path": str(path), "reason": reason} for path, reason in plan.others]
+def _left_out_facts(others: LeftOut) -> list[dict[str, str]]:
+    return [{"path": str(path), "reason": reason} for path, reason in others]
 
 
 def report_interrupt(progress: Progress, output: Path | None) -> int:
@@ -94,10 +94,14 @@ def report_interrupt(progress: Progress, output: Path | None) -> int:
 
 
 def report_outcomes(
-    task: FileTask, plan: Plan, outcomes: list[Outcome], output: Path | None, seconds: float, report: Path | None = None
+    task: FileTask,
+    outcomes: list[Outcome],
+    output: Path | None,
+    seconds: float,
+    report: Path | None = None,
+    others: LeftOut | None = None,
 ) -> int:
     """Report the summary on stderr, for `--json` on stdout, and into the file of `--report`; return the exit code."""
-    outcomes = plan.failed + outcomes
     count = {status: len([o for o in outcomes if o.status == status]) for status in ("done", "skipped", "silent", "failed")}
     audio = sum(o.audio_seconds for o in outcomes if o.status in ("done", "silent"))
     rtf = seconds / audio if audio else None
@@ -114,7 +118,7 @@ def report_outcomes(
         "rtf": round(rtf, 5) if rtf else None,
         "clipped_samples": sum(o.clipped for o in outcomes),
         **task.facts(),
-        "left_out_files": _left_out_facts(plan),
+        "left_out_files": _left_out_facts(others or []),
         "files": [outcome.to_json() for outcome in outcomes],
     }
     console.result(facts)

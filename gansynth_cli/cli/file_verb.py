@@ -93,7 +93,7 @@ def run_files(
             outcomes = run_jobs(task, plan.jobs, workers=jobs or cores(), on_audio=bar.advance, on_outcome=progress)
     except KeyboardInterrupt:
         return report_interrupt(progress, output)
-    return report_outcomes(task, plan, outcomes, output, time.monotonic() - started, report)
+    return report_outcomes(task, plan.failed + outcomes, output, time.monotonic() - started, report, plan.others)
 
 
 def open_task(task: FileTask) -> None:
