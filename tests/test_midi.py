@@ -19,8 +19,9 @@ from gansynth_cli.cli.app import main
 from gansynth_cli.data.audio import audio_file
 from gansynth_cli.errors import AudioFileError, GanAudioError, RunError, UsageError
 from gansynth_cli.inference.midi import render as midi_render
+from gansynth_cli.inference.midi.drums import DrumPerformance, label_of
 from gansynth_cli.inference.midi.read import Note, Song, read_midi
-from gansynth_cli.inference.midi.render import Performance, RenderOptions, envelope, mix, render
+from gansynth_cli.inference.midi.render import Performance, RenderOptions, bent, envelope, mix, render
 from gansynth_cli.layers import WaveformToAudio
 from gansynth_cli.models.clip_generator import ClipGenerator
 
@@ -162,8 +163,127 @@ def test_nothing_to_read(tmp_path):
     with pytest.raises(UsageError, match="is a folder"):
         read_midi(tmp_path)
     drums = write_midi(tmp_path / "d.mid", [on(0, 36, channel=9), off(480, 36, channel=9)])
-    with pytest.raises(GanAudioError, match="all its 1 notes are on channel 10"):
-        read_midi(drums)
+    with pytest.raises(UsageError, match="All 1 notes of the song are on channel 10"):
+        Performance(FakeSession(), read_midi(drums), RenderOptions())
+
+
+def track_of(*events: bytes, length: int | None = None, end: bytes = b"\0\xff\x2f\0") -> bytes:
+    body = b"".join(events) + end
+    return b"MTrk" + (len(body) if length is None else length).to_bytes(4, "big") + body
+
+
+def head_of(kind: int, tracks: int) -> bytes:
+    return b"MThd\0\0\0\x06" + bytes([0, kind, 0, tracks, 1, 0xE0])
+
+
+NOTE = (b"\0\x90\x3c\x64", b"\x83\x60\x80\x3c\x40")  # middle C for a beat
+
+
+@pytest.mark.parametrize(
+    ("content", "notes", "warning"),
+    [
+        (head_of(0, 1) + track_of(b"\0\xff\x59\x02\x08\0", *NOTE), 1, ""),  # a key of eight sharps
+        (head_of(0, 1) + track_of(b"\0\xff\x58\x02\x04\x02", *NOTE), 1, ""),  # a time signature of two bytes
+        (head_of(0, 1) + track_of(b"\0\xff\x51\x01\x07", *NOTE), 1, ""),  # a tempo of one byte
+        (head_of(0, 1) + track_of(b"\0\xff\x7e\x03abc", b"\0\xf0\x03\x01\x02\xf7", *NOTE), 1, ""),
+        (head_of(1, 2) + track_of(*NOTE) + b"XFIH\0\0\0\x04abcd" + track_of(*NOTE), 2, "XFIH"),
+        (head_of(1, 3) + track_of(*NOTE), 1, "2 of 3 tracks are missing"),
+        (head_of(0, 1) + track_of(*NOTE)[:-6], 1, "track 1 is cut"),
+        (head_of(0, 1) + track_of(*NOTE, end=b""), 1, "ends after 2 events"),
+        (head_of(0, 1) + track_of(*NOTE, length=4), 1, ""),  # a length that is too small
+        (head_of(1, 2) + track_of(*NOTE, length=40) + track_of(*NOTE), 2, "track 1 is cut"),  # and one that takes the next track
+        (head_of(1, 2) + track_of(*NOTE) + b"\x01\x02\x03" + track_of(*NOTE), 2, "3 bytes between its tracks"),
+        (b"junk" + head_of(0, 1) + track_of(*NOTE), 1, "4 bytes before its header"),
+        (b"RIFF\0\0\0\0RMIDdata\0\0\0\0" + head_of(0, 1) + track_of(*NOTE), 1, ""),
+        (head_of(0, 1) + track_of(*NOTE, b"\0\x90\xc8\x64", b"\x10\x80\xc8\0"), 2, ""),  # a byte beyond 127
+        (head_of(0, 1)[:12] + b"\0\0" + track_of(*NOTE), 1, "no time division"),
+    ],
+)
+def test_what_can_be_read_is_played_and_the_rest_named(tmp_path, content, notes, warning):
+    (tmp_path / "a.mid").write_bytes(content)
+    song = read_midi(tmp_path / "a.mid")
+    assert len(song.notes) == notes
+    assert times(song)[0] == (0, 0.5, 60)
+    assert warning in " ".join(song.warnings)
+    assert bool(warning) == bool(song.warnings)
+
+
+def bend(delta: int, pitch: int):
+    return delta, "pitchwheel", {"pitch": pitch, "channel": 0}
+
+
+def test_volume_expression_and_bend_of_a_note(tmp_path):
+    """Controller 7 is 100 unless said: 50 is a quarter of the gain. Half an expression after a quarter second, a bend of two semitones."""
+    track = [control(0, 7, 50), on(0, 60), control(240, 11, 64), bend(0, 8191), off(240, 60), on(0, 62), off(480, 62)]
+    first, second = read_midi(write_midi(tmp_path / "a.mid", track)).notes
+    half = (64 / 127) ** 2
+    assert first.gains == ((0.0, 0.25), (0.25, pytest.approx(0.25 * half)))
+    assert first.bends == ((0.0, 0.0), (0.25, pytest.approx(2.0)))
+    assert second.gains == ((0.0, pytest.approx(0.25 * half)),)
+    plain = read_midi(write_midi(tmp_path / "b.mid", [on(0, 60), off(480, 60)])).notes[0]
+    assert plain.gains == plain.bends == ()
+    wide = [control(0, 101, 0), control(0, 100, 0), control(0, 6, 12), bend(0, -8192), on(0, 60), off(480, 60)]
+    assert read_midi(write_midi(tmp_path / "c.mid", wide)).notes[0].bends == ((0.0, -12.0),)
+
+
+def test_a_bend_changes_the_frequency_and_the_gain_the_level():
+    rate = 16000
+    tone = np.sin(2 * np.pi * 500 * np.arange(rate) / rate).astype(np.float32)
+    up = bent(tone, ((0.0, 12.0),), rate)
+    assert abs(len(up) - rate // 2) <= 1
+    np.testing.assert_allclose(up[10:-10], np.sin(2 * np.pi * 1000 * np.arange(len(up)) / rate)[10:-10], atol=0.02)
+    later = bent(tone, ((0.0, 0.0), (0.5, -12.0)), rate)
+    np.testing.assert_allclose(later[: rate // 2], tone[: rate // 2], atol=1e-6)
+    assert len(later) == pytest.approx(1.5 * rate, abs=100)
+    notes = [Note(0, 0.3, 60, 127), Note(1, 1.3, 60, 127, gains=((0.0, 0.25),))]
+    audio, _ = play(FakeSession(), notes, peak=None)
+    assert np.abs(audio[RATE:]).max() == pytest.approx(0.25 * np.abs(audio[:RATE]).max(), rel=1e-3)
+
+
+KIT = ("Clap", "Closed_HiHat", "Kick", "open-hat", "Snare", "Tom Low")
+
+
+def test_general_midi_keys_find_their_drum():
+    played = {36: "Kick", 38: "Snare", 40: "Snare", 39: "Clap", 42: "Closed_HiHat", 46: "open-hat", 45: "Tom Low", 50: "Tom Low"}
+    for key, name in played.items():
+        assert KIT[label_of(key, KIT)] == name
+    assert label_of(49, KIT) is None
+    assert label_of(12, KIT) is None
+    assert KIT[label_of(37, KIT)] == "Snare"
+
+
+@dataclass
+class FakeKit:
+    """Each label is one level for the whole clip."""
+
+    classes: dict = field(default_factory=lambda: {"label": KIT})
+    sample_rate: int = RATE
+    clip_samples: int = 1000
+    latent_dim: int = DIM
+    distribution: str = "normal"
+    sha256: str = "kit"
+
+    def run(self, latents, conditions):
+        return np.ones((len(latents), self.clip_samples, 1), np.float32) * (1 + conditions["label"][:, None, None])
+
+
+def test_channel_10_is_played_by_a_model_of_drums(tmp_path):
+    track = [on(0, 36, 127, 9), off(240, 36, 9), on(240, 38, 64, 9), off(10, 38, 9), on(0, 49, 64, 9), off(10, 49, 9)]
+    song = read_midi(write_midi(tmp_path / "a.mid", track))
+    kit = DrumPerformance(FakeKit(), song, RenderOptions())
+    assert kit.report.instruments == {"Kick": 1, "Snare": 1}
+    assert "1 drum notes have no label in the model" in kit.warnings()[0]
+    audio = np.concatenate(list(mix(kit, 16)))
+    assert audio[0] == pytest.approx(1.0)
+    assert audio[RATE // 2 + 1] == pytest.approx(64 / 127, rel=1e-3)
+    assert np.count_nonzero(audio[1000 : RATE // 2]) == 0
+    notes = Performance(FakeSession(), Song((Note(0, 0.3, 60, 127),)), RenderOptions(peak=None), tmp_path / "both.wav")
+    render(notes, drums=kit, group=16, subtype="FLOAT")
+    both, _ = soundfile.read(tmp_path / "both.wav")
+    alone, _ = play(FakeSession(), [Note(0, 0.3, 60, 127)], peak=None)
+    np.testing.assert_allclose(both[: len(alone)], alone[:, 0] if alone.ndim > 1 else alone + audio[: len(alone)], atol=1e-5)
+    with pytest.raises(UsageError, match="no labels"):
+        DrumPerformance(FakeSession(), song, RenderOptions())
 
 
 @settings(max_examples=60, deadline=None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -23,8 +24,19 @@ _EXAMPLE = "gan-audio play song.mid --model RUN -o song.wav"
 
 
 def command(
-    song: Annotated[Path, typer.Argument(metavar="SONG.mid", help="A Standard MIDI File; channel 10 (drums) is left out.")],
-    model: Annotated[Path | None, typer.Option("--model", metavar="RUN", help="A run folder or .keras file of a pitched model.")] = None,
+    song: Annotated[Path, typer.Argument(metavar="SONG.mid", help="A Standard MIDI File.")],
+    model: Annotated[
+        Path | None, typer.Option("--model", metavar="RUN", help="A run folder or .keras file of a pitched model, or of one of drums.")
+    ] = None,
+    drums: Annotated[
+        Path | None,
+        typer.Option(
+            "--drums",
+            metavar="RUN",
+            help="A model whose labels name drums (kick, snare ...): plays channel 10 by General MIDI's percussion map.",
+            show_default="channel 10 is left out",
+        ),
+    ] = None,
     output: Annotated[Path | None, typer.Option("-o", "--output", help="The recording: .wav, .flac, .ogg or .mp3.")] = None,
     instrument: Annotated[
         list[str] | None,
@@ -54,8 +66,8 @@ def command(
 ) -> int:
     """Play a MIDI file with a model that is conditioned on pitch, such as one of gansynth or vae.
 
-    Notes outside the trained pitches are moved by octaves, long notes end early; both are counted. The recording carries a provenance
-    tag that says it is synthetic.
+    Notes outside the trained pitches are moved by octaves, long notes end early; both are counted. Volume, expression and pitch bend are
+    followed. Damaged MIDI files are played as far as they can be read. The recording carries a provenance tag that says it is synthetic.
     """
     console.configure(quiet=quiet, json_output=json_output)
     if model is None:
@@ -77,18 +89,29 @@ def command(
     midi = read_midi(song)
     kept = _read_latents(latents) if latents is not None else None
     check_model(model)
+    if drums is not None:
+        check_model(drums)
 
     console.say(f"Loading {model} ...")
     console.start_tensorflow()
     from ..inference.generate import session as sessions
+    from ..inference.midi.drums import DrumPerformance
     from ..inference.midi.render import Performance, RenderOptions, render
 
     session = sessions.open_session(model)
-    performance = Performance(session, midi, RenderOptions(seed, tuple(instrument or ()), kept, peak=peak), output)
+    options = RenderOptions(seed, tuple(instrument or ()), kept, peak=peak)
+    performance: Performance | DrumPerformance
+    if session.classes.get("pitch") or not (midi.drum_notes and session.classes.get("label")):
+        performance = Performance(session, replace(midi, drum_notes=()) if drums else midi, options, output)
+    else:
+        performance = DrumPerformance(session, midi, options, output)
+    kit = DrumPerformance(sessions.open_session(drums), midi, RenderOptions(seed), output) if drums else None
+    if kit is not None and kit.session.sample_rate != session.sample_rate:
+        raise UsageError(f"The models have different sample rates: {session.sample_rate} and {kit.session.sample_rate} Hz.")
     report = performance.report
     played = ", ".join(f"{name} {count}" for name, count in report.instruments.items())
     console.say(f"{song}: {report.notes} notes, {console.duration(midi.seconds)}{f' ({played})' if played else ''}")
-    for warning in performance.warnings():
+    for warning in [*performance.warnings(), *(kit.warnings() if kit else [])]:
         console.warn(warning)
     facts: dict[str, Any] = {
         "output": output,
@@ -110,8 +133,8 @@ def command(
     began = time.monotonic()
     tag = {"recipe": session.provenance.get("recipe", ""), "midi_sha256": sha256_of(song)}
     try:
-        with console.progress("Playing", report.notes, "notes") as bar:
-            render(performance, group=sessions.GROUP, subtype=encoding, overwrite=overwrite, tag=tag, on_notes=bar.advance)
+        with console.progress("Playing", report.notes + (kit.report.notes if kit else 0), "notes") as bar:
+            render(performance, drums=kit, group=sessions.GROUP, subtype=encoding, overwrite=overwrite, tag=tag, on_notes=bar.advance)
     except KeyboardInterrupt:
         console.warn(f"interrupted: {output} was not written.")
         return EXIT_INTERRUPTED

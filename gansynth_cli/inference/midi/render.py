@@ -23,17 +23,19 @@ from ... import __version__
 from ...data.audio import audio_stream
 from ...errors import AudioFileError, RunError, UsageError
 from ..generate.latents import draw_latents, slerp
-from .read import Note, Song
+from .read import Curve, Note, Song
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ..generate.session import GeneratorSession
+    from .drums import DrumPerformance
 
 PROGRAMS = "program"  # as an instrument: follow the program changes of the file
 RANDOM_SECONDS = 6.0  # from one random timbre to the next, as in GANSynth's renderer
 MAX_SECONDS = 3.0  # NSynth's notes are held for 3 s; after that only their decay is left
 _BLOCK = 1 << 16  # samples written at once
+_RAMP_SECONDS = 0.005  # from one volume or bend to the next
 _KEPT_SAMPLES = 1 << 23  # generated notes that are kept to be played again: 32 MiB
 _FAMILIES = (  # General MIDI program // 8 -> NSynth's instrument family
     *("keyboard", "mallet", "organ", "guitar", "bass", "string", "string", "brass"),
@@ -96,7 +98,7 @@ class RenderReport:
 
 @dataclass(frozen=True)
 class PlannedNote:
-    """A note for the model: place and length in samples, gain, class numbers, and latent float32 [dim]."""
+    """A note for the model: place and length in samples, gain, class numbers, latent float32 [dim], and what changes while it sounds."""
 
     start: int
     held: int
@@ -105,6 +107,9 @@ class PlannedNote:
     instrument: int
     velocity: int
     latent: np.ndarray
+    label: int = 0
+    gains: Curve = ()
+    bends: Curve = ()
 
 
 class Performance:
@@ -124,6 +129,11 @@ class Performance:
         self.session, self.song, self.options = session, song, options
         self.report = RenderReport(output, notes=len(song.notes))
         classes = session.classes
+        if not song.notes:
+            raise UsageError(
+                f"All {len(song.drum_notes)} notes of the song are on channel 10, which names drums.",
+                hint="--model RUN with a model of drums, whose labels are kick, snare and so on",
+            )
         if not classes.get("pitch"):
             raise UsageError("The model is not conditioned on pitch, so it cannot play a song.", hint="train one with --recipe gansynth")
         self.pitches = np.array([int(name) for name in classes["pitch"]])
@@ -150,7 +160,7 @@ class Performance:
             start = round(note.start * rate)
             held = min(max(round(note.end * rate) - start, self.attack), self.max_held)
             velocity = int(np.abs(self.velocities - note.velocity).argmin()) if len(self.velocities) else 0
-            yield PlannedNote(start, held, note.velocity / 127.0, place, instrument, velocity, latent)
+            yield PlannedNote(start, held, note.velocity / 127.0, place, instrument, velocity, latent, 0, note.gains, note.bends)
 
     def warnings(self) -> list[str]:
         """Return sentences for the user about notes that differ from the file."""
@@ -158,7 +168,7 @@ class Performance:
         trained = f"{self.pitches[0]} to {self.pitches[-1]}"
         found = list(self.song.warnings)
         if self.song.drums:
-            found.append(f"{self.song.drums} notes on channel 10 are drums and are left out.")
+            found.append(f"{self.song.drums} notes on channel 10 are drums and are left out; --drums RUN plays them with a model of drums.")
         if report.moved:
             found.append(f"{report.moved} notes are outside the trained pitches ({trained}) and are played in the nearest octave inside.")
         if report.replaced:
@@ -235,8 +245,9 @@ class Performance:
 
 
 def render(
-    performance: Performance,
+    performance: Performance | DrumPerformance,
     *,
+    drums: DrumPerformance | None = None,
     group: int,
     subtype: str = "PCM_16",
     overwrite: bool = False,
@@ -247,6 +258,7 @@ def render(
 
     Args:
         performance: The song and the model; its `report.output` is the file.
+        drums: Channel 10 of the song with a model of drums, of the same sample rate.
         group: Notes in one call of the network: `session.GROUP`. The notes of a song fall into the same groups every time, so a song
             of a seed is the same to the bit.
         subtype, overwrite: As for `audio_stream.Writer`.
@@ -274,7 +286,7 @@ def render(
     with scratch:
         peak = samples = 0.0
         try:
-            for block in mix(performance, group, on_notes):
+            for block in _together(performance, drums, group, on_notes):
                 peak = max(peak, float(np.abs(block).max(initial=0.0)))
                 samples += len(block)
                 scratch.write(block.tobytes())
@@ -292,7 +304,31 @@ def render(
     return report
 
 
-def mix(performance: Performance, group: int, on_notes: Callable[[int], None] = lambda notes: None) -> Iterator[np.ndarray]:
+def _together(
+    performance: Performance | DrumPerformance, drums: DrumPerformance | None, group: int, on_notes: Callable[[int], None]
+) -> Iterator[np.ndarray]:
+    """Add the mixes of both models, block by block, float32 [n]."""
+    if drums is None:
+        yield from mix(performance, group, on_notes)
+        return
+    rests = [np.zeros(0, np.float32)] * 2
+    streams = [mix(performance, group, on_notes), mix(drums, group, on_notes)]
+    ended = [False, False]
+    while not all(ended):
+        for index, stream in enumerate(streams):
+            if not len(rests[index]):
+                block = next(stream, None)
+                ended[index] = block is None
+                rests[index] = rests[index] if block is None else block
+        ready = min((len(rest) for rest, over in zip(rests, ended, strict=True) if not over), default=0)
+        if ready:
+            yield sum((rest[:ready] if len(rest) else np.zeros(ready, np.float32) for rest in rests), np.zeros(ready, np.float32))
+            rests = [rest[ready:] for rest in rests]
+
+
+def mix(
+    performance: Performance | DrumPerformance, group: int, on_notes: Callable[[int], None] = lambda notes: None
+) -> Iterator[np.ndarray]:
     """Yield the song block by block, float32 [n]: everything before the start of the current note is finished."""
     buffer = np.zeros(0, np.float32)
     begin = 0  # the sample at which the buffer begins
@@ -301,7 +337,10 @@ def mix(performance: Performance, group: int, on_notes: Callable[[int], None] = 
             ready = min(planned.start - begin, _BLOCK)
             yield np.pad(buffer[:ready], (0, max(0, ready - len(buffer))))
             buffer, begin = buffer[ready:], begin + ready
+        sound = bent(sound, planned.bends, performance.session.sample_rate)
         shaped = envelope(sound, planned.held, performance.attack, performance.release) * np.float32(planned.gain)
+        if planned.gains:
+            shaped *= _curve(planned.gains, len(shaped), performance.session.sample_rate)
         place = planned.start - begin
         missing = place + len(shaped) - len(buffer)
         if missing > 0:
@@ -321,7 +360,27 @@ def envelope(sound: np.ndarray, held: int, attack: int, release: int) -> np.ndar
     return sound[:length] * shape[:length]
 
 
-def _sounds(performance: Performance, group: int) -> Iterator[tuple[PlannedNote, np.ndarray]]:
+def bent(sound: np.ndarray, bends: Curve, sample_rate: int) -> np.ndarray:
+    """Follow a pitch bend: play a note [n] faster or slower by 2^(semitones / 12), by cubic interpolation; its end may come earlier."""
+    if not bends:
+        return sound
+    from scipy.ndimage import map_coordinates
+
+    ratio = 2.0 ** (_curve(bends, 2 * len(sound), sample_rate) / 12)
+    place = np.concatenate([[0.0], np.cumsum(ratio[:-1])])
+    return map_coordinates(sound, place[None, place <= len(sound) - 1], order=3, mode="nearest").astype(np.float32)
+
+
+def _curve(points: Curve, samples: int, sample_rate: int) -> np.ndarray:
+    """Steps at the points, each reached within 5 ms, so that none clicks: float32 [samples]."""
+    times, values = [points[0][0]], [points[0][1]]
+    for at, value in points[1:]:
+        times += [max(at, times[-1]), max(at, times[-1]) + _RAMP_SECONDS]
+        values += [values[-1], value]
+    return np.interp(np.arange(samples) / sample_rate, times, values).astype(np.float32)
+
+
+def _sounds(performance: Performance | DrumPerformance, group: int) -> Iterator[tuple[PlannedNote, np.ndarray]]:
     """Yield each note with its sound, scaled to a peak of 1. Notes of one timbre and pitch are computed once, while they fit in memory."""
     limit = max(group, _KEPT_SAMPLES // performance.session.clip_samples)
     kept: OrderedDict[tuple, np.ndarray] = OrderedDict()
@@ -356,13 +415,13 @@ def _choice(seed: int, index: int, number: int) -> int:
 
 
 def _key(note: PlannedNote) -> tuple:
-    return note.pitch, note.instrument, note.velocity, note.latent.tobytes()
+    return note.pitch, note.instrument, note.velocity, note.label, note.latent.tobytes()
 
 
-def _generate(performance: Performance, notes: Sequence[PlannedNote], group: int) -> list[np.ndarray]:
+def _generate(performance: Performance | DrumPerformance, notes: Sequence[PlannedNote], group: int) -> list[np.ndarray]:
     """Generate up to `group` notes; the group is padded with its first, so that the network always computes as many."""
     rows = [*notes, *[notes[0]] * (group - len(notes))]
-    conditions = {name: np.array([getattr(note, name) for note in rows], np.int32) for name in ("pitch", "instrument", "velocity")}
+    conditions = {name: np.array([getattr(note, name) for note in rows], np.int32) for name in ("pitch", "instrument", "velocity", "label")}
     audio = performance.session.run(np.stack([note.latent for note in rows]), conditions)[: len(notes), :, 0]
     performance.report.generated += len(notes)
     peaks = np.abs(audio).max(axis=1)
