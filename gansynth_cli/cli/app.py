@@ -32,6 +32,7 @@ VERBS = {
     "edit": "Splice, loop, extend and join audio.",
     "vocode": "Resynthesise recordings or vocode mel spectrograms.",
     "say": "Speak text: sentences, books, tables, subtitles.",
+    "translate": "Translate the speech of recordings into another language.",
     "convert": "Convert recordings to another speaker's voice.",
     "import": "Make a run of a published checkpoint of another program.",
     "evaluate": "Measure generated clips and notes, enhanced recordings, vocoders or converted voices.",

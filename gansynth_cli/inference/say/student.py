@@ -55,6 +55,8 @@ class StudentVoice:
             )
         if not model.phonemiser.startswith(PHONEMISER):
             raise VoiceError(f"{self.name} was trained on the phones of {model.phonemiser!r}; here {PHONEMISER} makes them.")
+        # Tracing the graphs takes two seconds: better now than before the first sound.
+        self.vocoder(self.model.synthesise(np.zeros((4, 3), np.int32), 0, 0, 0)[0])
 
     def language_of(self, speaker: str = "") -> str:
         """Return the language that a speaker was trained in; see `Voice`."""

@@ -23,7 +23,9 @@ class Overrun:
     spoken: float
 
 
-def speak_cues(cues: Sequence[Cue], voice: Voice, overruns: list[Overrun], *, fit: float = 1.3, **settings: Any) -> Iterator[Block]:
+def speak_cues(
+    cues: Sequence[Cue], voice: Voice, overruns: list[Overrun], *, fit: float = 1.3, end: float | None = None, **settings: Any
+) -> Iterator[Block]:
     """Yield the sound of subtitles, each beginning at its time unless the one before is still spoken.
 
     A subtitle has the time until the next one begins, however long it is shown. One that needs more is spoken again, faster by what is
@@ -34,6 +36,7 @@ def speak_cues(cues: Sequence[Cue], voice: Voice, overruns: list[Overrun], *, fi
         voice: From `open_voice`.
         overruns: Gets an entry for each subtitle that did not fit.
         fit: Highest factor on the pace, 1 to 2.
+        end: Seconds at which the last one has to end; None: it may take what it needs.
         settings: As for `speak`.
 
     Raises:
@@ -49,7 +52,7 @@ def speak_cues(cues: Sequence[Cue], voice: Voice, overruns: list[Overrun], *, fi
             yield pause
             position = pause.end
         blocks = list(speak(cue.text, voice, speed=speed, **settings)) if cue.text else []
-        next_start = cues[number + 1].start if number + 1 < len(cues) else None
+        next_start = cues[number + 1].start if number + 1 < len(cues) else end
         available = max(0.0, next_start - position / rate - _GAP_S) if next_start is not None else None
         if blocks and available is not None and blocks[-1].end > available * rate:
             factor = min(fit, blocks[-1].end / rate / max(available, 1e-3), MAX_SPEED / speed)
@@ -61,3 +64,16 @@ def speak_cues(cues: Sequence[Cue], voice: Voice, overruns: list[Overrun], *, fi
             words, phones = (tuple(timing.moved(position) for timing in found) for found in (block.words, block.phones))
             yield replace(block, start=block.start + position, words=words, phones=phones)
         position += blocks[-1].end if blocks else 0
+
+
+def overrun_lines(overruns: Sequence[Overrun]) -> list[str]:
+    """Return what to tell the user of subtitles that did not fit; empty where all did."""
+    if not overruns:
+        return []
+    worst = max(overruns, key=lambda overrun: overrun.spoken - overrun.available)
+    named = ", ".join(str(overrun.cue) for overrun in overruns[:8]) + (" ..." if len(overruns) > 8 else "")
+    many = f"{len(overruns)} subtitles need" if len(overruns) > 1 else "1 subtitle needs"
+    return [
+        f"{many} more time than there is ({named}); number {worst.cue} takes {worst.spoken:.2f} s and has "
+        f"{worst.available:.2f} s: the next ones are late"
+    ]

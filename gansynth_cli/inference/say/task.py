@@ -19,7 +19,7 @@ from ..files.provenance import SOFTWARE, with_provenance
 from ..files.task import FileTask, Words, Work
 from .open_voice import is_student, open_voice
 from .speak import Block, Pauses, speak
-from .subtitles import Overrun, speak_cues
+from .subtitles import Overrun, overrun_lines, speak_cues
 from .texts import SUBTITLES, TABLES, read_subtitles, read_table
 from .timings import TimingsWriter, timings_path
 from .voice import Manner, Voice, checked_speed
@@ -197,7 +197,7 @@ class SayTask(FileTask):
             if not writer.frames:
                 raise GanAudioError("there is nothing to speak" + _reason(report), hint="letters, digits or [[phones]] are spoken")
         work.outcome.audio_seconds = writer.frames / rate
-        for line in [*report.lines(), *_overrun_lines(overruns)]:
+        for line in [*report.lines(), *overrun_lines(overruns)]:
             work.outcome.add_note(line)
 
     def provenance(self, options: SayOptions) -> dict[str, Any]:
@@ -236,18 +236,6 @@ def _opened(path: Path) -> AbstractContextManager[IO[bytes]]:
 
 def _reason(report: TextReport) -> str:
     return f" ({'; '.join(report.lines())})" if report.lines() else ""
-
-
-def _overrun_lines(overruns: list[Overrun]) -> list[str]:
-    if not overruns:
-        return []
-    worst = max(overruns, key=lambda overrun: overrun.spoken - overrun.available)
-    named = ", ".join(str(overrun.cue) for overrun in overruns[:8]) + (" ..." if len(overruns) > 8 else "")
-    many = f"{len(overruns)} subtitles need" if len(overruns) > 1 else "1 subtitle needs"
-    return [
-        f"{many} more time than there is ({named}); number {worst.cue} takes {worst.spoken:.2f} s and has "
-        f"{worst.available:.2f} s: the next ones are late"
-    ]
 
 
 def plan_texts(task: SayTask, inputs: list[Path], output: Path, subtype: str, suffix: str) -> list[Job]:

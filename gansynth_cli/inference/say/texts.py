@@ -111,14 +111,14 @@ def _row(path: Path, number: int, value: Mapping[str, Any]) -> Row:
     return Row(number, text, name.strip(), settings)
 
 
-def read_subtitles(path: Path) -> list[Cue]:
-    """Return the subtitles of a SubRip file in the order of their starts; formatting tags are left out.
+def read_subtitles(source: Path | str) -> list[Cue]:
+    """Return the subtitles of a SubRip file, or of its content, in the order of their starts; formatting tags are left out.
 
     Raises:
         UsageError: Not UTF-8, no subtitle, or one that ends before it begins.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = source if isinstance(source, str) else source.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise UsageError(
             f"the subtitles are not UTF-8: {error.reason} at byte {error.start}.", hint="save the subtitles as UTF-8"
