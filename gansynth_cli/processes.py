@@ -1,4 +1,4 @@
-"""Start and end of worker processes, and the start of TensorFlow."""
+"""Start and end of worker processes, signals, and the start of TensorFlow."""
 
 from __future__ import annotations
 
@@ -8,7 +8,11 @@ import signal
 import sys
 import tempfile
 import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
+
+from .errors import EXIT_INTERRUPTED
 
 
 def clean_context(*preload: str) -> Any:
@@ -62,3 +66,25 @@ def start_tensorflow() -> None:
         finally:
             os.dup2(stderr, 2)
             os.close(stderr)
+
+
+@contextmanager
+def stopping_on_signals(stop: threading.Event, on_first: Callable[[], None]) -> Iterator[None]:
+    """Set `stop` on the first SIGINT or SIGTERM and call `on_first`; on the second, end the process at once with exit code 130, which loses
+    nothing where files are written atomically. In another thread than the main one signals stay as they are."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def handle(number: int, frame: Any) -> None:
+        if stop.is_set():
+            os._exit(EXIT_INTERRUPTED)
+        stop.set()
+        on_first()
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

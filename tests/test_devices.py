@@ -109,3 +109,18 @@ def test_a_gpu_that_is_not_there_ends_a_verb_before_any_work(tmp_path):
     assert done.returncode == 2
     assert "--device is gpu, but TensorFlow sees no GPU" in done.stderr
     assert [p.name for p in tmp_path.iterdir()] == ["data"]
+
+
+def test_batches_are_prefetched_to_the_device_in_their_order():
+    from gansynth_cli.training.strategy import Devices
+
+    from .training_fakes import FakeSource, fake_recipe
+
+    recipe = fake_recipe()
+    make = lambda worker, workers, size: FakeSource().batches(recipe, seed=3, batch_size=size)
+    plain, prefetched = Devices(), Devices()
+    prefetched.gpu = "/CPU:0"  # stands for a GPU: the same operations, another device
+    for _, a, b in zip(range(3), plain.batches(make, 4), prefetched.batches(make, 4), strict=False):
+        assert a.keys() == b.keys()
+        for name in a:
+            assert (a[name].numpy() == b[name].numpy()).all()

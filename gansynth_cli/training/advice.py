@@ -7,6 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from ..errors import TrainingStopped
 from ..families.base import Batch
 from ..recipe_schema import Recipe
 from ..run_folder import RunFolder
@@ -93,3 +94,13 @@ def gain_over_parent(lines: Sequence[Mapping[str, Any]]) -> Event | None:
     if after >= before:
         return Event("note", step, text)
     return Event("warning", step, f"{text}. The model has become worse; more voices and noises, or a lower learning rate, may help")
+
+
+def out_of_memory(learner: Learner, step: int, batches: Sequence[Batch], tell: Callable[[int], None]) -> TrainingStopped:
+    """Return the error of a training whose device ran out of memory, with the largest batch that fits as its hint. Arguments as for
+    `largest_batch`."""
+    size = largest_batch(learner, step, batches, tell) if learner.devices.replicas == 1 else 0
+    stopped = f"Training stopped: the device ran out of memory at step {step}"
+    if size:
+        return TrainingStopped(f"{stopped}; a batch of {size} fits.", hint=f"--set data.batch_size={size}")
+    return TrainingStopped(f"{stopped}.", hint="a smaller model, such as --set model.dim=..., or shorter clips")

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +12,14 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from ..errors import EXIT_INTERRUPTED, GanAudioError, RunError, TrainingStopped
+from ..errors import GanAudioError, RunError, TrainingStopped
 from ..families.base import BeginsWithData, ComparedPreviews, MeasuredPreviews
 from ..families.registry import family_class
 from ..family_schema import ENHANCE
+from ..processes import stopping_on_signals
 from ..recipe_schema import FAMILIES, Recipe
 from ..run_folder import RunFolder, now, replacing
-from .advice import changed_settings, gain_over_parent, largest_batch, length_warning, made_for_gpus, resume_warnings
+from .advice import changed_settings, gain_over_parent, length_warning, made_for_gpus, out_of_memory, resume_warnings
 from .beginning import budget_in_steps, open_data
 from .checkpoint import Checkpoints, restore
 from .events import Event, OnEvent, TrainReport, ignore
@@ -153,7 +151,8 @@ class Trainer:
         self.tell(Event("start", self.step, self._start_text(), {**budget, "parameters": self.learner.parameter_counts()}))
         ended_by = "failure"
         try:
-            with self._signals():
+            note = Event("note", self.step, "stopping after this step and saving; press again to quit at once")
+            with stopping_on_signals(self._stop, lambda: self.tell(note)):
                 reached = self._loop()
                 self._finish(reached)
                 ended_by = reached
@@ -281,12 +280,8 @@ class Trainer:
                 f"{self.run.path} cannot be written: no space left on the disk.", hint="free some space; the same command continues"
             )
         if isinstance(error, tf.errors.ResourceExhaustedError):
-            stopped = f"Training stopped: the device ran out of memory at step {self.step}"
             try_size = lambda size: self.tell(Event("note", self.step, f"out of memory; trying a batch of {size}"))
-            size = largest_batch(self.learner, self.step, self._taken, try_size) if self.devices.replicas == 1 else 0
-            if size:
-                return TrainingStopped(f"{stopped}; a batch of {size} fits.", hint=f"--set data.batch_size={size}")
-            return TrainingStopped(f"{stopped}.", hint="a smaller model, such as --set model.dim=..., or shorter clips")
+            return out_of_memory(self.learner, self.step, self._taken, try_size)
         return self.source.diagnose(error)
 
     def _finish(self, ended_by: str) -> None:
@@ -456,7 +451,7 @@ class Trainer:
         if not self.devices.agree(self.step):
             raise RunError("The machines see different checkpoints: the run folder has to be on shared storage.")
 
-    # Start text and signals.
+    # Start text.
 
     def _real_clips(self):
         split = "validation" if "validation" in self.source.splits else "train"
@@ -479,26 +474,6 @@ class Trainer:
         place = f", {self.devices.replicas} devices" if self.devices.replicas > 1 else ""
         begin = f"resuming {self.run.path} at step {self.step}" if self.step else f"training {self.run.path}"
         return f"{begin}: {counts} parameters{place}"
-
-    @contextmanager
-    def _signals(self):
-        """End training on SIGINT or SIGTERM after the current step; on a second one, end the process at once."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-
-        def stop(number, frame):
-            if self._stop.is_set():
-                os._exit(EXIT_INTERRUPTED)  # nothing is lost: files are written atomically
-            self._stop.set()
-            self.tell(Event("note", self.step, "stopping after this step and saving; press again to quit at once"))
-
-        before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
 
 
 def _jsonable(facts: Mapping[str, Any]) -> dict[str, Any]:
