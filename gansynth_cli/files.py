@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+if TYPE_CHECKING:
+    import numpy as np
 
 try:
     import fcntl
@@ -120,3 +124,42 @@ def sha256_of(path: str | os.PathLike) -> str:
             return hashlib.sha256(start).hexdigest()
         file.seek(0)
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def json_text(value: Any, **options: Any) -> str:
+    """Format JSON with a line end, readable in every language. File names that are not UTF-8 become escapes, which `read_json` undoes."""
+    text = json.dumps(value, indent=1, ensure_ascii=False, **options)
+    return text.encode("utf-8", "backslashreplace").decode() + "\n"
+
+
+def read_json(path: Path) -> Any:
+    """Read JSON; bytes that are not UTF-8 are kept as Python keeps those of file names.
+
+    Raises:
+        OSError: It cannot be read.
+        ValueError: It is damaged.
+    """
+    try:
+        return json.loads(path.read_bytes().decode("utf-8-sig", "surrogateescape"))
+    except RecursionError as error:
+        raise ValueError("its lists are nested too deeply") from error
+
+
+def load_array(path: Path, *, mapped: bool = False) -> np.ndarray:
+    """Read a .npy file; nothing in it is executed.
+
+    Raises:
+        OSError: It cannot be read.
+        ValueError: It is damaged, or holds something else than one array.
+    """
+    import numpy as np
+
+    try:
+        found = np.load(path, mmap_mode="r" if mapped else None, allow_pickle=False)
+    except (OSError, ValueError):
+        raise
+    except Exception as error:  # NumPy raises what its parser of headers raises: EOFError, TokenError, SyntaxError, MemoryError ...
+        raise ValueError(f"its header is damaged ({type(error).__name__})") from error
+    if not isinstance(found, np.ndarray):
+        raise ValueError("it is an archive, not one array")
+    return found

@@ -91,12 +91,15 @@ def recipe_from_tree(tree: Mapping[str, Any], source: str = "recipe") -> Recipe:
     tree = dict(tree)
     tree.pop("extends", None)
     family = tree.get("family")
-    if family not in FAMILIES:
+    if not isinstance(family, str) or family not in FAMILIES:
         raise RecipeError(
             f"{source}: family is {family!r}; expected one of {', '.join(sorted(FAMILIES))}.{_nearest(str(family), FAMILIES)}",
             hint="gan-audio recipes list",
         )
     schema = FAMILIES[family]
+    for key in ("model", "losses", "optimizers"):
+        if not isinstance(tree.get(key, {}), Mapping):
+            raise RecipeError(f"{source}: {key} is {tree[key]!r}; expected a table, [{key}].")
     _check_keys(tree, Recipe, "", source, {"model": schema.model, "losses": schema.losses}, schema.optimizers)
     model = _convert(tree.pop("model", {}), schema.model, "model", source)
     losses = _convert(tree.pop("losses", {}), schema.losses, "losses", source)

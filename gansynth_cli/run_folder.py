@@ -335,7 +335,7 @@ class RunFolder:
     def write_manifest(self, **facts: Any) -> None:
         """Add facts to `manifest.json` and write it."""
         self.manifest.update(facts)
-        _write_text(self.manifest_file, json.dumps(self.manifest, indent=1, ensure_ascii=False, default=str) + "\n")
+        _write_text(self.manifest_file, files.json_text(self.manifest, default=str))
 
     def write_card(self, text: str) -> None:
         """Write the model card."""
@@ -351,16 +351,16 @@ class RunFolder:
             raise RunError(f"{self.metrics_file} cannot be written: {error.strerror or error}.", hint="free some space") from error
 
     def read_metrics(self) -> list[dict[str, Any]]:
-        """Read the lines of `metrics.jsonl`, without an incomplete last one."""
+        """Read the lines of `metrics.jsonl`, without damaged ones and an incomplete last one."""
         if not self.metrics_file.is_file():
             return []
         lines = []
-        for line in self.metrics_file.read_text(encoding="utf-8").splitlines():
+        for line in self.metrics_file.read_bytes().split(b"\n"):
             try:
                 entry = json.loads(line)
-            except ValueError:
+            except (ValueError, RecursionError):  # a log is no reason to refuse a run
                 continue
-            if isinstance(entry, dict) and "step" in entry:
+            if isinstance(entry, dict) and isinstance(entry.get("step"), int):
                 lines.append(entry)
         return lines
 
@@ -398,7 +398,12 @@ def _number(value: Any) -> float | int | None:
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = files.read_json(path)
     except (OSError, ValueError):
         return {}
-    return content if isinstance(content, dict) else {}
+    if not isinstance(content, dict):
+        return {}
+    for key, kind in (("starts", list), ("changes", list), ("data_sets", list), ("parent", dict), ("imported", dict)):
+        if not isinstance(content.get(key, kind()), kind):  # damaged: a record is no reason to refuse a run
+            del content[key]
+    return content

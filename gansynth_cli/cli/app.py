@@ -104,6 +104,9 @@ def _root(
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line and return the exit code: 0 done, 1 failed, 2 usage or recipe, 130 interrupted."""
     given = sys.argv[1:] if arguments is None else arguments
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")  # names of files that the terminal cannot show are escaped
     try:
         outcome = app(args=given, prog_name="gan-audio", standalone_mode=False)
         return outcome if isinstance(outcome, int) else 0

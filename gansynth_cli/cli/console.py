@@ -5,7 +5,6 @@ On a terminal progress is a bar with count, rate and time left, elsewhere plain 
 
 from __future__ import annotations
 
-import json
 import sys
 import threading
 import time
@@ -14,6 +13,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from ..errors import GanAudioError
+from ..files import json_text
 
 _WAITING_INTERVAL = 30.0  # seconds between the lines of `waiting` in a log
 _PLAIN_INTERVAL = 10.0  # seconds between the plain progress lines of a log
@@ -81,7 +81,7 @@ def raw(content: bytes) -> None:
 def result(value: dict[str, Any]) -> None:
     """Print the machine-readable result of a command on stdout as one JSON object, if `--json` was given."""
     if _settings.json:
-        print(json.dumps(value, indent=1, ensure_ascii=False, default=str), flush=True)
+        print(json_text(value, default=str), end="", flush=True)
 
 
 def start_tensorflow() -> None:

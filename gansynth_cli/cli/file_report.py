@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -124,7 +123,7 @@ def report_outcomes(
     console.result(facts)
     if report is not None:
         try:
-            files.write_text(report, json.dumps(facts, indent=1, ensure_ascii=False, default=str) + "\n")
+            files.write_text(report, files.json_text(facts, default=str))
         except OSError as error:
             raise UsageError(f"The report {report} cannot be written: {(error.strerror or str(error)).lower()}.") from error
     return EXIT_FAILED if count["failed"] or count["silent"] else EXIT_OK

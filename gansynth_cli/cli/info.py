@@ -201,6 +201,9 @@ def _imported(facts: dict[str, Any] | None) -> dict[str, Any] | None:
 
 def _data_set(path: Path) -> dict[str, Any]:
     info = read_dataset_info(path)
+    odd = [name for source in info.sources if not (name := str(source.get("path", ""))).isprintable()]
+    if odd:
+        console.warn(f"{len(odd)} recordings have names that are not UTF-8 or hold control characters, shown with escapes: {odd[0]!a}")
     return {
         "kind": "data set",
         "name": info.name,

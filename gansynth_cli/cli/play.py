@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import EXIT_INTERRUPTED, EXIT_OK, AudioFileError, UsageError
-from ..files import sha256_of
+from ..files import load_array, sha256_of
 from . import console
 from .clips import check_model, peak_of
 from .file_verb import DryRun, Json, Quiet
@@ -166,7 +166,7 @@ def _read_latents(path: Path) -> np.ndarray:
             f"The latents {path} do not exist; expected a .npy file.", hint="gan-audio generate RUN --save-latents writes one per clip"
         )
     try:
-        found = np.asarray(np.load(path, allow_pickle=False), np.float32)
-    except Exception as error:  # NumPy raises what its parser of headers raises: ValueError, EOFError, TokenError, SyntaxError
+        found = np.asarray(load_array(path), np.float32)
+    except (OSError, ValueError) as error:
         raise AudioFileError(path, f"not an array of latents: {error}") from error
     return found[None] if found.ndim == 1 else found

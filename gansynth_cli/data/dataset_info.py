@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from ..errors import DatasetError
+from ..files import json_text, read_json
 
 FORMAT_VERSION = 1
 
@@ -86,7 +87,7 @@ class DatasetInfo:
         return replace(self, sources=[], skipped=[])
 
     def to_json(self) -> str:
-        return json.dumps(asdict(self), indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+        return json_text(asdict(self), sort_keys=True)
 
 
 def read_dataset_info(path: Path) -> DatasetInfo:
@@ -99,8 +100,10 @@ def read_dataset_info(path: Path) -> DatasetInfo:
     if not file.is_file():
         raise DatasetError(f"{path} is not a prepared data set: it holds no dataset_info.json.", hint=f"gan-audio prepare {path} -o DATA")
     try:
-        info = msgspec.json.decode(file.read_bytes(), type=DatasetInfo)
-    except msgspec.DecodeError as error:
+        info = msgspec.convert(read_json(file), DatasetInfo)
+    except OSError as error:
+        raise DatasetError(f"{file} cannot be read: {error.strerror}.") from error
+    except (ValueError, msgspec.ValidationError) as error:
         raise DatasetError(f"{file} is damaged: {error}.", hint="prepare the data set again") from error
     if info.format_version != FORMAT_VERSION:
         raise DatasetError(

@@ -17,7 +17,7 @@ import numpy as np
 
 from ..errors import DatasetError
 from ..feature_specs import GivenMels
-from ..files import replacing, sha256_of
+from ..files import load_array, replacing, sha256_of
 from ..signal.mel_frames import log_mel
 from . import shards
 from .audio.wav_clip import pcm_of_wav_bytes
@@ -86,8 +86,8 @@ def load_mel(path: Path, bands: int) -> np.ndarray:
         DatasetError: Missing, damaged, of another number of bands, or with numbers that are not finite.
     """
     try:
-        mel = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+        mel = load_array(path)
+    except (OSError, ValueError) as error:
         raise DatasetError(f"{path} is no mel spectrogram that can be read: {error}.", hint="a .npy file of numbers") from error
     mel = np.asarray(mel)
     if mel.ndim == 3 and mel.shape[0] == 1:

@@ -64,7 +64,20 @@ def encode_example(clip: ClipRecord) -> bytes:
 
 
 def decode_example(data: bytes) -> ClipRecord:
-    """The inverse of `encode_example`; takes any serialized Example that has these features."""
+    """The inverse of `encode_example`; takes any serialized Example that has these features.
+
+    Raises:
+        DatasetError: It is no such Example.
+    """
+    try:
+        return _decoded(data)
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError, struct.error) as error:
+        raise DatasetError(
+            "A record of the data set is not one that prepare writes.", hint="prepare the data set again with --overwrite"
+        ) from error
+
+
+def _decoded(data: bytes) -> ClipRecord:
     values: dict[str, Any] = {}
     for entry in _fields(next(iter(_fields(data).get(1, [])), b"")).get(1, []):
         parts = _fields(entry)

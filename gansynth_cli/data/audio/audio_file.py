@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -70,7 +71,7 @@ def read(
         parts = list(decode(sound, info, frames, block_frames=min(max(expected, BLOCK), _MAX_BLOCK), start=start))
     audio = parts[0] if len(parts) == 1 else np.concatenate(parts) if parts else np.zeros((0, info.channels), np.float32)
     if channels is not None:
-        audio = to_channels(audio, channels)
+        audio = to_channels(audio, channels, inverted=channels == 1 and info.channels == 2 and _is_inverted([audio]))
     if sample_rate is not None and sample_rate != info.sample_rate:
         return resample(audio, info.sample_rate, sample_rate), sample_rate
     return audio, info.sample_rate
@@ -90,10 +91,13 @@ def load(path: str | os.PathLike, *, sample_rate: int, channels: int, most_sampl
         AudioFileError: As for `read`.
     """
     with opened(path) as (sound, info):
+        stereo = channels == 1 and info.channels == 2
         if info.frames < 0 or info.frames / info.sample_rate * sample_rate * channels > most_samples:
-            return info, None
+            return replace(info, inverted=stereo and _is_inverted(decode(sound, info, -1, BLOCK))), None
         parts = list(decode(sound, info, -1, block_frames=max(info.frames, 1)))
-    audio = to_channels(parts[0] if len(parts) == 1 else np.concatenate(parts), channels)
+    audio = parts[0] if len(parts) == 1 else np.concatenate(parts)
+    info = replace(info, inverted=stereo and _is_inverted([audio]))
+    audio = to_channels(audio, channels, inverted=info.inverted)
     return info, resample(audio, info.sample_rate, sample_rate)
 
 
@@ -103,6 +107,7 @@ def blocks(
     *,
     sample_rate: int | None = None,
     channels: int | None = None,
+    inverted: bool | None = None,
 ) -> Iterator[np.ndarray]:
     """Decode a recording in blocks: memory does not grow with its length.
 
@@ -112,13 +117,18 @@ def blocks(
     Args:
         path, sample_rate, channels: As for `read`.
         block_frames: Frames of a block at the file's own rate.
+        inverted: As `AudioInfo.inverted`; None finds out, where two channels become one, by decoding the recording once before.
 
     Yields:
         float32 [frames, channels], of different lengths.
     """
+    if inverted is None and channels == 1:
+        with opened(path) as (sound, info):
+            inverted = info.channels == 2 and _is_inverted(decode(sound, info, -1, BLOCK))
+    flip = bool(inverted)
     with opened(path) as (sound, info):
         decoded = decode(sound, info, -1, block_frames)
-        kept = decoded if channels is None else (to_channels(block, channels) for block in decoded)
+        kept = decoded if channels is None else (to_channels(block, channels, inverted=flip) for block in decoded)
         yield from kept if sample_rate is None else resampled_blocks(kept, info.sample_rate, sample_rate)
 
 
@@ -148,15 +158,42 @@ def resample(audio: np.ndarray, source_rate: int, target_rate: int) -> np.ndarra
     return soxr.resample(audio, source_rate, target_rate)
 
 
-def to_channels(audio: np.ndarray, channels: int) -> np.ndarray:
+class Polarity:
+    """Finds out whether the second of two channels has the opposite polarity of the first: their sum has less than a hundredth of their
+    power (-20 dB), as of a balanced line that was recorded as stereo. Speech in a room stays well above that.
+    """
+
+    def __init__(self) -> None:
+        self._sum = self._each = 0.0
+
+    def add(self, audio: np.ndarray) -> None:
+        """Take float [frames, 2]."""
+        self._sum += float(np.square(audio.sum(axis=1, dtype=np.float64)).sum())
+        self._each += float(np.square(audio, dtype=np.float64).sum())
+
+    @property
+    def inverted(self) -> bool:
+        return self._each > 0 and self._sum < 0.01 * 2 * self._each
+
+
+def _is_inverted(blocks: Iterable[np.ndarray]) -> bool:
+    polarity = Polarity()
+    for block in blocks:
+        polarity.add(block)
+    return polarity.inverted
+
+
+def to_channels(audio: np.ndarray, channels: int, *, inverted: bool = False) -> np.ndarray:
     """Change the number of channels, [frames, c] to [frames, channels].
 
-    To one channel by the mean of all; mono is repeated; of more channels than wanted the first ones are kept (the front pair of 5.1);
-    of fewer, but more than one, the last is repeated.
+    To one channel by the mean of all, of two `inverted` ones by half their difference; mono is repeated; of more channels than wanted the
+    first ones are kept (the front pair of 5.1); of fewer, but more than one, the last is repeated.
     """
     have = audio.shape[1]
     if have == channels:
         return audio
+    if channels == 1 and inverted:
+        return (audio[:, :1] - audio[:, 1:2]) / 2
     if channels == 1:
         return audio.mean(axis=1, keepdims=True, dtype=np.float32)
     if have > channels:

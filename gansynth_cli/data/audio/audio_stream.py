@@ -25,6 +25,7 @@ from .tags import PROVENANCE, TAGGED, Tags, read_tags, write_tags
 _MAX_WAV = (1 << 32) - (1 << 16)  # bytes of samples; a WAV's header states sizes in 32 bits, a longer one becomes an RF64
 _STEPPED = frozenset({"PCM_S8", "PCM_U8", "PCM_16", "PCM_24", "PCM_32"})
 _ENCODER_OPTIONS = "bitrate_mode" in inspect.signature(soundfile.SoundFile.__init__).parameters  # soundfile 0.13
+_NEVER_REACHED = 8.0  # times full scale
 _OPUS = (6.0, 256.0)  # kbit/s a channel
 
 
@@ -35,10 +36,11 @@ class Reader:
         info: The header.
         tags: Title, artist, comment and so on, with all else that the file holds.
         bytes: Size of the file.
+        scale: The blocks are divided by this; see `integer_scale`.
     """
 
-    def __init__(self, sound: Sound, info: AudioInfo, status: os.stat_result):
-        self.info = info
+    def __init__(self, sound: Sound, info: AudioInfo, status: os.stat_result, scale: float = 1.0):
+        self.info, self.scale = info, scale
         self.tags = read_tags(info.path, info.container, sound.copy_metadata())
         self.bytes = status.st_size
         self._sound, self._status = sound, status
@@ -53,7 +55,8 @@ class Reader:
         """
         dtype = "float64" if self.info.subtype in ("DOUBLE", "PCM_32", "ALAC_32") else "float32"
         try:
-            yield from decode(self._sound, self.info, -1, frames, dtype=dtype, finite=finite)
+            decoded = decode(self._sound, self.info, -1, frames, dtype=dtype, finite=finite)
+            yield from decoded if self.scale == 1 else (block / block.dtype.type(self.scale) for block in decoded)
         except AudioFileError:
             self.check_unchanged()  # a file that is being replaced looks damaged, and this reason is the better one
             raise
@@ -83,9 +86,31 @@ class Reader:
             raise AudioFileError(path, "changed while it was read", hint="run the same command again when nothing writes to it")
 
 
+def integer_scale(path: str | os.PathLike) -> float:
+    """Return the full scale of a floating-point recording whose samples were never divided: the power of two that they reach; else 1.
+
+    Beyond eight times full scale (18 dB) no converter goes; a script that wrote 16-bit numbers as floats does. The recording is decoded
+    once.
+
+    Raises:
+        AudioFileError: As for `probe` and `Reader.blocks`.
+    """
+    with opened(path) as (sound, info):
+        if info.subtype not in ("FLOAT", "DOUBLE"):
+            return 1.0
+        peak = max(
+            (
+                float(np.nanmax(np.abs(np.where(np.isinf(block), 0, block)), initial=0.0))
+                for block in decode(sound, info, -1, BLOCK, finite=False)
+            ),
+            default=0.0,
+        )
+    return 2.0 ** np.ceil(np.log2(peak)) if peak > _NEVER_REACHED else 1.0
+
+
 @contextmanager
-def open_reader(path: str | os.PathLike) -> Iterator[Reader]:
-    """Open a recording to read it block by block.
+def open_reader(path: str | os.PathLike, scale: float = 1.0) -> Iterator[Reader]:
+    """Open a recording to read it block by block, divided by `scale`.
 
     Raises:
         AudioFileError: As for `probe`.
@@ -95,7 +120,7 @@ def open_reader(path: str | os.PathLike) -> Iterator[Reader]:
     with suppress(OSError):  # `opened` reports it
         status = path.stat()
     with opened(path) as (sound, info):
-        yield Reader(sound, info, status or path.stat())
+        yield Reader(sound, info, status or path.stat(), scale)
 
 
 class Writer:
@@ -118,6 +143,7 @@ class Writer:
         frames: Number of frames to come, if known: a WAV that would grow beyond 4 GiB becomes an RF64.
         bitrate: kbit/s of MP3 and Opus; None leaves the choice to the encoder.
         channel_mask: Loudspeakers of the channels, for WAV; -1 leaves it to libsndfile.
+        scale: What is written is multiplied by this, in an encoding without a full scale.
         overwrite: Replace an existing file.
 
     Attributes:
@@ -141,6 +167,7 @@ class Writer:
         frames: int = -1,
         bitrate: float | None = None,
         channel_mask: int = -1,
+        scale: float = 1.0,
         overwrite: bool = False,
     ):
         self.path = Path(path)
@@ -158,6 +185,7 @@ class Writer:
         self.container, self.subtype = "RF64" if large else container, subtype
         self.frames = self.clipped = 0
         self._bitrate, self._mask, self._overwrite, self._finished = bitrate, channel_mask, overwrite, False
+        self._scale = scale if subtype in ("FLOAT", "DOUBLE") else 1.0
         self._held = temporary_file(self.path)
 
     @property
@@ -213,6 +241,8 @@ class Writer:
         peak = float(np.abs(audio).max(initial=0.0))  # NaN if any sample is
         if not np.isfinite(peak):
             raise AudioFileError(self.path, "not written: NaN or infinite samples")
+        if self._scale != 1:
+            audio = audio * audio.dtype.type(self._scale)
         if peak > 1.0 and self.subtype not in ("FLOAT", "DOUBLE"):
             self.clipped += int(np.count_nonzero(np.abs(audio) > 1.0))
         try:

@@ -35,6 +35,8 @@ class AudioInfo:
         subtype: libsndfile's name of the encoding, such as "PCM_16".
         container: libsndfile's name of the format, such as "WAV"; from the content, whatever the suffix.
         channel_mask: Loudspeakers of the channels, as WAVE_FORMAT_EXTENSIBLE numbers them; -1 where the file does not say.
+        inverted: The second of two channels has the opposite polarity of the first, so that their mean would be nearly silent; known
+            where the recording was mixed down.
     """
 
     path: Path
@@ -44,6 +46,7 @@ class AudioInfo:
     subtype: str
     container: str
     channel_mask: int = -1
+    inverted: bool = False
 
     @property
     def seconds(self) -> float:

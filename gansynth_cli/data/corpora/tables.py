@@ -121,6 +121,8 @@ def read_rows(table: Path, needed: tuple[str, ...] = ()) -> list[tuple[int, dict
             for row in reader:
                 if any(not (row[name] or "").strip() for name in needed):
                     raise DatasetError(f"{table}, line {reader.line_num}: {' or '.join(needed)} is missing.")
+                if any("\0" in str(cell) for cell in row.values()):
+                    raise DatasetError(f"{table}, line {reader.line_num}: it holds a zero byte, so the table is damaged.")
                 rows.append((reader.line_num, row))
     except FileNotFoundError as error:
         raise DatasetError(f"The label file {table} does not exist.") from error

@@ -108,6 +108,7 @@ class CutReport:
     short_pieces: int = 0  # last pieces that were dropped
     silent_clips: int = 0
     limited: bool = False  # the peak did not allow the level that was asked for
+    inverted: bool = False  # the channels had opposite polarities
 
 
 @dataclass
@@ -151,13 +152,14 @@ class Recording:
 
     def blocks(self) -> Iterator[np.ndarray]:
         """float32 [frames, channels]."""
-        conform = {"sample_rate": self.options.sample_rate, "channels": self.options.channels}
+        rate, channels = self.options.sample_rate, self.options.channels
+        clean = lambda: audio_file.blocks(self.path, sample_rate=rate, channels=channels, inverted=self.info.inverted)
         if self._kept is not None:
             yield self._kept
         elif self.noisy is None:
-            yield from audio_file.blocks(self.path, **conform)
+            yield from clean()
         else:
-            yield from _side_by_side(self.path, audio_file.blocks(self.path, **conform), audio_file.blocks(self.noisy, **conform))
+            yield from _side_by_side(self.path, clean(), audio_file.blocks(self.noisy, sample_rate=rate, channels=channels))
 
     def clean_blocks(self) -> Iterator[np.ndarray]:
         """The same without the channels of a noisy partner."""
@@ -174,6 +176,7 @@ def cut(path: Path, options: CutOptions, report: CutReport, noisy: Path | None =
         AudioFileError: The recording cannot be decoded. Clips that came before are not to be kept.
     """
     recording = Recording(path, options, noisy)
+    report.inverted = recording.info.inverted
     first, last, gain = 0, None, 1.0
     if options.measures:
         measures = _measure(recording)

@@ -13,7 +13,7 @@ from typing import Any
 
 from ... import __version__
 from ...errors import DatasetError
-from ...files import write_text
+from ...files import json_text, write_text
 from ..dataset_info import DatasetInfo, read_dataset_info
 from ..frame_features import sidecar_name
 from ..shards import ATTRIBUTE, FEATURES, ShardSet
@@ -134,7 +134,7 @@ def features_json(info: DatasetInfo) -> str:
             number = {"pythonClassName": f"{prefix}.scalar.Scalar", "tensor": {"shape": {}, "dtype": "int64", "encoding": "none"}}
             kinds[name] = text if kind == "bytes" else number
     tree = {"pythonClassName": f"{prefix}.features_dict.FeaturesDict", "featuresDict": {"features": kinds}}
-    return json.dumps(tree, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+    return json_text(tree, sort_keys=True)
 
 
 def differences(before: dict[str, Any], now: dict[str, Any]) -> dict[str, str]:

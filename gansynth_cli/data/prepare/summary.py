@@ -57,7 +57,14 @@ def facts_of(plan: Plan, outcomes: list[Outcome], shards: ShardSet | None) -> Da
 def warnings_of(plan: Plan, outcomes: list[Outcome]) -> list[str]:
     """Return sentences for the user on what the labels left out and on what the outcomes lack."""
     kept = [outcome for outcome in outcomes if outcome.clips]
-    return [*plan.labelled.warnings, *_untrained(plan, kept), *_empty_splits(plan, kept), *_empty_labels(plan, kept), *_copies(kept)]
+    return [
+        *plan.labelled.warnings,
+        *_untrained(plan, kept),
+        *_empty_splits(plan, kept),
+        *_empty_labels(plan, kept),
+        *_copies(kept),
+        *_inverted(kept),
+    ]
 
 
 def _untrained(plan: Plan, kept: list[Outcome]) -> list[str]:
@@ -96,6 +103,14 @@ def _empty_labels(plan: Plan, kept: list[Outcome]) -> list[str]:
         elif name not in trained:
             sentences.append(f"the label {name!r} got no clip in the train split.")
     return sentences
+
+
+def _inverted(kept: list[Outcome]) -> list[str]:
+    names = [outcome.name for outcome in kept if outcome.inverted]
+    if not names:
+        return []
+    some = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
+    return [f"{len(names)} stereo recordings have channels of opposite polarity; the second was inverted before mixing down: {some}."]
 
 
 def _copies(kept: list[Outcome]) -> list[str]:

@@ -114,6 +114,7 @@ class Outcome:
     silent_clips: int = 0
     clipped: int = 0  # clips with samples beyond full scale
     limited: bool = False
+    inverted: bool = False  # two channels of opposite polarity became one by their difference
     seconds: float = 0.0  # of the clips, before padding
     dropped: str = ""  # gave no clip, as the options say
     failed: str = ""  # could not be decoded
@@ -224,7 +225,7 @@ def _cut_into(result: FileResult, source: SourceFile, work: Work) -> None:
     finally:
         if spill is not None:
             spill.close()
-    outcome.dropped, outcome.limited = report.dropped, report.limited
+    outcome.dropped, outcome.limited, outcome.inverted = report.dropped, report.limited, report.inverted
     outcome.short_pieces, outcome.silent_clips = report.short_pieces, report.silent_clips
 
 

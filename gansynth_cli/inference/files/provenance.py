@@ -43,4 +43,4 @@ def sidecar_path(target: Path) -> Path:
 
 def write_sidecar(target: Path, facts: Mapping[str, Any]) -> None:
     """Write the provenance tag of an output beside it."""
-    files.write_text(sidecar_path(target), json.dumps(facts, indent=1, ensure_ascii=False) + "\n")
+    files.write_text(sidecar_path(target), files.json_text(facts))

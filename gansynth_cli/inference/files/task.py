@@ -100,6 +100,7 @@ class Work:
     def __init__(self, task: FileTask, job: Job, on_audio: Callable[[float], None], stop: Callable[[], bool]):
         self.job, self.outcome = job, Outcome(job.name, output=job.target, note=job.note)
         self._task, self._on_audio, self._stop = task, on_audio, stop
+        self._scale: float | None = None  # of a floating-point recording, once it is read
 
     def advance(self, seconds: float) -> None:
         """Report `seconds` more of audio as processed.
@@ -119,7 +120,11 @@ class Work:
             AudioFileError: It cannot be read.
             GanAudioError: Its sample rate is outside `SAMPLE_RATES`.
         """
-        with audio_stream.open_reader(self.job.source) as reader:
+        if self._scale is None:
+            self._scale = audio_stream.integer_scale(self.job.source)
+            if self._scale != 1:
+                self.outcome.add_note(f"its samples reach {self._scale / 2:g} and more: taken as full scale {self._scale:g}, which is kept")
+        with audio_stream.open_reader(self.job.source, self._scale) as reader:
             check_rate(reader.info.sample_rate)
             yield reader
 
@@ -171,6 +176,7 @@ class Work:
             frames=info.frames,
             bitrate=self._task.bitrate or (reader.bitrate if same else None),
             channel_mask=info.channel_mask,
+            scale=reader.scale,
             overwrite=self._task.overwrite if overwrite is None else overwrite,
         )
 

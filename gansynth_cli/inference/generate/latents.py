@@ -15,7 +15,7 @@ import numpy as np
 from scipy.special import ndtr, ndtri
 
 from ...errors import GanAudioError, UsageError
-from ...files import write_bytes
+from ...files import load_array, write_bytes
 
 MAX_SEED = 2**63 - 1  # what JSON readers and spreadsheets' int64 still hold
 DISTRIBUTIONS = ("uniform", "normal")
@@ -131,10 +131,10 @@ def read_latents(path: Path, dim: int) -> np.ndarray:
     """
     hint = "generate RUN --save-latents writes such a file beside each clip"
     try:
-        found = np.load(path, allow_pickle=False)
+        found = load_array(Path(path))
     except FileNotFoundError as error:
         raise UsageError(f"The latents {path} do not exist; expected a .npy file.", hint=hint) from error
-    except Exception as error:  # NumPy raises what its parser of headers raises: ValueError, EOFError, TokenError, SyntaxError
+    except (OSError, ValueError) as error:
         raise UsageError(f"{path} cannot be read as latents: {error}.", hint=hint) from error
     if not isinstance(found, np.ndarray) or found.dtype.kind not in "fiu" or found.ndim not in (1, 2) or found.size == 0:
         what = f"{found.dtype} {list(found.shape)}" if isinstance(found, np.ndarray) else "an archive"

@@ -15,7 +15,7 @@ import numpy as np
 from ...data.text.report import TextReport
 from ...data.text.tokens import Word
 from ...errors import UsageError
-from ...files import sha256_of
+from ...files import load_array, sha256_of
 from .kokoro_phones import END_ID, SYMBOLS, kokoro_symbols, symbol_ids
 from .licences import kokoro_licences
 from .onnx_graph import VoiceError, expose, failing_as, make_factor_an_input, open_session, rows_of
@@ -268,7 +268,7 @@ class Styles(Mapping[str, np.ndarray]):
                 start = content.read(40)
             if start.startswith(b"version https://git-lfs"):
                 raise VoiceError(f"{file} is a Git LFS pointer, not the style itself.", hint="git lfs pull, or download the file itself")
-            values = np.load(file, allow_pickle=False) if start.startswith(b"\x93NUMPY") else np.fromfile(file, "<f4")
+            values = load_array(file) if start.startswith(b"\x93NUMPY") else np.fromfile(file, "<f4")
         except (OSError, ValueError) as error:
             raise VoiceError(f"{file} cannot be read as a style: {error}") from error
         return _rows(values, str(file))

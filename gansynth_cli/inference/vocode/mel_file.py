@@ -64,8 +64,8 @@ class MelFile:
 
     def _open(self) -> np.ndarray:
         try:
-            return np.load(self.path, mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
+            return files.load_array(self.path, mapped=True)
+        except (OSError, ValueError) as error:
             about = (str(error).splitlines() or [type(error).__name__])[0]
             raise AudioFileError(self.path, f"cannot be read as .npy: {about}") from error
 

@@ -187,7 +187,7 @@ def read_manifest(path: Path) -> list[tuple[Path, dict[str, str]]]:
     found = []
     for row in rows:
         file = Path(row["file"] or "")
-        if file.is_absolute() or ".." in file.parts or not file.parts:
+        if "\0" in str(file) or file.is_absolute() or ".." in file.parts or not file.parts:
             raise DatasetError(f"{path} names {row['file']!r}; expected a path below the folder of the manifest.")
         found.append((path.parent / file, row))
     return found
