@@ -1,5 +1,6 @@
 """The WaveGAN step of `trainer_speed.py` in PyTorch: the same layers, batch, losses, penalties and optimisers, eager as PyTorch is
-used. A process of its own, so that the two libraries' threads do not meet; it answers each line `N` with the seconds of N steps.
+used, or with `compile` its networks through `torch.compile` (not for R1, whose second derivative it does not take). A process of its own,
+so that the two libraries' threads do not meet; it answers each line `N` with the seconds of N steps.
 
     python benchmarks/torch_step.py '{"dim": 16, "samples": 16384, "batch": 16, "kernel": 25, "latent": 100, "r1": 0.05, ...}'
 """
@@ -70,19 +71,22 @@ def main() -> None:
     o = json.loads(sys.argv[1])
     torch.set_num_threads(o["threads"])
     torch.manual_seed(0)
-    generator, critic = Generator(o), Critic(o)
+    device = o["device"]
+    torch.backends.cudnn.benchmark = True
+    generator, critic = Generator(o).to(device), Critic(o).to(device)
     average = [p.detach().clone() for p in generator.parameters()]
     adam = lambda network: torch.optim.Adam(network.parameters(), o["learning_rate"], (o["beta_1"], o["beta_2"]), o["epsilon"])
     of_generator, of_critic = adam(generator), adam(critic)
-    real = torch.randn(64, 1, o["samples"]).clamp(-1, 1)
-    latent = lambda: torch.rand(o["batch"], o["latent"]) * 2 - 1
+    make, judge = (torch.compile(generator), torch.compile(critic)) if o["compile"] else (generator, critic)
+    real = torch.randn(64, 1, o["samples"], device=device).clamp(-1, 1)
+    latent = lambda: torch.rand(o["batch"], o["latent"], device=device) * 2 - 1
     step = 0
 
     def run() -> None:
         nonlocal step
-        batch = real[torch.arange(step * o["batch"], (step + 1) * o["batch"]) % len(real)]
+        batch = real[torch.arange(step * o["batch"], (step + 1) * o["batch"], device=device) % len(real)]
         of_critic.zero_grad()
-        loss = F.softplus(-critic(batch)).mean() + F.softplus(critic(generator(latent()).detach())).mean()
+        loss = F.softplus(-judge(batch)).mean() + F.softplus(judge(make(latent()).detach())).mean()
         loss.backward()
         of_critic.step()
         if step % o["r1_every"] == 0:
@@ -94,7 +98,7 @@ def main() -> None:
         for parameter in critic.parameters():
             parameter.requires_grad_(False)
         of_generator.zero_grad()
-        F.softplus(-critic(generator(latent()))).mean().backward()
+        F.softplus(-judge(make(latent()))).mean().backward()
         of_generator.step()
         for parameter in critic.parameters():
             parameter.requires_grad_(True)
@@ -109,6 +113,8 @@ def main() -> None:
         begun = time.monotonic()
         for _ in range(int(line)):
             run()
+        if device == "cuda":
+            torch.cuda.synchronize()
         print(time.monotonic() - begun, flush=True)
 
 

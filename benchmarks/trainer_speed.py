@@ -2,6 +2,7 @@
 
     python benchmarks/trainer_speed.py                                   WaveGAN d 16, 16384 samples, batch 16
     python benchmarks/trainer_speed.py --torch-python OTHER/bin/python   PyTorch from another environment
+    python benchmarks/trainer_speed.py --device gpu --dim 64 --batch 64 --torch-compile   on a GPU, beside torch.compile
 
 The step is WaveGAN's with the non-saturating loss, one critic update, lazy R1 every 16 steps and the moving average. The bare
 loop has that step written out: a tape, `optimizer.apply`, an average, on constant batches. The trainer reads a prepared data set
@@ -32,6 +33,7 @@ import soundfile
 import tensorflow as tf
 
 from gansynth_cli.cli.app import main as gan_audio
+from gansynth_cli.devices import choose_device, device_line
 from gansynth_cli.families.base import Draws
 from gansynth_cli.families.registry import family_class
 from gansynth_cli.recipe import load_recipe
@@ -40,7 +42,7 @@ from gansynth_cli.run_folder import RunFolder
 from gansynth_cli.training.beginning import open_data
 from gansynth_cli.training.events import Event
 from gansynth_cli.training.learner import draw_seed
-from gansynth_cli.training.strategy import Devices
+from gansynth_cli.training.strategy import find_devices
 from gansynth_cli.training.trainer import Trainer
 
 ROUND = 16  # steps; R1 falls on one of them
@@ -147,11 +149,12 @@ class BareLoop:
 class TorchLoop:
     """`torch_step.py` in a process of its own."""
 
-    def __init__(self, python: str, recipe: Recipe, threads: int):
+    def __init__(self, python: str, recipe: Recipe, threads: int, device: str, compile_: bool):
         optimizer, model = recipe.optimizers["generator"], recipe.model
         options = {
             **{"dim": model.dim, "kernel": model.kernel, "latent": model.latent_dim, "start": model.start_samples},
             **{"samples": recipe.data.clip_samples, "batch": recipe.data.batch_size, "phase_shuffle": model.phase_shuffle},
+            **{"device": device, "compile": compile_},
             **{"r1": recipe.adversarial.r1, "r1_every": ROUND, "ema": 0.999, "threads": threads},
             **{key: getattr(optimizer, key) for key in ("learning_rate", "beta_1", "beta_2", "epsilon")},
         }
@@ -180,8 +183,12 @@ def main() -> int:
     parser.add_argument("--torch-rounds", type=int, default=2, help="they are many times as long")
     parser.add_argument("--alone", type=int, default=3, help="rounds without turns, for the input wait")
     parser.add_argument("--torch-python", help="interpreter of an environment with PyTorch")
+    parser.add_argument("--torch-compile", action="store_true", help="PyTorch's networks through torch.compile")
+    parser.add_argument("--device", default="", help="cpu, gpu or gpu:N")
     parser.add_argument("--output", type=Path, help="write the figures as JSON")
     arguments = parser.parse_args()
+    choose_device(arguments.device)
+    devices = find_devices()
     threads = len(os.sched_getaffinity(0))
     rounds = 1 + arguments.alone + arguments.rounds
     recipe = recipe_for(arguments, ROUND * rounds)
@@ -190,7 +197,7 @@ def main() -> int:
         run = RunFolder.open_for_training(Path(folder) / "run", recipe, info)
         bare = BareLoop(recipe, info)
         python = find_torch(arguments.torch_python)
-        torch = TorchLoop(python, recipe, threads) if python else None
+        torch = TorchLoop(python, recipe, threads, "cuda" if devices.gpu else "cpu", arguments.torch_compile) if python else None
         bare.run(2)  # builds both kinds of step
         if torch:
             torch.run(1)
@@ -214,7 +221,7 @@ def main() -> int:
                     times["torch"].append(torch.run(ROUND))
             resumed = time.monotonic()
 
-        trainer = Trainer(recipe, source, run, Devices(), on_event=turn)
+        trainer = Trainer(recipe, source, run, devices, on_event=turn)
         trainer.train()
         run.close()
         parameters = trainer.learner.parameter_counts()
@@ -225,7 +232,7 @@ def main() -> int:
         return {"steps_per_second": ROUND / statistics.median(times[name]), "fastest": ROUND / min(times[name])}
 
     found = {
-        "what": f"WaveGAN d {arguments.dim}, {arguments.samples} samples, batch {arguments.batch}, {threads} CPU threads",
+        "what": f"WaveGAN d {arguments.dim}, {arguments.samples} samples, batch {arguments.batch}, {threads} CPU threads, {device_line()}",
         "load_before": os.getloadavg()[1],
         **{name: figures(name) for name in times if times[name]},
         "trainer_to_bare": statistics.median(b / t for b, t in zip(times["bare"], times["trainer"], strict=True)),
