@@ -361,3 +361,24 @@ def test_pipes_and_lists_for_several(damaged: Path, tmp_path: Path, capsys):
     assert code == 0, err
     listed = [entry["name"] for entry in outcome["files"] if any(span["kind"] == LISTED for span in entry["found"]["gaps"]["spans"])]
     assert listed == ["deep/clip.wav"]
+
+
+# Real recordings.
+
+
+@pytest.mark.realdata
+def test_repair_of_read_speech(data_folder: Path):
+    """Read sentences: interpolation and declipping lie far above what linear interpolation and the clipped samples give."""
+    files = sorted((data_folder / "speech" / "librivox").rglob("*.flac"))
+    x = np.concatenate([soundfile.read(file)[0] for file in files])[: 16 * RATE]
+    level = np.convolve(x**2, np.ones(160) / 160, "same")
+    starts = [place for place in range(RATE, len(x) - RATE, RATE // 3) if level[place + 80] > np.median(level)]
+    damaged = x.copy()
+    for start in starts:
+        damaged[start : start + 160] = np.nan
+    filled = repaired(GapStep(), damaged[None])[0]
+    gains = [snr(x[s : s + 160], filled[s : s + 160]) - snr(x[s : s + 160], np.linspace(x[s - 1], x[s + 160], 160)) for s in starts]
+    assert len(starts) > 15
+    assert np.mean(gains) > 6
+    clipped = np.clip(x, -0.5 * np.abs(x).max(), 0.5 * np.abs(x).max())
+    assert snr(x, repaired(ClippingStep(), clipped[None])[0]) > snr(x, clipped) + 9

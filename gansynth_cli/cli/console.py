@@ -163,7 +163,7 @@ class _PlainProgress(Progress):
         text = f"{self.label}: {self.done:g}"
         text += f"/{self.total:g} {self.unit}" if self.total else f" {self.unit}"
         text += f", {self.rate(rate)}" if self.rate(rate) else ""
-        text += f", {duration((self.total - self.done) / max(rate, 1e-9))} left" if self.total else ""
+        text += f", {duration((self.total - self.done) / rate)} left" if self.total and self.done else ""
         say(f"{text}  {self.note}".rstrip())
 
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
+import sys
+from contextlib import redirect_stdout
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ...errors import MissingExtraError, UsageError
+from ...errors import GanAudioError, MissingExtraError, UsageError
 from ..figure import MetricError
 from .waveform import as_pair
 
@@ -30,6 +32,7 @@ def distill_mos(estimate: np.ndarray, sample_rate: int) -> float:
     Raises:
         MetricError: Another rate, under half a second, NaN samples, silence.
         MissingExtraError: `distillmos`, or PyTorch, is not installed.
+        GanAudioError: They are, and cannot be loaded.
     """
     estimate = _checked(estimate, sample_rate, "DistillMOS")
     model, torch = _distill_mos_model()
@@ -44,7 +47,11 @@ def _distill_mos_model() -> tuple[Any, Any]:
         import torch
     except ImportError as error:
         raise MissingExtraError("DistillMOS", "judges") from error
-    model = distillmos.ConvTransformerSQAModel()
+    except OSError as error:  # PyTorch and torchaudio of different builds
+        hint = "install torch and torchaudio of one release and one kind (CPU or CUDA)"
+        raise GanAudioError(f"DistillMOS is installed but cannot be loaded: {error}.", hint=hint) from error
+    with redirect_stdout(sys.stderr):  # it prints where its weights are
+        model = distillmos.ConvTransformerSQAModel()
     model.eval()
     return model, torch
 
