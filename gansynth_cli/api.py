@@ -22,14 +22,15 @@ if TYPE_CHECKING:
     from .training.events import Event, TrainReport
 
 StrPath = str | PathLike[str]
-_EVALUATIONS = {
+_ELSEWHERE = {
+    "repair": "inference.enhance.steps",
     "evaluate_clips": "metrics.clips.report",
     "evaluate_notes": "metrics.clips.note_report",
     "evaluate_pairs": "metrics.pairs.report",
     "evaluate_voices": "metrics.voices.report",
     "evaluate_vocoders": "inference.vocode.copy_synthesis",
 }
-__all__ = ["Converter", "Denoiser", "GanAudioError", "Generator", "Synthesiser", "Vocoder", "load", "prepare", "train", *_EVALUATIONS]
+__all__ = ["Converter", "Denoiser", "GanAudioError", "Generator", "Synthesiser", "Vocoder", "load", "prepare", "train", *_ELSEWHERE]
 
 
 def load(model: StrPath) -> Generator | Denoiser | Vocoder | Converter | Synthesiser:
@@ -233,6 +234,6 @@ def train(
 
 
 def __getattr__(name: str) -> Any:
-    if name in _EVALUATIONS:
-        return getattr(importlib.import_module(f"{__package__}.{_EVALUATIONS[name]}"), name)
+    if name in _ELSEWHERE:
+        return getattr(importlib.import_module(f"{__package__}.{_ELSEWHERE[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

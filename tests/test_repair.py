@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 
+import gansynth_cli as gan_audio
 from gansynth_cli.cli.app import main
 from gansynth_cli.errors import UsageError
 from gansynth_cli.inference.enhance.process import Chain
@@ -95,6 +96,19 @@ def test_declipping_obeys_the_clip_level():
     assert (restored[below] <= -0.3).all()
     np.testing.assert_array_equal(restored[~(above | below)], clipped[~(above | below)])
     assert snr(x[above | below], restored[above | below]) > snr(x[above | below], clipped[above | below]) + 15
+
+
+def test_arrays_are_repaired_as_files_are(damaged: Path, tmp_path: Path, capsys):
+    audio, rate = soundfile.read(damaged / "nan.wav", dtype="float32")
+    made, found = gan_audio.repair(audio, rate)
+    assert found["gaps"]["spans"][0]["samples"] == 10
+    assert run([damaged / "nan.wav", "-o", tmp_path / "a.wav", "--do", "gaps,clipping,hum"], capsys)[0] == 0
+    np.testing.assert_array_equal(made, soundfile.read(tmp_path / "a.wav", dtype="float32")[0])
+    assert made.shape == audio.shape
+    with pytest.raises(UsageError, match="NaN"):
+        gan_audio.repair(audio, rate, ["hum"])
+    with pytest.raises(UsageError, match="removes no noise"):
+        gan_audio.repair(audio, rate, ["denoise"])
 
 
 # Gaps.
@@ -342,6 +356,7 @@ def test_detecting_writes_nothing_but_the_report(damaged: Path, tmp_path: Path, 
         (["--do", "gaps", "--gaps", "missing.txt"], "does not exist"),
         (["--do", "hum", "--headroom", "-3"], "expected dB from 0 to 24"),
         (["--keep-noise", "--keep-removed"], "write the same"),
+        (["--do", "hum", "--strength", "12"], "--strength is for the step denoise"),
     ],
 )
 def test_wrong_options_are_refused(damaged: Path, tmp_path: Path, capsys, arguments: list[str], message: str):

@@ -133,6 +133,8 @@ def command(
     passes, steps = 1 if fast else PASSES, read_steps(do)
     options = EnhanceOptions(strength, mix, per_channel, passes, keep_noise, before_after, steps, gaps, headroom, keep_removed)
     options.check()
+    if DENOISE not in steps:
+        _refuse_denoising({"--model": model, "--strength": strength, "--mix": mix != 1, "--per-channel": per_channel, "--fast": fast})
     check_jobs(jobs)
     check_bitrate(bitrate)
     given = list(inputs or [])
@@ -160,6 +162,13 @@ def command(
         _refuse_file_options(options, dry_run, detect_only, report, "a pipe: there is no file to write beside")
         return enhance_pipe(task, given, output)
     return run_files(task, given, output, jobs=jobs or int(task.needs_tensorflow), dry_run=dry_run, report=report)
+
+
+def _refuse_denoising(options: dict[str, object]) -> None:
+    """Raise UsageError for options that only make sense for denoising."""
+    for name, value in options.items():
+        if value is not None and value is not False:
+            raise UsageError(f"{name} is for the step denoise, which --do leaves out.", hint="--do gaps,denoise")
 
 
 def _check_gaps(gaps: Path | None, inputs: list[Path]) -> None:

@@ -12,14 +12,15 @@ from .files.task import block_frames
 _MAX_CHANNELS = 64  # of an array with fewer samples than channels: more are samples, which should come first
 
 
-def as_recording(audio: np.ndarray) -> np.ndarray:
+def as_recording(audio: np.ndarray, *, finite: bool = True) -> np.ndarray:
     """Check a recording and return it as float32 or float64 [samples, channels].
 
     Args:
         audio: Floating point, [samples] or [samples, channels], full scale is [-1, 1].
+        finite: Refuse NaN and infinite samples.
 
     Raises:
-        UsageError: Another type or shape, no samples, or values that are not finite.
+        UsageError: Another type or shape, no samples, or (with `finite`) values that are not finite.
     """
     audio = np.asarray(audio)
     if audio.dtype.kind != "f":
@@ -31,7 +32,7 @@ def as_recording(audio: np.ndarray) -> np.ndarray:
         raise UsageError(f"The audio has the shape {list(audio.shape)}; expected [samples] or [samples, channels], not empty.")
     if audio.ndim == 2 and audio.shape[1] > max(_MAX_CHANNELS, audio.shape[0]):
         raise UsageError(f"The audio has {audio.shape[1]} channels of {audio.shape[0]} samples.", hint="audio.T: samples come first")
-    if not np.isfinite(audio).all():
+    if finite and not np.isfinite(audio).all():
         raise UsageError("The audio holds NaN or infinite samples.")
     kept = audio if audio.dtype in (np.float32, np.float64) else audio.astype(np.float32)
     return kept[:, None] if kept.ndim == 1 else kept

@@ -9,12 +9,16 @@ A step that needs a model is added by giving its entry an opener.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from ...errors import UsageError
 from ...models.model_file import ModelFile
+from ..arrays import as_recording, joined
 from ..repair.clipping import ClippingStep
 from ..repair.findings import RepairStep
 from ..repair.gaps import GapStep
@@ -22,7 +26,7 @@ from ..repair.hum import HumStep
 from ..repair.noise_floor import NoiseFloorSurvey
 from .enhancers import Enhancer, EnhancerStream, open_enhancer
 from .options import DENOISE, EnhanceOptions
-from .process import open_stream
+from .process import Chain, enhance_blocks, open_stream
 
 
 class DenoiseStep(RepairStep):
@@ -93,3 +97,38 @@ def open_steps(options: EnhanceOptions, model: ModelFile | None) -> tuple[Enhanc
     """Open the steps that the options name, in their order, and the model of denoising; None is opened without `model`."""
     enhancer = open_enhancer(model) if model is not None and DENOISE in options.steps else None
     return enhancer, [(kind.name, kind.opener(options, enhancer)) for kind in STEPS if kind.name in options.steps and kind.opener]
+
+
+def repair(
+    audio: np.ndarray, sample_rate: int, steps: Sequence[str] = ("gaps", "clipping", "hum"), *, gaps: Path | None = None
+) -> tuple[np.ndarray, dict[str, Any]]:
+    """Repair a recording in memory, as `gan-audio enhance --do` would in a file.
+
+    Args:
+        audio: Floating point, [samples] or [samples, channels], full scale is [-1, 1]; NaN and infinite samples are gaps.
+        sample_rate: Hz.
+        steps: Of "gaps", "clipping" and "hum"; they run in this order. `Denoiser.enhance` removes noise.
+        gaps: List of further gaps, as for `--gaps`.
+
+    Returns:
+        The repaired recording in the same shape and type, samples outside the repaired spans bit for bit (restored peaks may exceed full
+        scale), and what was found: step -> facts, as in the report of `gan-audio enhance --report`.
+
+    Raises:
+        UsageError: Audio of another type or shape, or another step.
+    """
+    names = read_steps(",".join(steps))
+    if DENOISE in names:
+        raise UsageError("repair removes no noise.", hint="gan_audio.load('denoiser').enhance(audio, rate)")
+    whole = as_recording(audio, finite="gaps" not in names).T
+    _, opened = open_steps(EnhanceOptions(steps=names, gaps=gaps), None)
+    found, streams = {}, []
+    for name, step in opened:
+        survey = step.survey(len(whole), sample_rate)
+        survey.add(whole)
+        finding = survey.finish()
+        found[name] = finding.to_json()
+        if finding:
+            streams.append(step.stream(finding, len(whole), sample_rate))
+    parts = [after for _, after in enhance_blocks([whole.T], Chain(streams))]
+    return joined([part.T for part in parts], np.asarray(audio)), found
