@@ -32,7 +32,8 @@ def clean_context(*preload: str) -> Any:
 
 def follow_parent() -> None:
     """In a worker: leave Ctrl-C to the parent, and end with it. A pool's workers would otherwise wait forever for a killed parent."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in _signals(signal.SIGINT, "SIGHUP"):  # a terminal sends these to every process of the command
+        signal.signal(number, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
 
     def end_with_parent() -> None:
@@ -41,6 +42,38 @@ def follow_parent() -> None:
             os._exit(1)
 
     threading.Thread(target=end_with_parent, daemon=True).start()
+
+
+def _signals(*wanted: signal.Signals | str) -> list[signal.Signals]:
+    """The signals that this system has, of those named."""
+    named = (getattr(signal, number, None) if isinstance(number, str) else number for number in wanted)
+    return [number for number in named if number is not None]
+
+
+class Interrupts:
+    """SIGTERM and SIGHUP end a command as Ctrl-C does: what is unfinished is removed, no process stays. A second signal ends it at once.
+
+    Attributes:
+        number: The first signal that arrived; None: none.
+    """
+
+    def __init__(self) -> None:
+        self.number: int | None = None
+
+    def install(self) -> None:
+        """Handle the signals of this process; called once, by the main thread."""
+        for number in _signals(signal.SIGINT, signal.SIGTERM, "SIGHUP"):
+            signal.signal(number, self._handle)
+
+    def _handle(self, number: int, frame: object) -> None:
+        if self.number is not None:
+            os._exit(self.exit_code(130))  # workers notice and end; what they leave is swept at the next start
+        self.number = number
+        raise KeyboardInterrupt
+
+    def exit_code(self, code: int) -> int:
+        """The exit code of a command that returned `code`: 128 and the signal, 130 for Ctrl-C."""
+        return code if self.number is None or code != 130 else 128 + self.number
 
 
 def start_tensorflow() -> None:
@@ -82,7 +115,7 @@ def stopping_on_signals(stop: threading.Event, on_first: Callable[[], None]) -> 
         stop.set()
         on_first()
 
-    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, handle) for number in _signals(signal.SIGINT, signal.SIGTERM, "SIGHUP")}
     try:
         yield
     finally:

@@ -776,3 +776,21 @@ def test_real_recordings_come_back_in_time(model: Path, data_folder: Path, tmp_p
 def test_options_say_what_is_out_of_range():
     with pytest.raises(UsageError, match="--mix"):
         EnhanceOptions(mix=-0.1).check()
+
+
+def test_an_output_of_another_input_or_other_options_is_not_taken_for_done(model: Path, tmp_path: Path, capsys):
+    recording = write_wav(tmp_path / "rec" / "a.wav", voice(), 16000)
+    made = [tmp_path / "rec", "-o", tmp_path / "out", "--model", model]
+    assert run(made, capsys)[0] == 0
+    code, _, err = run(made, capsys)
+    assert code == 0
+    assert "1 skipped" in err
+    code, _, err = run([*made, "--strength", 40], capsys)
+    assert code == 1
+    assert "was made with strength_db" in err
+    write_wav(recording, 0.5 * voice(), 16000)
+    code, _, err = run(made, capsys)
+    assert code == 1
+    assert "was made from another input" in err
+    assert run([*made, "--overwrite"], capsys)[0] == 0
+    assert "1 skipped" in run(made, capsys)[2]

@@ -15,6 +15,7 @@ import typer
 
 from .. import __version__
 from ..errors import EXIT_FAILED, EXIT_INTERRUPTED, GanAudioError, UsageError
+from ..processes import Interrupts
 from . import console
 from .help import CommandGroup, plain
 
@@ -141,7 +142,9 @@ def _usage_error(failure: Any, arguments: list[str]) -> GanAudioError:
 
 def run() -> None:
     """Run the console script."""
-    sys.exit(main())
+    interrupts = Interrupts()
+    interrupts.install()
+    sys.exit(interrupts.exit_code(main()))
 
 
 if __name__ == "__main__":

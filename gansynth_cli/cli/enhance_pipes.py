@@ -15,7 +15,7 @@ import numpy as np
 from ..data.audio import audio_stream, pcm_stream
 from ..errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, AudioFileError, UsageError
 from ..inference.enhance.process import enhance_blocks, open_stream
-from ..inference.enhance.task import EnhanceTask, provenance_tags
+from ..inference.enhance.task import EnhanceTask, provenance_facts, provenance_tags
 from ..inference.files.task import SAMPLE_RATES, Meter, block_frames
 from . import console
 from .file_report import speed
@@ -122,7 +122,7 @@ def _sink(task: EnhanceTask, output: Path, layout: pcm_stream.PcmFormat, frames:
         layout.channels,
         subtype=subtype,
         container=container,
-        tags=provenance_tags({}, task.enhancer, task.options),
+        tags=provenance_tags({}, provenance_facts(task.enhancer, task.options)),
         frames=frames,
         bitrate=task.bitrate,
         overwrite=task.overwrite,

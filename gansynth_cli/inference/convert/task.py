@@ -9,7 +9,7 @@ from typing import Any
 from ...data.audio import audio_file
 from ...models.model_file import ModelFile
 from ..files.job import Job
-from ..files.provenance import SOFTWARE, sidecar_path, with_provenance, write_sidecar
+from ..files.provenance import SOFTWARE, input_facts, sidecar_path, with_provenance, write_sidecar
 from ..files.task import FileTask, Words, Work
 from .converter import Converter, open_converter
 from .options import ConvertOptions
@@ -52,6 +52,10 @@ class ConvertTask(FileTask):
     def outputs(self, job: Job) -> list[Path]:
         return [*([sidecar_path(job.target)] if self.options.sidecar else []), job.target]
 
+    def made_with(self, job: Job) -> dict[str, Any]:
+        made = {"model": self.converter.sha256, "strength": self.options.strength, "vocoder": self.synthesis.name}
+        return made | ({"converted_to": self.options.to} if self.options.to else {}) | input_facts(job.source)
+
     def process(self, job: Job, work: Work) -> None:
         with work.reader() as reader:
             rate = reader.info.sample_rate
@@ -60,7 +64,7 @@ class ConvertTask(FileTask):
         if speaker.peak:
             work.outcome.add_note(voice.note)
         stream = VoiceStream(self.converter, self.synthesis, voice, self.options, rate)
-        facts = provenance_of(self.converter, self.synthesis, voice, self.options)
+        facts = provenance_of(self.converter, self.synthesis, voice, self.options) | input_facts(job.source)
         with work.reader() as reader:
             # Tags of a recording that becomes anonymous may name its speaker.
             tags = with_provenance({} if self.options.anonymize else reader.tags, facts)

@@ -17,7 +17,7 @@ from ...data.audio.tags import PROVENANCE, Tags
 from ...errors import AudioFileError
 from ...models.model_file import ModelFile
 from ..files.job import Job
-from ..files.provenance import SOFTWARE, with_provenance
+from ..files.provenance import SOFTWARE, input_facts, with_provenance
 from ..files.task import FileTask, Words, Work, block_frames
 from ..repair.findings import Finding, RepairStep
 from .enhancers import TENSORFLOW_CLASSES, Enhancer
@@ -74,6 +74,12 @@ class EnhanceTask(FileTask):
     def may_replace(self, job: Job, path: Path) -> bool:
         return path == picture_path(job) or _is_ours(path)
 
+    def made_with(self, job: Job) -> dict[str, Any]:
+        return {key: value for key, value in self._made(job).items() if key != "enhanced_by"}
+
+    def _made(self, job: Job, role: str = "enhanced") -> dict[str, Any]:
+        return provenance_facts(self.enhancer, self.options, role) | input_facts(job.source)
+
     def process(self, job: Job, work: Work) -> None:
         findings = self._look(job, work, [(name, step) for name, step in self.steps if step.looks])
         with work.reader() as reader, ExitStack() as files:
@@ -84,10 +90,10 @@ class EnhanceTask(FileTask):
                 if not step.looks or findings[name]
             ]
             subtype = self._subtype(job, work, bool(findings.get("clipping")))
-            sink = files.enter_context(work.writer(job.target, reader, self._tags(reader.tags, "enhanced"), subtype=subtype))
+            sink = files.enter_context(work.writer(job.target, reader, self._tags(job, reader.tags, "enhanced"), subtype=subtype))
             noise = None
             for path in self._removed_path(job):
-                tags = self._tags(reader.tags, "removed")
+                tags = self._tags(job, reader.tags, "removed")
                 noise = files.enter_context(work.writer(path, reader, tags, subtype=subtype, overwrite=True))
             strips = _strips(info) if self.options.before_after else None
             gain = 10 ** (-self.options.headroom_db / 20)
@@ -139,8 +145,8 @@ class EnhanceTask(FileTask):
         work.outcome.add_note(f"written as {fine} to hold the restored peaks; --headroom 6 keeps {job.subtype} and lowers the output")
         return fine
 
-    def _tags(self, before: Mapping[str, str], role: str) -> Tags:
-        return provenance_tags(before, self.enhancer, self.options, role)
+    def _tags(self, job: Job, before: Mapping[str, str], role: str) -> Tags:
+        return provenance_tags(before, self._made(job, role), role)
 
     def _draw(self, strips: tuple[before_after.Strip, before_after.Strip], job: Job) -> None:
         from ..generate import contact_sheet
@@ -190,25 +196,28 @@ def picture_path(job: Job) -> Path:
     return job.target.with_name(f"{job.target.name}.before-after.png")
 
 
-def provenance_tags(before: Mapping[str, str], enhancer: Enhancer | None, options: EnhanceOptions, role: str = "enhanced") -> Tags:
-    """Return the tags of an output: those of the input, and what was done in the comment.
-
-    Enhanced audio is not synthetic, so it is not tagged as such; the tag of a synthetic clip stays when the clip is enhanced.
-    """
+def provenance_facts(enhancer: Enhancer | None, options: EnhanceOptions, role: str = "enhanced") -> dict[str, Any]:
+    """Return what the tag of an output states."""
     facts: dict[str, Any] = {f"{role}_by": SOFTWARE}
-    sentence = f"{role} by {SOFTWARE}"
     if options.steps != (DENOISE,):
         facts |= {"steps": ",".join(options.steps)}
-        sentence += f", steps {','.join(options.steps)}"
     if options.headroom_db:
         facts |= {"headroom_db": options.headroom_db}
     if enhancer is not None:
-        strength = strength_of(enhancer, options)
-        facts |= {"enhancer": enhancer.sha256, "strength_db": strength, "mix": options.mix}
-        sentence += f", model {enhancer.sha256[:12]}, {strength:g} dB"
+        facts |= {"enhancer": enhancer.sha256, "strength_db": strength_of(enhancer, options), "mix": options.mix}
         if enhancer.averages:
             facts["passes"] = options.passes
-    return with_provenance(before, facts, sentence)
+    return facts
+
+
+def provenance_tags(before: Mapping[str, str], facts: Mapping[str, Any], role: str = "enhanced") -> Tags:
+    """Return the tags of an output: those of the input, and what was done in the comment or beside it.
+
+    Enhanced audio is not synthetic, so it is not tagged as such; the tag of a synthetic clip stays when the clip is enhanced.
+    """
+    steps = f", steps {facts['steps']}" if "steps" in facts else ""
+    model = f", model {facts['enhancer'][:12]}, {facts['strength_db']:g} dB" if "enhancer" in facts else ""
+    return with_provenance(before, facts, f"{role} by {SOFTWARE}{steps}{model}")
 
 
 def strength_of(enhancer: Enhancer, options: EnhanceOptions) -> float:

@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from ... import files
+from ...data.audio import audio_file
 from ...errors import AudioFileError, GanAudioError
 from ...processes import clean_context, follow_parent
 from .job import Job, Outcome, Stopped
+from .provenance import INPUT
 from .task import FileTask, Work
 
 _POOL_SECONDS = 60.0  # of audio; less than this is done before processes have started
@@ -115,7 +117,24 @@ def _is_done(task: FileTask, job: Job) -> bool:
             f"exists already, but {', '.join(missing)} does not",
             hint="--overwrite writes all of them, with the same options",
         )
+    if other := _made_otherwise(task, job):
+        raise AudioFileError(
+            job.target, f"the output exists already, but was made {other}", hint="--overwrite replaces it; or choose another -o"
+        )
     return True
+
+
+def _made_otherwise(task: FileTask, job: Job) -> str:
+    """Say how the provenance tag of an existing output differs from what would be written; "" where it does not, or there is none."""
+    wanted = task.made_with(job)
+    try:
+        tag = (audio_file.read_tag(job.target) or {}) if wanted else {}
+    except AudioFileError:
+        return ""
+    differing = {key: value for key, value in wanted.items() if key in tag and tag[key] != value}
+    if INPUT in differing:
+        return "from another input"
+    return "with " + ", ".join(f"{key} {tag[key]}, not {value}" for key, value in differing.items()) if differing else ""
 
 
 class _Pool:

@@ -9,8 +9,10 @@ from typing import Any
 
 from ... import __version__, files
 from ...data.audio.tags import PROVENANCE, Tags
+from ...errors import AudioFileError
 
 SOFTWARE = f"gan-audio {__version__}"
+INPUT = "input_sha256"  # key of a tag: the first 16 digits of the SHA-256 of the recording that an output was made from
 
 
 def with_provenance(tags: Mapping[str, str], facts: Mapping[str, Any], sentence: str = "") -> Tags:
@@ -34,6 +36,18 @@ def with_provenance(tags: Mapping[str, str], facts: Mapping[str, Any], sentence:
             return before.replaced(sentence, **{PROVENANCE: json.dumps(facts, sort_keys=True)})
         known = {"comment": comment}
     return before.replaced(comment=json.dumps({**known, **facts}, sort_keys=True))  # ASCII: players read it in several encodings
+
+
+def input_facts(source: Path) -> dict[str, str]:
+    """Return the fact that tells an output of this recording from one of another.
+
+    Raises:
+        AudioFileError: It cannot be read.
+    """
+    try:
+        return {INPUT: files.sha256_of(source)[:16]}
+    except OSError as error:
+        raise AudioFileError(source, f"cannot be read: {(error.strerror or str(error)).lower()}") from error
 
 
 def sidecar_path(target: Path) -> Path:

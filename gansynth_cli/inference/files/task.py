@@ -246,6 +246,10 @@ class FileTask(ABC):
         """Whether an existing companion of a missing `job.target` was left by a killed run, and may be written again."""
         return True
 
+    def made_with(self, job: Job) -> dict[str, Any]:
+        """Return what the provenance tag of an existing output has to state for it to count as done; called after `open`."""
+        return {}
+
     def describe(self) -> str:
         """Return a line about the opened model for the user; empty: none."""
         return ""

@@ -18,7 +18,7 @@ from ...errors import AudioFileError
 from ...models.model_file import ModelFile
 from ...signal.mel_convention import MelConvention
 from ..files.job import Job
-from ..files.provenance import SOFTWARE, with_provenance
+from ..files.provenance import SOFTWARE, input_facts, with_provenance
 from ..files.task import FileTask, Meter, Words, Work
 from .mel_file import MelFile
 from .vocoders import convention_of
@@ -92,12 +92,15 @@ class VocodeTask(FileTask):
                 note = f"a recording of {info.sample_rate} Hz: nothing above {info.sample_rate / 2:g} Hz to resynthesise"
         return Job(name, source, target, container, subtype, seconds, note)
 
+    def made_with(self, job: Job) -> dict[str, Any]:
+        return {"vocoder": self.vocoder.name, "model": self.vocoder.sha256} | input_facts(job.source)
+
     def process(self, job: Job, work: Work) -> None:
         rate, meter = self.convention.sample_rate, Meter()
         is_mel = _is_mel(job.source)
         channels = 1 if is_mel else audio_file.probe(job.source).channels
         pieces = self._from_mel(job) if is_mel else self._from_recording(job, meter)
-        facts = {"synthetic": True, "software": SOFTWARE, "vocoder": self.vocoder.name, "model": self.vocoder.sha256}
+        facts = {"synthetic": True, "software": SOFTWARE} | self.made_with(job)
         with audio_stream.Writer(
             job.target,
             rate,

@@ -1,0 +1,62 @@
+"""SIGTERM, SIGHUP and a second Ctrl-C end a command soon, with its exit code, and leave neither half files nor processes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from .conftest import write_wav
+
+pytestmark = pytest.mark.slow
+
+
+def children(pid: int) -> set[int]:
+    """Process numbers of all descendants that are alive."""
+    found: set[int] = set()
+    for entry in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            parent = int(entry.read_text().rpartition(")")[2].split()[1])
+        except (OSError, IndexError):
+            continue
+        if parent == pid:
+            found |= {int(entry.parent.name)} | children(int(entry.parent.name))
+    return found
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
+@pytest.mark.parametrize(
+    "signals, code", [([signal.SIGTERM], 143), ([signal.SIGHUP], 129), ([signal.SIGINT], 130), ([signal.SIGINT, signal.SIGINT], 130)]
+)
+def test_a_signal_ends_enhance(tmp_path: Path, signals: list, code: int):
+    for name in ("a.wav", "b.wav"):
+        write_wav(tmp_path / "in" / name, 0.1 * np.random.default_rng(0).standard_normal(16000 * 900), 16000)
+    command = [sys.executable, "-m", "gansynth_cli", "enhance", str(tmp_path / "in"), "-o", str(tmp_path / "out"), "-j", "2"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"})
+    deadline = time.monotonic() + 60
+    while len(list((tmp_path / "out").glob(".*.partial*"))) < 2 and time.monotonic() < deadline:
+        time.sleep(0.1)
+    started = children(process.pid)
+    assert started
+    for number in signals:
+        process.send_signal(number)
+        time.sleep(0.2)
+    began = time.monotonic()
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == code
+    assert time.monotonic() - began < 10
+    assert b"Traceback" not in said
+
+    if len(signals) == 1:
+        assert b"resource_tracker" not in said
+        assert not list((tmp_path / "out").glob(".*")), "no half file"
+    deadline = time.monotonic() + 10
+    while alive := [pid for pid in started if Path(f"/proc/{pid}").exists()]:
+        assert time.monotonic() < deadline, f"processes {alive} stay"
+        time.sleep(0.1)
