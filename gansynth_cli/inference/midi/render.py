@@ -15,7 +15,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ..generate.session import GeneratorSession
-    from .drums import DrumPerformance
 
 PROGRAMS = "program"  # as an instrument: follow the program changes of the file
 RANDOM_SECONDS = 6.0  # from one random timbre to the next, as in GANSynth's renderer
@@ -110,6 +109,18 @@ class PlannedNote:
     label: int = 0
     gains: Curve = ()
     bends: Curve = ()
+
+
+class Player(Protocol):
+    """What the mix needs of a performance: its model, its report, the shape of its notes, and the notes in the order of their starts."""
+
+    session: GeneratorSession
+    options: RenderOptions
+    report: RenderReport
+    attack: int
+    release: int
+
+    def notes(self) -> Iterator[PlannedNote]: ...
 
 
 class Performance:
@@ -245,9 +256,9 @@ class Performance:
 
 
 def render(
-    performance: Performance | DrumPerformance,
+    performance: Player,
     *,
-    drums: DrumPerformance | None = None,
+    drums: Player | None = None,
     group: int,
     subtype: str = "PCM_16",
     overwrite: bool = False,
@@ -304,9 +315,7 @@ def render(
     return report
 
 
-def _together(
-    performance: Performance | DrumPerformance, drums: DrumPerformance | None, group: int, on_notes: Callable[[int], None]
-) -> Iterator[np.ndarray]:
+def _together(performance: Player, drums: Player | None, group: int, on_notes: Callable[[int], None]) -> Iterator[np.ndarray]:
     """Add the mixes of both models, block by block, float32 [n]."""
     if drums is None:
         yield from mix(performance, group, on_notes)
@@ -326,9 +335,7 @@ def _together(
             rests = [rest[ready:] for rest in rests]
 
 
-def mix(
-    performance: Performance | DrumPerformance, group: int, on_notes: Callable[[int], None] = lambda notes: None
-) -> Iterator[np.ndarray]:
+def mix(performance: Player, group: int, on_notes: Callable[[int], None] = lambda notes: None) -> Iterator[np.ndarray]:
     """Yield the song block by block, float32 [n]: everything before the start of the current note is finished."""
     buffer = np.zeros(0, np.float32)
     begin = 0  # the sample at which the buffer begins
@@ -380,7 +387,7 @@ def _curve(points: Curve, samples: int, sample_rate: int) -> np.ndarray:
     return np.interp(np.arange(samples) / sample_rate, times, values).astype(np.float32)
 
 
-def _sounds(performance: Performance | DrumPerformance, group: int) -> Iterator[tuple[PlannedNote, np.ndarray]]:
+def _sounds(performance: Player, group: int) -> Iterator[tuple[PlannedNote, np.ndarray]]:
     """Yield each note with its sound, scaled to a peak of 1. Notes of one timbre and pitch are computed once, while they fit in memory."""
     limit = max(group, _KEPT_SAMPLES // performance.session.clip_samples)
     kept: OrderedDict[tuple, np.ndarray] = OrderedDict()
@@ -418,7 +425,7 @@ def _key(note: PlannedNote) -> tuple:
     return note.pitch, note.instrument, note.velocity, note.label, note.latent.tobytes()
 
 
-def _generate(performance: Performance | DrumPerformance, notes: Sequence[PlannedNote], group: int) -> list[np.ndarray]:
+def _generate(performance: Player, notes: Sequence[PlannedNote], group: int) -> list[np.ndarray]:
     """Generate up to `group` notes; the group is padded with its first, so that the network always computes as many."""
     rows = [*notes, *[notes[0]] * (group - len(notes))]
     conditions = {name: np.array([getattr(note, name) for note in rows], np.int32) for name in ("pitch", "instrument", "velocity", "label")}
