@@ -36,7 +36,7 @@ from .frame_features import sidecar_name
 from .text.aligner import Utterance as Alignable
 from .text.aligner import align, features_of, standardised
 from .text.front_end import FrontEnd
-from .text.phone_tokens import SILENCE, PhoneToken, phone_tokens, token_ids
+from .text.phone_tokens import PhoneToken, phone_table, phone_tokens, token_ids
 from .text.phonemes import Espeak, Phonemiser
 from .text.tokens import Word
 
@@ -108,7 +108,7 @@ def ensure_speech_features(
             f"None of the {len(transcripts)} recordings of {info.name} has a transcript.",
             hint="gan-audio prepare INPUT... -o DATA --layout ljspeech (or text, asterisk, vctk) --recipe tts/small",
         )
-    phones = sorted({token.symbol for one in known for token in one.tokens} | {SILENCE})
+    phones = phone_table(token.symbol for one in known for token in one.tokens)
     durations = _align(folder, names, spec, transcripts)
     writer = _Writer(folder, spec, info, phones, transcripts, durations)
     files = {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from .ipa import STRESS, plain
@@ -12,6 +12,15 @@ from .tokens import MARKS, Word
 SILENCE = "_"
 ALONE, BEGIN, INSIDE, END, OUTSIDE = range(5)  # places of a phone in its word; marks and silence are outside of words
 PLACES, STRESSES = 5, 3
+# What espeak-ng writes in American and British English, Spanish, German, Dutch, Polish, Portuguese, Italian and French, in an order that is
+# never changed: models of different data have the same table, so that one can be trained on from another. New ones go to the end.
+_COMMON = """
+_ , . ; : ? ! … — a aɪ aɪə aɪɚ aʊ aː b bʲ bː d dz dzː dʑ dʒ dʒː dʲ dː d̪ e eə eɪ eʊ eː f fʲ fː h i iə iʊ iː j k kʲ kː l lː m mʲ mː
+n nː n̩ o oɪ oʊ oː oːɹ p pf pʲ pː r rː s ss sː t ts tsː tɕ tʃ tʃː tʲ tː u uɪ uː v vʲ vː w x y yʊ yː z æ ç ð õ ø øː ŋ œ œy œ̃ ũ ɐ
+ɐ̃ ɐ̃ʊ̃ ɑ ɑː ɑːɹ ɑ̃ ɒ ɔ ɔø ɔɪ ɔː ɔːɹ ɔ̃ ɕ ə əl əʊ ɚ ɛ ɛɪ ɛɹ ɛʊ ɛː ɛ̃ ɜ ɜː ɡ ɡʲ ɡː ɣ ɥ ɨ ɪ ɪɹ ɪː ɲ ɲʲ ɲː ɵ ɹ ɾ ʁ ʃ ʃː ʊ ʊə ʊɹ ʊː ʋ
+ʌ ʌʊ ʎ ʎː ʑ ʒ ʔ ʝ β θ ᵻ
+"""
+COMMON = tuple(_COMMON.split())
 
 
 @dataclass(frozen=True)
@@ -46,10 +55,16 @@ def phone_tokens(words: Sequence[Word]) -> list[PhoneToken]:
         for position, phone in enumerate(word.phones):
             place = ALONE if last == 0 else BEGIN if position == 0 else END if position == last else INSIDE
             stress = STRESS.index(phone[0]) + 1 if phone[:1] in STRESS else 0
-            tokens.append(PhoneToken(unicodedata.normalize("NFC", plain(phone)), stress, place, phone, number))
+            tokens.append(PhoneToken(unicodedata.normalize("NFC", plain(phone)).replace("-", ""), stress, place, phone, number))
         if word.mark in MARKS and word.mark:
             tokens.append(PhoneToken(word.mark, 0, OUTSIDE, word.mark, number))
     return [*tokens, PhoneToken(SILENCE, 0, OUTSIDE, SILENCE, -1)]
+
+
+def phone_table(symbols: Iterable[str]) -> list[str]:
+    """Return the symbols of a model in the order of their numbers: the common ones, then those of its data that are not among them."""
+    common = [unicodedata.normalize("NFC", symbol) for symbol in COMMON]
+    return [*common, *sorted(set(symbols) - set(common))]
 
 
 def token_ids(tokens: Sequence[PhoneToken], table: Mapping[str, int]) -> tuple[list[tuple[int, int, int]], list[str]]:
