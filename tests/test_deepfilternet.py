@@ -18,7 +18,11 @@ from gansynth_cli.families.published import Placement
 from gansynth_cli.layers.deep_filter import CausalConvolution, FrameRecurrence, FrequencyConvolution, GroupedLinear, deep_filter
 from gansynth_cli.models.deep_filter_denoiser import DeepFilterDenoiser, Encoded
 from gansynth_cli.models.deep_filter_settings import DeepFilterSettings
+from gansynth_cli.run_folder import RunFolder
 from gansynth_cli.signal import erb, erb_front_end
+from gansynth_cli.training.checkpoint import Checkpoints
+from gansynth_cli.training.import_run import import_run
+from gansynth_cli.training.initialize import starting_run
 
 from .deepfilternet_graphs import FRAMES, SETTINGS, build, drawn_weights
 
@@ -348,6 +352,24 @@ def test_half_precision_keeps_the_published_size_below_5_mb(tmp_path: Path):
     assert (tmp_path / "model.keras").stat().st_size < 5e6
     with pytest.raises(ValueError, match="stored_as"):
         build_network(TINY, stored_as="int8")
+
+
+def test_a_training_begins_with_a_saved_model(tmp_path: Path):
+    model = moderate(build_network(TINY))
+    model.save(tmp_path / "mine.keras")
+    import_run(tmp_path / "mine.keras", tmp_path / "run")
+    arrays, _ = Checkpoints(tmp_path / "run" / "checkpoints").load_latest(print)
+    networks = [array for name, array in arrays.items() if name.startswith("averaged/generator/")]
+    assert len(networks) == len(model.variables)
+    for array, variable in zip(networks, model.variables, strict=True):
+        np.testing.assert_array_equal(array, variable)
+    other = build_network(replace(TINY, hidden=48))
+    other.save(tmp_path / "torn.keras")
+    (tmp_path / "torn.keras").write_bytes((tmp_path / "torn.keras").read_bytes()[:3000])
+    with pytest.raises(ForeignFileError, match=r"torn\.keras"):
+        import_run(tmp_path / "torn.keras", tmp_path / "other")
+    with starting_run(Path("denoiser")) as path:
+        assert RunFolder.load(path).recipe.family == "deepfilternet"
 
 
 # The published files.

@@ -480,6 +480,14 @@ def test_the_shipped_model_is_taken_by_default(model: Path, tmp_path: Path, caps
     assert (tmp_path / "default" / "a.wav").read_bytes() == (tmp_path / "named" / "a.wav").read_bytes()
 
 
+def test_fast_takes_the_small_bundled_model(tmp_path: Path, capsys):
+    source = write_wav(tmp_path / "rec" / "a.wav", voice(0.5), 16000)
+    assert run([source, "-o", tmp_path / "fast.wav", "--fast"], capsys)[0] == 0
+    small = model_file.bundled_models()["denoiser-small"]
+    assert run([source, "-o", tmp_path / "small.wav", "--fast", "--model", small], capsys)[0] == 0
+    assert (tmp_path / "fast.wav").read_bytes() == (tmp_path / "small.wav").read_bytes()
+
+
 def test_a_denoiser_needs_no_tensorflow(model: Path, tmp_path: Path):
     write_wav(tmp_path / "rec" / "a.wav", voice(), 16000)
     code = (

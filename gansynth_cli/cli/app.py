@@ -37,11 +37,12 @@ VERBS = {
     "convert": "Convert recordings to another speaker's voice.",
     "import": "Make a run of a published checkpoint of another program.",
     "evaluate": "Measure generated clips and notes, enhanced recordings, vocoders or converted voices.",
+    "models": "List and show the bundled models; average models.",
     "recipes": "List, show, compare, check and copy recipes.",
     "info": "Show information about runs, data sets, models and audio files.",
 }
 
-WITHOUT_DEVICE = ("prepare", "recipes", "info")  # verbs that run no network
+WITHOUT_DEVICE = ("prepare", "models", "recipes", "info")  # verbs that run no network
 
 if os.environ.get("GAN_AUDIO_TF_LOG") is None:  # TensorFlow's start-up messages are not for users
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")

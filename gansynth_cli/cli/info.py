@@ -226,6 +226,7 @@ def _model(path: Path) -> dict[str, Any]:
         "kind": "model",
         "class": found.class_name,
         **{key: found.config.get(key) for key in _CONFIG_KEYS},
+        "sample_rate": found.sample_rate,
         "encoder": True if found.config.get("encoder") else None,
         "provenance": found.provenance,
         "keras": found.keras_version,

@@ -54,7 +54,8 @@ def command(
         Path | None,
         typer.Option(
             metavar="RUN",
-            help="Fine-tune: begin with the weights of another run or of a published checkpoint, and its recipe, unless --recipe is given.",
+            help="Fine-tune: begin with the weights, and the recipe unless --recipe is given, of another run, of a published checkpoint "
+            "or of the bundled denoiser (denoiser).",
         ),
     ] = None,
     threads: Annotated[int, typer.Option("--threads", "-j", help="CPU threads; 0: one for each core.")] = 0,
@@ -86,8 +87,11 @@ def command(
 
 
 def _starting_run(path: Path) -> AbstractContextManager[Path]:
-    if not path.exists() and not list(path.parent.glob(f"{path.name}.*")):  # a TensorFlow checkpoint is named by its prefix
-        raise UsageError(f"--init-from {path} does not exist; expected a run folder or a published checkpoint.")
+    from ..models.model_file import bundled_models
+
+    known = path.exists() or str(path) in bundled_models()
+    if not known and not list(path.parent.glob(f"{path.name}.*")):  # a TensorFlow checkpoint is named by its prefix
+        raise UsageError(f"--init-from {path} does not exist; expected a run folder, a published checkpoint or the bundled denoiser.")
     from ..training.initialize import starting_run
 
     if not (path / "recipe.toml").is_file():

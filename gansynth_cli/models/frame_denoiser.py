@@ -1,4 +1,4 @@
-"""The saved denoiser: `model/generator.keras`, and the bundled `pretrained/denoiser.keras`."""
+"""The saved denoiser: `model/generator.keras`, and the bundled `pretrained/denoiser-small.keras`."""
 
 from __future__ import annotations
 

@@ -75,6 +75,12 @@ class ModelFile:
         return self.serialized["config"]
 
     @property
+    def sample_rate(self) -> int | None:
+        """The rate in Hz that the model works at, wherever its class keeps it; None where it states none."""
+        places = (self.config, self.config.get("settings"), self.config.get("convention"))
+        return next((place["sample_rate"] for place in places if isinstance(place, dict) and "sample_rate" in place), None)
+
+    @property
     def provenance(self) -> dict[str, Any]:
         """What the model records of its training: software, family, recipe, seed, data."""
         found = self.config.get("provenance")

@@ -12,6 +12,7 @@ import numpy as np
 
 from ..data.foreign import ForeignFileError
 from ..errors import RunError, UsageError
+from ..models.model_file import bundled_models
 from ..recipe import diff_recipes
 from ..run_folder import RunFolder
 from .checkpoint import Checkpoints
@@ -27,12 +28,14 @@ Warn = Callable[[str], None]
 
 @contextmanager
 def starting_run(path: Path, say: Warn = lambda text: None) -> Iterator[Path]:
-    """Give a run folder for `--init-from`: the path itself, or for a published checkpoint a run that is made for the time being.
+    """Give a run folder for `--init-from`: the path itself, or for a published checkpoint, a saved denoiser or the name of the bundled
+    one a run that is made for the time being.
 
     Raises:
         UsageError: It is neither; or the user has to say more of the checkpoint, for which `gan-audio import` has options.
         ForeignFileError: The checkpoint cannot be read.
     """
+    path = path if path.exists() else bundled_models().get(str(path), path)
     if (path / "recipe.toml").is_file():
         yield path
         return

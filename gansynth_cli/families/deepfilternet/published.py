@@ -20,6 +20,9 @@ from typing import Any
 import numpy as np
 
 from ...data.foreign import ArrayMismatchError, ForeignFileError, MissingArrayError, open_arrays
+from ...errors import RunError
+from ...models.deep_filter_settings import DeepFilterSettings
+from ...models.model_file import find_model
 from ..published import Answers, Placement, Plan, Proof, Source
 
 SHA256 = "c94d91f70911001c946e0fabb4aa9adc37045f45a03b56008cb0c8244cb63616"  # of DeepFilterNet3_onnx.tar.gz, v0.5.6
@@ -72,7 +75,44 @@ class DeepFilterNetLayout:
         )
 
 
-PUBLISHED = (DeepFilterNetLayout(),)
+class SavedDenoiserLayout:
+    """A `.keras` file of this package, such as the bundled denoiser: a training can begin with it though its run folder is gone."""
+
+    family = "deepfilternet"
+    title = "a saved DeepFilterNet (gan-audio)"
+    files = ()  # in a folder, such a file is not looked for
+
+    def recognises(self, source: Source) -> bool:
+        if source.path.suffix != ".keras":
+            return False
+        try:
+            return find_model(source.path).class_name == "DeepFilterDenoiser"
+        except RunError as error:
+            raise ForeignFileError(source.path, error.message, error.hint) from error
+
+    def plan(self, source: Source, answers: Answers) -> Plan:
+        model = find_model(source.path)
+        source.use(source.path)
+        arrays = {name.replace("/vars/", "/"): np.asarray(array, np.float32) for name, array in model.weights().items()}
+        sizes = DeepFilterSettings.from_dict(model.config["settings"])
+        kept = ("channels", "hidden", "band_layers", "filter_layers", "snr_head")
+        changes = {f"model.{name}": getattr(sizes, name) for name in kept} | {"model.stored_as": model.config["stored_as"]}
+
+        def assign(networks: Mapping[str, Any], averaged: Mapping[str, Any]) -> Placement:
+            placement = Placement()
+            place(networks["generator"].named_weights(), arrays, source.path, placement)
+            return placement
+
+        return Plan(
+            "deepfilternet/base",
+            changes,
+            assign,
+            read=[f"weights: {sum(array.size for array in arrays.values()):,} numbers"],
+            no_proof="the source is a file of this package, whose network it is",
+        )
+
+
+PUBLISHED = (DeepFilterNetLayout(), SavedDenoiserLayout())
 
 
 def place(variables: Mapping[str, Any], arrays: Mapping[str, np.ndarray], path: Path, placement: Placement) -> None:

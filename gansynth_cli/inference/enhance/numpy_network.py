@@ -34,7 +34,7 @@ class FrameNetwork:
 
     Example:
         >>> from gansynth_cli.models.model_file import find_model
-        >>> network = FrameNetwork.load(find_model("denoiser"))
+        >>> network = FrameNetwork.load(find_model("denoiser-small"))
         >>> gain, state = network.run(np.zeros([1, 10, network.bins], np.complex64), network.initial_state(rows=1))
         >>> gain.shape == (1, 10, network.bins)
         True

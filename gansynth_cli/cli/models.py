@@ -1,0 +1,87 @@
+"""`gan-audio models`: the bundled models, their cards, and averages of models."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..errors import UsageError
+from ..models.model_file import USES, bundled_models, find_model
+from . import console
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, help="List and show the bundled models; average models.")
+_JSON = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@app.command("list")
+def list_models(json_output: _JSON = False) -> None:
+    """List the models that come with gan-audio. Their names are taken wherever a RUN is expected."""
+    console.configure(json_output=json_output)
+    found = {name: find_model(file) for name, file in bundled_models().items()}
+    facts = [
+        {
+            "name": name,
+            "does": USES[model.class_name][0],
+            "sample_rate": model.sample_rate,
+            "megabytes": round(model.file.stat().st_size / 1e6, 1),
+            "use": USES[model.class_name][1].format(path=name),
+        }
+        for name, model in found.items()
+    ]
+    if json_output:
+        console.result({"models": facts})
+        return
+    rows = [[one["name"], one["does"], f"{one['sample_rate']} Hz", f"{one['megabytes']} MB"] for one in facts]
+    console.table("", ["name", "does", "rate", "size"], rows, to_stdout=True)
+    console.say("Cards, with data, licences and figures: gan-audio models show NAME")
+
+
+@app.command("show")
+def show(name: Annotated[str, typer.Argument(metavar="NAME", help="The name of a bundled model.")]) -> None:
+    """Print the card of a bundled model: what it is, its data and licences, how to train it again, figures, limits."""
+    console.configure()
+    bundled = bundled_models()
+    if name not in bundled:
+        raise UsageError(
+            f"There is no bundled model {name!r}; there are {', '.join(bundled)}.", hint="gan-audio info PATH shows other models"
+        )
+    console.data(bundled[name].with_suffix(".md").read_text(encoding="utf-8").rstrip())
+
+
+@app.command("average")
+def average(
+    models: Annotated[
+        list[str],
+        typer.Argument(metavar="MODEL[:SHARE]...", help="Run folders, .keras files or bundled names, each with its share (default 1)."),
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE.keras", help="The file to write.")],
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that is there.")] = False,
+) -> None:
+    """Average the weights of models of one network, such as a fine-tuned one and the one it began with.
+
+    Fine-tuned weights gain on what they were trained for and lose elsewhere; halfway back they often keep both.
+    """
+    console.configure()
+    if output.suffix != ".keras":
+        raise UsageError(f"-o is {output}; expected the name of a .keras file.", hint=f"-o {output.with_suffix('.keras')}")
+    if output.exists() and not overwrite:
+        raise UsageError(f"{output} exists.", hint="--overwrite replaces it")
+    parts = [_part(text) for text in models]
+    from ..models.average import average_models
+
+    average_models(parts, output)
+    model = find_model(output)
+    console.say(f"{output}: the average of {len(parts)} models. Next: {USES[model.class_name][1].format(path=output)}")
+
+
+def _part(text: str):
+    """A model and its share: "RUN", "RUN:0.5", "denoiser:2"."""
+    name, colon, share = text.rpartition(":")
+    if not colon or Path(text).exists():
+        return find_model(text), 1.0
+    try:
+        return find_model(name), float(share)
+    except ValueError as error:
+        raise UsageError(f"{text} has the share {share!r}; expected MODEL or MODEL:SHARE with a number.") from error
