@@ -5,6 +5,7 @@ In order of precedence, lowest first: schema defaults < the chain of `extends` <
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import difflib
 import re
@@ -49,7 +50,9 @@ def find_recipe(name: str) -> Path:
         path = recipes_folder() / f"{candidate}.toml"
         if path.is_file():
             return path
-    raise RecipeError(f"There is no recipe named {name!r}.{_nearest(name, shipped_recipes())}", hint="gan-audio recipes list")
+    names = shipped_recipes()
+    known = names if "/" in name else sorted({recipe.partition("/")[0] for recipe in names})
+    raise RecipeError(f"There is no recipe named {name!r}.{_nearest(name, known)}", hint="gan-audio recipes list")
 
 
 def load_recipe(name: str, overrides: Iterable[str] = (), earlier: Path | None = None) -> Recipe:
@@ -64,14 +67,31 @@ def load_recipe(name: str, overrides: Iterable[str] = (), earlier: Path | None =
     Raises:
         RecipeError: Unknown key, wrong type, value out of range, or a file that is not TOML.
     """
-    path = find_recipe(name)
+    path, settings = find_recipe(name), list(overrides)
     tree = _read_tree(path)
     if earlier is not None:
         tree = _stated(tree, _parse(earlier))
-    for text in overrides:
-        _apply_override(tree, text)
     tree["name"] = _recipe_name(path)
-    return recipe_from_tree(tree, source=str(path))
+    source = str(path)
+    if settings and _is_valid(tree, ()):  # then a failure comes from the settings
+        wrong = [text for index, text in enumerate(settings) if _is_valid(tree, settings[:index] + settings[index + 1 :])]
+        source = "--set " + " ".join(wrong or settings)
+    return recipe_from_tree(_with_settings(tree, settings), source=source)
+
+
+def _with_settings(tree: Mapping[str, Any], settings: Iterable[str]) -> dict[str, Any]:
+    changed = copy.deepcopy(dict(tree))
+    for text in settings:
+        _apply_override(changed, text)
+    return changed
+
+
+def _is_valid(tree: Mapping[str, Any], settings: Iterable[str]) -> bool:
+    try:
+        recipe_from_tree(_with_settings(tree, settings))
+    except RecipeError:
+        return False
+    return True
 
 
 def parse_settings(overrides: Iterable[str]) -> dict[str, Any]:

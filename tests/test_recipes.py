@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from gansynth_cli.cli import recipe_keys
 from gansynth_cli.data.dataset_info import DatasetInfo
 from gansynth_cli.errors import RecipeError
 from gansynth_cli.recipe import (
@@ -114,6 +115,19 @@ def test_wrong_keys_and_values_are_named(override, expected):
     with pytest.raises(RecipeError, match=expected) as caught:
         load_recipe("wavegan", [override])
     assert caught.value.exit_code == 2
+    assert "wavegan/base.toml" not in caught.value.message  # the shipped file is not to blame
+
+
+def test_the_wrong_setting_of_several_is_named():
+    with pytest.raises(RecipeError, match=r"^--set model\.dim=0: model\.dim is 0") as caught:
+        load_recipe("wavegan", ["training.steps=3", "model.dim=0", "seed=4"])
+    assert "training.steps" not in caught.value.message
+
+
+def test_an_error_of_the_file_is_the_file_s(tmp_path):
+    file = write(tmp_path / "own.toml", 'extends = "wavegan"\nmodel.dim = 0')
+    with pytest.raises(RecipeError, match=r"own\.toml: model\.dim is 0"):
+        load_recipe(file, ["training.steps=3"])
 
 
 @pytest.mark.parametrize(
@@ -144,6 +158,8 @@ def test_files_that_cannot_be_read(tmp_path):
 def test_unknown_names_give_the_nearest():
     with pytest.raises(RecipeError, match="Did you mean 'wavegan/small'"):
         find_recipe("wavegan/smal")
+    with pytest.raises(RecipeError, match="Did you mean 'wavegan'"):
+        find_recipe("wavegann")
 
 
 def test_diff_and_flatten():
@@ -233,6 +249,32 @@ def test_a_folder_with_a_recipe_s_name_does_not_hide_the_recipe(capsys, tmp_path
     (tmp_path / "wavegan").mkdir()
     monkeypatch.chdir(tmp_path)
     assert run(capsys, "show", "wavegan")[0] == 0
+
+
+def test_explain_a_key(capsys):
+    code, out, _ = run(capsys, "explain", "adversarial.r1_every")
+    assert code == 0
+    assert "every n-th step" in out and "integer, at least 1" in out and "16" in out
+    assert "2 in specgan/tiny, wavegan/tiny" in out
+    found = json.loads(run(capsys, "explain", "dim", "--json")[1])["keys"]
+    assert {key["key"] for key in found} == {"model.dim"}
+    families = {family: key for key in found for family in key["families"]}
+    assert families["wavegan"]["default"] == 64 and families["wavegan"]["recipes"]["wavegan/tiny"] == 4
+    assert families["wavegan"]["comment"] != families["vae"]["comment"]
+
+
+def test_explain_knows_every_key_of_every_recipe():
+    keys = {key.key for key in recipe_keys.all_keys()}
+    for name in shipped_recipes():
+        assert set(flatten(recipe_to_tree(load_recipe(name)))) - keys <= {"name", "title"}, name
+    assert next(key for key in recipe_keys.all_keys() if key.key == "data.crop").type == "random | start | centre"
+
+
+@pytest.mark.parametrize("word,nearest", [("adversarial.los", "adversarial.loss"), ("batchsize", "data.batch_size")])
+def test_explain_an_unknown_key(capsys, word, nearest):
+    code, out, err = run(capsys, "explain", word)
+    assert (code, out) == (2, "")
+    assert f"Did you mean '{nearest}'" in err
 
 
 def test_diff(capsys):

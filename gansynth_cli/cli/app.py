@@ -38,7 +38,7 @@ VERBS = {
     "import": "Make a run of a published checkpoint of another program.",
     "evaluate": "Measure generated clips and notes, enhanced recordings, vocoders or converted voices.",
     "models": "List and show the bundled models; average models.",
-    "recipes": "List, show, compare, check and copy recipes.",
+    "recipes": "List, show, explain, compare, check and copy recipes.",
     "info": "Show information about runs, data sets, models and audio files.",
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..data.audio.find import is_audio_name
 from ..data.corpora.note_names import pitch_name, ranges
 from ..errors import EXIT_INTERRUPTED, EXIT_OK, UsageError
 from . import console
@@ -182,6 +184,11 @@ def check_output(chosen: ClipOptions) -> Path:
         raise UsageError("No output is given.", hint="-o clips/")
     if chosen.output.exists() and not chosen.output.is_dir():
         raise UsageError(f"The output {chosen.output} is a file; expected a folder.", hint="gan-audio generate RUN -o clips/")
+    if is_audio_name(chosen.output) and not chosen.output.is_dir():
+        raise UsageError(
+            f"The output {chosen.output} is the name of one file; expected a folder for the clips.",
+            hint=f"-o {shlex.quote(str(chosen.output.with_suffix('')))}/",
+        )
     return chosen.output
 
 

@@ -5,7 +5,9 @@ On a terminal progress is a bar with count, rate and time left, elsewhere plain 
 
 from __future__ import annotations
 
+import shutil
 import sys
+import textwrap
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -70,6 +72,13 @@ def warn(text: str) -> None:
 def data(text: str) -> None:
     """Print a line of data on stdout."""
     print(text, flush=True)
+
+
+def paragraph(text: str, lead: str = "") -> None:
+    """Print a paragraph of data on stdout behind a lead, folded to the terminal; in a pipe on one line."""
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 10_000
+    folded = textwrap.wrap(text, width, initial_indent=lead, subsequent_indent=" " * len(lead), break_on_hyphens=False)
+    data("\n".join(folded))
 
 
 def raw(content: bytes) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shlex
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -243,7 +244,7 @@ def command(
             dry_run=dry_run,
             progress=progress,
         )
-    _show(report)
+    _show(report, [recipe or "NAME", *(word for change in set_ or () for word in ("--set", change))])
     console.result(report.to_json())
     return EXIT_FAILED if report.failed and report.status in ("written", "dry run") else EXIT_OK
 
@@ -357,7 +358,7 @@ def _reported() -> Iterator[None]:
         raise
 
 
-def _show(report: PrepareReport) -> None:
+def _show(report: PrepareReport, recipe: Sequence[str]) -> None:
     for text in report.warnings:
         console.warn(text)
     info = report.info
@@ -393,7 +394,7 @@ def _show(report: PrepareReport) -> None:
     total = sum(split.clips for split in info.splits.values())
     console.say(f"{files} recordings {done} {total} clips in {report.elapsed:.1f} s{again}.")
     if report.status == "written":
-        console.say(f"Written to {report.output}. Next: gan-audio train --recipe NAME --data {Path(report.output)}")
+        console.say(f"Written to {report.output}. Next: gan-audio train --recipe {shlex.join(recipe)} --data {shlex.quote(str(report.output))}")
 
 
 def _totals(info: DatasetInfo, splits: Sequence[str]) -> list[list[Any]]:

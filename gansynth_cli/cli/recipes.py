@@ -1,7 +1,8 @@
-"""`gan-audio recipes`: list, show, compare, copy and check recipes, without TensorFlow."""
+"""`gan-audio recipes`: list, show, explain, compare, copy and check recipes, without TensorFlow."""
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import sys
@@ -22,7 +23,7 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    help="List, show, compare, check and copy recipes.",
+    help="List, show, explain, compare, check and copy recipes.",
 )
 
 _JSON = typer.Option(False, "--json", help="Print JSON.")
@@ -71,6 +72,40 @@ def diff(
         _rows(("key", left, right), [(key, _text(a), _text(b)) for key, (a, b) in changed.items()])
     else:
         console.say(f"{left} and {right} have the same values.")
+
+
+@app.command("explain")
+def explain(
+    key: str = typer.Argument(..., metavar="KEY", help="A key such as adversarial.r1, its last part, or a table such as data.augment."),
+    json_output: bool = _JSON,
+) -> None:
+    """Explain a key of recipes: type, default, meaning, and which recipes change it."""
+    from .recipe_keys import explain as explained
+
+    console.configure(json_output=json_output)
+    found = explained(key)
+    if json_output:
+        console.result({"keys": [vars(one) for one in found]})
+        return
+    for number, one in enumerate(found):
+        by_value: dict[str, list[str]] = {}
+        for recipe, value in one.recipes.items():
+            by_value.setdefault(_text(value), []).append(recipe)
+        changed = "; ".join(f"{value} in {', '.join(recipes)}" for value, recipes in by_value.items())
+        entries = {
+            "": one.comment,
+            "type": one.type,
+            "default": _text(one.default),
+            "families": ", ".join(one.families),
+            "changed": changed or "by no shipped recipe",
+        }
+        console.data(f"{chr(10) if number else ''}{one.key}")
+        for name, entry in entries.items():
+            if entry:
+                console.paragraph(entry, f"  {name:<10}" if name else "  ")
+    if len({one.table for one in found}) == 1:
+        console.data("")
+        console.data(found[0].table)
 
 
 @app.command("copy")
@@ -159,4 +194,6 @@ def _rows(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 
 def _text(value: Any) -> str:
-    return "-" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+    if value is None:
+        return "-"
+    return json.dumps(value) if isinstance(value, (bool, tuple)) or value == "" else str(value)  # as --set takes it

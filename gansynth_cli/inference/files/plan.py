@@ -25,7 +25,8 @@ def plan_files(task: FileTask, inputs: Sequence[Path], output: Path | None) -> P
         output: Folder or file; None where the task writes nothing.
 
     Raises:
-        UsageError: An input does not exist, an output would replace an input, or two inputs have the same output.
+        UsageError: An input does not exist, an output would replace an input, two inputs have the same output, or `output` has the
+            suffix of an audio format, but is no folder and not for one file.
         DatasetError: A folder holds no recording.
     """
     if output is None:
@@ -70,6 +71,9 @@ def _plan_reading(task: FileTask, inputs: Sequence[Path]) -> Plan:
 def _check_output(task: FileTask, inputs: Sequence[Path], folders: Sequence[Path], output: Path, to_file: bool) -> None:
     if not to_file and output.exists() and not output.is_dir():
         raise UsageError(f"The output {output} is a file; expected a folder for {len(inputs)} input(s).", hint=f"-o {task.words.folder}/")
+    if not to_file and is_audio_name(output) and not output.is_dir():
+        several = "a folder" if folders else f"{len(inputs)} files"
+        raise UsageError(f"The output {output} is the name of one file, but the input is {several}.", hint=f"-o {task.words.folder}/")
     for folder in folders:
         if folder.resolve() == output.resolve():
             raise UsageError(
