@@ -565,7 +565,7 @@ def test_before_after_pictures(model: Path, tmp_path: Path, capsys):
     assert tree(tmp_path / "out") == ["a.wav", "a.wav.before-after.png", "short.wav", "short.wav.before-after.png"]
     for picture in (tmp_path / "out").glob("*.png"):
         with Image.open(picture) as page:
-            assert page.size == (before_after.WIDTH + 32, 16 + 34 + 2 * (18 + before_after.HEIGHT + 12))
+            assert page.size == (16 + 30 + before_after.WIDTH + 16, 16 + 34 + 2 * (18 + before_after.HEIGHT + 16 + 12))
 
 
 def test_a_picture_does_not_depend_on_blocks_and_shows_frequency_and_time():

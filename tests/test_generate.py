@@ -780,7 +780,7 @@ def test_contact_sheet_of_any_count(count):
         for i in range(count)
     ]
     page = contact_sheet.draw(tiles, RATE, "title")
-    assert page.width <= 1720
+    assert page.width <= 1732
     assert page.height <= 1600
 
 

@@ -394,7 +394,9 @@ def _show(report: PrepareReport, recipe: Sequence[str]) -> None:
     total = sum(split.clips for split in info.splits.values())
     console.say(f"{files} recordings {done} {total} clips in {report.elapsed:.1f} s{again}.")
     if report.status == "written":
-        console.say(f"Written to {report.output}. Next: gan-audio train --recipe {shlex.join(recipe)} --data {shlex.quote(str(report.output))}")
+        console.say(
+            f"Written to {report.output}. Next: gan-audio train --recipe {shlex.join(recipe)} --data {shlex.quote(str(report.output))}"
+        )
 
 
 def _totals(info: DatasetInfo, splits: Sequence[str]) -> list[list[Any]]:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from ..generate.contact_sheet import heat, mel_weights, window_length
+from ..pictures.axes import FREQUENCY_AXIS, TIME_AXIS, draw_frequencies, draw_time
+from ..pictures.lettering import draw_text, fitted, text_length
 
 WIDTH, HEIGHT = 1200, 240  # of one spectrogram, pixels
 _MARGIN, _HEADER, _CAPTION, _GAP = 16, 34, 18, 12
@@ -76,17 +78,21 @@ class Strip:
 def draw(strips: Sequence[tuple[str, Strip]], title: str) -> Image.Image:
     """Draw the strips below each other with their captions, all on the scale of the first: 80 dB down from its loudest point."""
     first = strips[0][1]
-    height = _MARGIN + _HEADER + len(strips) * (_CAPTION + HEIGHT + _GAP)
-    page = Image.new("RGB", (WIDTH + 2 * _MARGIN, height), _PAGE)
+    seconds = first.frames / first.sample_rate
+    height = _MARGIN + _HEADER + len(strips) * (_CAPTION + HEIGHT + TIME_AXIS + _GAP)
+    left = _MARGIN + FREQUENCY_AXIS
+    page = Image.new("RGB", (left + WIDTH + _MARGIN, height), _PAGE)
     pen = ImageDraw.Draw(page)
-    axes = f"{first.frames / first.sample_rate:.2f} s across, 0 to {first.sample_rate / 2000:g} kHz mel, 80 dB"
-    pen.text((_MARGIN, _MARGIN), title, fill=_INK, font=ImageFont.load_default(17))
-    pen.text((_MARGIN + WIDTH, _MARGIN + 4), axes, fill=_QUIET, font=ImageFont.load_default(12), anchor="ra")
+    axes = f"{seconds:.2f} s, 0 to {first.sample_rate / 2000:g} kHz mel, 80 dB"
+    draw_text(pen, (left + WIDTH, _MARGIN + 4), axes, 12, _QUIET, align="right")
+    draw_text(pen, (_MARGIN, _MARGIN), fitted(title, 17, WIDTH - text_length(axes, 12) - 20), 17, _INK)
     reference = float(first.power.max(initial=0.0))
     top = _MARGIN + _HEADER
     for caption, strip in strips:
-        pen.text((_MARGIN, top), caption, fill=_INK, font=ImageFont.load_default(12))
+        draw_text(pen, (left, top), fitted(caption, 12, WIDTH), 12, _INK)
         picture = Image.fromarray(heat(strip.power, reference)).resize((WIDTH, HEIGHT), Image.Resampling.NEAREST)
-        page.paste(picture, (_MARGIN, top + _CAPTION))
-        top += _CAPTION + HEIGHT + _GAP
+        page.paste(picture, (left, top + _CAPTION))
+        draw_frequencies(pen, left, top + _CAPTION, HEIGHT, strip.sample_rate)
+        draw_time(pen, left, top + _CAPTION + HEIGHT, WIDTH, seconds)
+        top += _CAPTION + HEIGHT + TIME_AXIS + _GAP
     return page

@@ -8,15 +8,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from ...files import replacing
+from ..pictures.axes import FREQUENCY_AXIS, TIME_AXIS, draw_frequencies, draw_time
+from ..pictures.lettering import draw_text, fitted, text_length
 
 MAX_TILES = 64  # more would be too small to read on a screen
 
 _TILE = 200  # pixels
 _WAVE, _SPECTROGRAM, _CAPTION = 40, 92, 17
 _GAP, _MARGIN, _HEADER = 10, 16, 34
+_LEFT = _MARGIN + FREQUENCY_AXIS  # of the first tile
 _RANGE_DB = 80.0
 _WINDOW_SECONDS = 0.032  # long enough to separate the harmonics of a voice, short enough to show a drum's attack
 _PAGE, _EMPTY, _INK, _QUIET = (20, 22, 28), (28, 31, 39), (232, 234, 240), (140, 146, 160)
@@ -58,33 +61,35 @@ def draw(tiles: Sequence[Tile], sample_rate: int, title: str, columns: int | Non
             turns, a column for each label.
 
     Returns:
-        RGB image, 232 to 1,700 pixels wide.
+        RGB image, 262 to 1,732 pixels wide.
     """
     tiles = tiles[:MAX_TILES]
     labels = list(dict.fromkeys(tile.label for tile in tiles))
     columns = columns or _columns(len(tiles), len(labels))
     rows = math.ceil(len(tiles) / columns)
     height = _CAPTION + _WAVE + _SPECTROGRAM
-    size = (2 * _MARGIN + columns * (_TILE + _GAP) - _GAP, _MARGIN + _HEADER + rows * (height + _GAP) - _GAP + _MARGIN)
+    size = (_LEFT + columns * (_TILE + _GAP) - _GAP + _MARGIN, _MARGIN + _HEADER + rows * (height + _GAP) - _GAP + TIME_AXIS + _MARGIN)
     page = Image.new("RGB", size, _PAGE)
     pen = ImageDraw.Draw(page)
     longest = max(1, *(len(tile.audio) for tile in tiles))
     loudest = max(1e-9, *(float(np.abs(tile.audio).max(initial=0.0)) for tile in tiles))
-    _header(pen, size[0], title, f"{longest / sample_rate:.2f} s across, 0 to {sample_rate / 2000:g} kHz mel, {_RANGE_DB:.0f} dB")
+    _header(pen, size[0], title, f"{longest / sample_rate:.2f} s, 0 to {sample_rate / 2000:g} kHz mel, {_RANGE_DB:.0f} dB")
     weights = mel_weights(window_length(sample_rate), sample_rate)
-    small = ImageFont.load_default(12)
     for position, tile in enumerate(tiles):
-        left = _MARGIN + position % columns * (_TILE + _GAP)
+        left = _LEFT + position % columns * (_TILE + _GAP)
         top = _MARGIN + _HEADER + position // columns * (height + _GAP)
         width = max(1, round(_TILE * len(tile.audio) / longest))
         colour = _WAVE_COLOURS[labels.index(tile.label) % len(_WAVE_COLOURS)]
         level = f"{round(_decibels(tile.audio))} dB" if np.any(tile.audio) else "silent"
-        space = _TILE - pen.textlength(level, font=small) - 6
-        pen.text((left, top), _fitted(pen, tile.caption, small, space), fill=_INK, font=small)
-        pen.text((left + _TILE, top), level, fill=_QUIET, font=small, anchor="ra")
+        draw_text(pen, (left, top), fitted(tile.caption, 12, _TILE - text_length(level, 12) - 6), 12, _INK)
+        draw_text(pen, (left + _TILE, top), level, 12, _QUIET, align="right")
         pen.rectangle((left, top + _CAPTION, left + _TILE - 1, top + height - 1), fill=_EMPTY)
         page.paste(Image.fromarray(_waveform(tile.audio / loudest, width, colour)), (left, top + _CAPTION))
         page.paste(Image.fromarray(_spectrogram(tile.audio, width, weights)), (left, top + _CAPTION + _WAVE))
+        if position % columns == 0:
+            draw_frequencies(pen, left, top + _CAPTION + _WAVE, _SPECTROGRAM, sample_rate)
+        if position + columns >= len(tiles):
+            draw_time(pen, left, top + height, _TILE, longest / sample_rate)
     return page
 
 
@@ -106,22 +111,12 @@ def _columns(tiles: int, labels: int) -> int:
 
 
 def _header(pen: ImageDraw.ImageDraw, width: int, title: str, axes: str) -> None:
-    large, small = ImageFont.load_default(17), ImageFont.load_default(12)
     space: float = width - 2 * _MARGIN
-    axes_width = pen.textlength(axes, font=small)
+    axes_width = text_length(axes, 12)
     if axes_width + 160 < space:
-        pen.text((width - _MARGIN, _MARGIN + 4), axes, fill=_QUIET, font=small, anchor="ra")
+        draw_text(pen, (width - _MARGIN, _MARGIN + 4), axes, 12, _QUIET, align="right")
         space -= axes_width + 20
-    pen.text((_MARGIN, _MARGIN), _fitted(pen, title, large, space), fill=_INK, font=large)
-
-
-def _fitted(pen: ImageDraw.ImageDraw, text: str, font, space: float) -> str:
-    """Shorten `text` in its middle to `space` pixels: names differ at both ends."""
-    shown, kept = text, len(text)
-    while kept > 4 and pen.textlength(shown, font=font) > space:
-        kept -= 1
-        shown = f"{text[: kept - kept // 2]}...{text[len(text) - kept // 2 :]}"
-    return shown
+    draw_text(pen, (_MARGIN, _MARGIN), fitted(title, 17, space), 17, _INK)
 
 
 def _decibels(audio: np.ndarray) -> float:

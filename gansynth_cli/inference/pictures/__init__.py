@@ -1,0 +1,1 @@
+"""Text and axes of the PNG pictures that verbs draw."""
