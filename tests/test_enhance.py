@@ -23,7 +23,7 @@ from gansynth_cli.errors import GanAudioError, RunError, UsageError
 from gansynth_cli.inference.enhance import before_after, steps
 from gansynth_cli.inference.enhance.enhancers import find_enhancer, open_enhancer
 from gansynth_cli.inference.enhance.options import EnhanceOptions
-from gansynth_cli.inference.enhance.process import enhance_array
+from gansynth_cli.inference.enhance.process import Reduction, enhance_array
 from gansynth_cli.inference.enhance.task import EnhanceTask
 from gansynth_cli.inference.files import batch
 from gansynth_cli.inference.files.job import Job, Outcome, Stopped
@@ -556,6 +556,29 @@ def test_noise_that_does_not_fit_is_counted(tmp_path: Path, capsys, monkeypatch)
     code, out, _ = run([tmp_path / "rec", "-o", tmp_path / "out", "--keep-noise", "--strength", 100, "--json"], capsys)
     assert code == 0
     assert "1000 samples of a.noise.wav clipped" in json.loads(out)["files"][0]["note"]
+
+
+def test_the_mean_reduction_is_reported_and_music_is_warned_of(tmp_path: Path, capsys, monkeypatch):
+    use(monkeypatch, constant(0.05))  # 26 dB less
+    write_wav(tmp_path / "rec" / "music.wav", voice(1.0), 16000)
+    code, out, err = run([tmp_path / "rec", "-o", tmp_path / "out", "--strength", 100, "--json"], capsys)
+    assert code == 0
+    assert json.loads(out)["files"][0]["reduction_db"] == pytest.approx(26.02, abs=0.1)
+    assert "26.0 dB less" in err
+    assert "warning: hardly any speech was found" in err
+    use(monkeypatch, constant(0.5))
+    code, out, err = run([tmp_path / "rec", "-o", tmp_path / "half", "--strength", 100, "--json"], capsys)
+    assert json.loads(out)["files"][0]["reduction_db"] == pytest.approx(6.02, abs=0.1)
+    assert "hardly any speech" not in err
+
+
+def test_reduction_of_silence_and_to_silence():
+    reduction = Reduction()
+    assert reduction.db is None
+    reduction.add(np.zeros((1, 9)), np.zeros((1, 9)))
+    assert reduction.db is None
+    reduction.add(np.ones((1, 9)), np.zeros((1, 9)))
+    assert reduction.db == pytest.approx(120)
 
 
 def test_before_after_pictures(model: Path, tmp_path: Path, capsys):

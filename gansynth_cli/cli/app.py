@@ -29,7 +29,7 @@ VERBS = {
     "generate": "Generate new clips with a trained model.",
     "latents": "Interpolate, vary and search the latents of a generator.",
     "play": "Play a MIDI file with a model of notes.",
-    "enhance": "Clean and repair recordings: noise, gaps, clipped peaks, hum.",
+    "enhance": "Clean recordings of speech; repair gaps, clipped peaks, hum.",
     "edit": "Splice, loop, extend and join audio.",
     "vocode": "Resynthesise recordings or vocode mel spectrograms.",
     "say": "Speak text: sentences, books, tables, subtitles.",

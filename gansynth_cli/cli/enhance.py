@@ -115,7 +115,9 @@ def command(
     json_output: Json = False,
     quiet: Quiet = False,
 ) -> int:
-    """Clean recordings: less noise, the same format, rate, channels, length and timing.
+    """Clean recordings of speech: less noise, the same format, rate, channels, length and timing.
+
+    The bundled models are for speech: they take music, drums and other sounds for noise, and turn them down.
 
     With --do also fill gaps, restore clipped peaks and remove mains hum; what needs no repair stays as it is, bit for bit.
 

@@ -14,11 +14,11 @@ import numpy as np
 
 from ..data.audio import audio_stream, pcm_stream
 from ..errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, AudioFileError, UsageError
-from ..inference.enhance.process import enhance_blocks, open_stream
+from ..inference.enhance.process import Reduction, enhance_blocks, open_stream
 from ..inference.enhance.task import EnhanceTask, provenance_facts, provenance_tags
 from ..inference.files.task import SAMPLE_RATES, Meter, block_frames
 from . import console
-from .file_report import speed
+from .file_report import NEARLY_GONE, change, is_nearly_gone, speed
 from .file_verb import open_task
 
 if TYPE_CHECKING:
@@ -39,19 +39,29 @@ def enhance_pipe(task: EnhanceTask, inputs: list[Path], output: Path) -> int:
     _check_pipe(inputs, output)
     source, to_stdout = inputs[0], str(output) == STREAM
     open_task(task)
-    started, meter = time.perf_counter(), Meter()
+    started, meter, reduction = time.perf_counter(), Meter(), Reduction()
     opened = _stdin_source() if str(source) == STREAM else _pipe_source(source) if source.is_fifo() else _file_source(source)
     with opened as (layout, frames, blocks), _sink(task, output, layout, frames) as sink:
         stream = open_stream(_enhancer(task), layout.channels, layout.sample_rate, task.options)
-        for _, after in enhance_blocks(meter(blocks), stream):
+        for before, after in enhance_blocks(meter(blocks), stream):
+            reduction.add(before, after)
             sink.write(after.T)
         if not meter.frames:
             raise AudioFileError("stdin", "zero samples")
     seconds, audio = time.perf_counter() - started, meter.frames / layout.sample_rate
-    console.say(f"{audio:.2f} s of audio{speed(seconds / audio)}")
+    less = None if reduction.db is None else round(reduction.db, 2)
+    console.say(f"{audio:.2f} s of audio{change(less)}{speed(seconds / audio)}")
     _warn_clipped(sink)
+    if is_nearly_gone(less):
+        console.warn(NEARLY_GONE)
     if not to_stdout:
-        facts = {"output": output, "audio_seconds": round(audio, 6), "seconds": round(seconds, 4), "clipped_samples": sink.clipped}
+        facts = {
+            "output": output,
+            "audio_seconds": round(audio, 6),
+            "seconds": round(seconds, 4),
+            "clipped_samples": sink.clipped,
+            "reduction_db": less,
+        }
         console.result({**facts, "rtf": round(seconds / audio, 5), **task.facts()})
     if meter.peak == 0:
         name = "stdin" if str(source) == STREAM else source

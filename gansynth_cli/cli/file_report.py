@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from ..inference.files.job import Outcome, Plan
     from ..inference.files.task import FileTask
 
+NEARLY_GONE = "hardly any speech was found, and the level fell by more than 20 dB (the model is for speech: it turns music down)"
 _MAX_NAMED = 20  # failures listed in the summary
+_MUCH_DB = 20.0  # mean reduction above which a recording holds hardly any speech, or very faint speech
 _MAX_LINES = 50  # files that get a line each; with more, only the progress is shown
 
 
@@ -137,6 +139,8 @@ def _warn(outcomes: list[Outcome]) -> None:
     if clipped:
         samples = sum(o.clipped for o in clipped)
         console.warn(f"{samples} samples in {len(clipped)} recordings exceeded full scale and were clipped: {_named(clipped)}")
+    if gone := [o for o in outcomes if is_nearly_gone(o.reduction_db)]:
+        console.warn(f"{NEARLY_GONE}: {_named(gone)}")
     if silent:
         console.warn(f"{len(silent)} silent, written as silence: {_named(silent)}")
     if failed:
@@ -151,7 +155,17 @@ def _warn(outcomes: list[Outcome]) -> None:
 def _line(outcome: Outcome) -> str:
     extra = f", {outcome.clipped} samples clipped" if outcome.clipped else ""
     note = f" ({outcome.note})" if outcome.note else ""
-    return f"{outcome.name}: {outcome.audio_seconds:.2f} s{speed(outcome.rtf)}{extra}{note}"
+    return f"{outcome.name}: {outcome.audio_seconds:.2f} s{change(outcome.reduction_db)}{speed(outcome.rtf)}{extra}{note}"
+
+
+def change(reduction_db: float | None) -> str:
+    """Return a mean reduction as the end of a line; "" for None."""
+    return "" if reduction_db is None else f", {abs(reduction_db):.1f} dB {'more' if reduction_db < 0 else 'less'}"
+
+
+def is_nearly_gone(reduction_db: float | None) -> bool:
+    """Whether a mean reduction in dB says that hardly any speech was found."""
+    return reduction_db is not None and reduction_db > _MUCH_DB
 
 
 def _named(outcomes: list[Outcome]) -> str:

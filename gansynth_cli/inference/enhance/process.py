@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
@@ -84,6 +85,26 @@ def enhance_blocks(blocks: Iterable[np.ndarray], stream: Stream | Chain) -> Iter
     rest = stream.finish()
     if before is not None and rest is not None:
         yield before, rest
+
+
+class Reduction:
+    """Measures by how much a recording became quieter over its whole length.
+
+    Speech keeps its level, so this is large where hardly any was found: music and other sounds are taken for noise.
+    """
+
+    def __init__(self) -> None:
+        self._before, self._after = 0.0, 0.0
+
+    def add(self, before: np.ndarray, after: np.ndarray) -> None:
+        """Take the next samples, of any equal shapes."""
+        self._before += float(np.vdot(before, before))
+        self._after += float(np.vdot(after, after))
+
+    @property
+    def db(self) -> float | None:
+        """Ratio of the mean powers in dB, at most 120; None for a silent recording."""
+        return 10 * math.log10(self._before / max(self._after, 1e-12 * self._before)) if self._before else None
 
 
 def enhance_array(enhancer: Enhancer, audio: np.ndarray, sample_rate: int, options: EnhanceOptions | None = None) -> np.ndarray:

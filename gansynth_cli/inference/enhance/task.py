@@ -22,7 +22,7 @@ from ..files.task import FileTask, Words, Work, block_frames
 from ..repair.findings import Finding, RepairStep
 from .enhancers import TENSORFLOW_CLASSES, Enhancer
 from .options import DENOISE, EnhanceOptions
-from .process import Chain, enhance_blocks
+from .process import Chain, Reduction, enhance_blocks
 from .steps import open_steps
 
 if TYPE_CHECKING:
@@ -96,8 +96,9 @@ class EnhanceTask(FileTask):
                 tags = self._tags(job, reader.tags, "removed")
                 noise = files.enter_context(work.writer(path, reader, tags, subtype=subtype, overwrite=True))
             strips = _strips(info) if self.options.before_after else None
-            gain = 10 ** (-self.options.headroom_db / 20)
+            gain, reduction = 10 ** (-self.options.headroom_db / 20), Reduction()
             for before, after in enhance_blocks(work.blocks(reader, finite="gaps" not in self.options.steps), Chain(streams)):
+                reduction.add(before, after)
                 after = after if gain == 1 else after * after.dtype.type(gain)
                 before = np.nan_to_num(before, posinf=0.0, neginf=0.0) if findings else before
                 if noise is not None:
@@ -111,8 +112,10 @@ class EnhanceTask(FileTask):
                 if writer is not None:
                     writer.finish()
             reader.check_unchanged()
+            if self.enhancer is not None and reduction.db is not None:
+                work.outcome.reduction_db = round(reduction.db, 2)
             if strips:
-                self._draw(strips, job)
+                self._draw(strips, job, work.outcome.reduction_db)
         work.outcome.clipped = sink.clipped
         if noise is not None and noise.clipped:
             work.outcome.add_note(f"{noise.clipped} samples of {noise.path.name} clipped: the sum differs from the input there")
@@ -148,14 +151,15 @@ class EnhanceTask(FileTask):
     def _tags(self, job: Job, before: Mapping[str, str], role: str) -> Tags:
         return provenance_tags(before, self._made(job, role), role)
 
-    def _draw(self, strips: tuple[before_after.Strip, before_after.Strip], job: Job) -> None:
+    def _draw(self, strips: tuple[before_after.Strip, before_after.Strip], job: Job, reduction_db: float | None) -> None:
         from ..generate import contact_sheet
         from . import before_after
 
         for strip in strips:
             strip.finish()
         mixed = f", mix {self.options.mix:g}" if self.options.mix != 1 else ""
-        noise = f" (at most {strength_of(self.enhancer, self.options):g} dB less{mixed})" if self.enhancer else ""
+        mean = "" if reduction_db is None else f"{reduction_db:.1f} dB less on average, "
+        noise = f" ({mean}at most {strength_of(self.enhancer, self.options):g}{mixed})" if self.enhancer else ""
         done = f" {', '.join(self.options.steps)}" if self.options.steps != (DENOISE,) else ""
         page = before_after.draw([("before", strips[0]), (f"after{done}{noise}", strips[1])], job.name)
         picture = picture_path(job)

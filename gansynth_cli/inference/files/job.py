@@ -51,6 +51,7 @@ class Outcome:
         audio_seconds: Length of the audio.
         seconds: Time spent, reading and writing included.
         clipped: Samples of the output beyond full scale, which the encoding cannot hold.
+        reduction_db: By how much the recording became quieter over its whole length, where a model removed noise.
         note: Further remarks for the user.
         found: Facts about the recording, as JSON.
     """
@@ -63,6 +64,7 @@ class Outcome:
     audio_seconds: float = 0.0
     seconds: float = 0.0
     clipped: int = 0
+    reduction_db: float | None = None
     note: str = ""
     found: dict[str, Any] = field(default_factory=dict)
 
