@@ -57,6 +57,15 @@ def test_a_long_note_gives_way_to_bar_count_and_time(terminal):
     assert any("170/1000 steps" in line and "steps/s" in line for line in drawn)
 
 
+def test_counts_are_short_and_a_bar_is_filled(terminal):
+    with console.progress("Enhancing", 31.02, "s of audio") as bar:
+        bar.advance(15.6609)
+        assert bar.count() == "15.7/31 s of audio"
+        bar.fill()
+    assert any("31/31 s of audio" in line for line in lines(terminal))
+    assert console.Progress("Training", 1_000_000, "steps").count() == "0/1000000 steps"
+
+
 def test_unknown_totals_count_up(terminal):
     with console.progress("Searching", None, "steps") as bar:
         bar.advance(7)

@@ -149,9 +149,17 @@ class Progress:
             self.note = note
         self._show()
 
+    def fill(self) -> None:
+        """Show the work as finished, also where parts of it failed or were estimated."""
+        self.advance(max(0.0, (self.total or 0) - self.done))
+
+    def count(self) -> str:
+        """Return the finished work as it is shown, of the total where there is one."""
+        return f"{_number(self.done)}/{_number(self.total)} {self.unit}" if self.total else f"{_number(self.done)} {self.unit}"
+
     def rate(self, rate: float) -> str:
-        """Return the rate as it is shown; nothing where the unit is itself a time."""
-        return "" if self.unit == "min" else f"{rate:.3g} {self.unit}/s"
+        """Return the rate as it is shown: nothing where the unit is itself a time, "20x" (of real time) where it is audio."""
+        return "" if self.unit == "min" else f"{rate:.3g}x" if self.unit == "s of audio" else f"{rate:.3g} {self.unit}/s"
 
     def _show(self) -> None: ...
 
@@ -169,8 +177,7 @@ class _PlainProgress(Progress):
 
     def _line(self, now: float) -> None:
         rate = self.done / max(now - self.started, 1e-9)
-        text = f"{self.label}: {self.done:g}"
-        text += f"/{self.total:g} {self.unit}" if self.total else f" {self.unit}"
+        text = f"{self.label}: {self.count()}"
         text += f", {self.rate(rate)}" if self.rate(rate) else ""
         text += f", {duration((self.total - self.done) / rate)} left" if self.total and self.done else ""
         say(f"{text}  {self.note}".rstrip())
@@ -183,8 +190,7 @@ class _RichProgress(Progress):
 
     def _show(self) -> None:
         rate = self.done / max(time.monotonic() - self.started, 1e-9)
-        count = f"{self.done:g}/{self.total:g} {self.unit}" if self.total else f"{self.done:g} {self.unit}"
-        self.view.update(self.task, total=self.total, completed=self.done, count=count, rate=self.rate(rate), note=self.note)
+        self.view.update(self.task, total=self.total, completed=self.done, count=self.count(), rate=self.rate(rate), note=self.note)
 
 
 @contextmanager
@@ -213,7 +219,8 @@ def progress(label: str, total: float | None, unit: str) -> Iterator[Progress]:
         TextColumn("{task.fields[note]}", style="dim", markup=False, table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis")),
     )
     with View(*columns, console=_rich(), expand=True) as view:
-        task = view.add_task(label, total=total, count=f"0/{total:g} {unit}" if total else "", rate="", note="")
+        count = Progress(label, total, unit).count() if total else ""
+        task = view.add_task(label, total=total, count=count, rate="", note="")
         _settings.live = view.console
         try:
             yield _RichProgress(label, total, unit, view, task)
@@ -251,8 +258,15 @@ def waiting(text: str, bar: Progress | None = None) -> Iterator[None]:
         thread.join()
 
 
+def _number(value: float) -> str:
+    """Round to three digits; numbers of 100 and more and whole ones to units."""
+    return f"{value:.0f}" if value >= 100 or value == int(value) else f"{value:.3g}"
+
+
 def duration(seconds: float) -> str:
-    """Return a length of time for people: "3 h 05 min", "2 min 07 s" or "9 s"."""
+    """Return a length of time for people: "3 h 05 min", "2 min 07 s", "9 s" or "0.4 s"."""
+    if 0 < seconds < 1:
+        return f"{seconds:.1f} s"
     seconds = int(seconds)
     if seconds >= 3600:
         return f"{seconds // 3600} h {seconds % 3600 // 60:02d} min"

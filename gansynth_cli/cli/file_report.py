@@ -52,27 +52,28 @@ class Progress:
     Args:
         total: Number of files.
 
+    The bar counts seconds of audio; beside it stands how many files are finished.
+
     Attributes:
         bar: The progress bar, set when it is shown.
         written: Files written so far.
+        finished: Files that are through, also those that failed or exist.
     """
 
     bar: console.Progress
 
     def __init__(self, total: int):
-        self.total, self.written = total, 0
+        self.total, self.written, self.finished = total, 0, 0
 
     def __call__(self, outcome: Outcome) -> None:
         self.written += outcome.status in ("done", "silent")
-        if outcome.status == "done":
-            if self.total <= _MAX_LINES:
-                console.say(_line(outcome))
-            elif outcome.rtf:
-                self.bar.advance(0, f"{outcome.name}: RTF {outcome.rtf:.3f}")
-        elif outcome.status == "skipped":
-            self.bar.advance(outcome.audio_seconds)
-        else:
+        self.finished += 1
+        if outcome.status == "done" and self.total <= _MAX_LINES:
+            console.say(_line(outcome))
+        elif outcome.status in ("failed", "silent"):
             console.warn(f"{outcome.name}: {outcome.reason}")
+        skipped = outcome.audio_seconds if outcome.status == "skipped" else 0.0
+        self.bar.advance(skipped, f"{self.finished}/{self.total} files  {outcome.name}")
 
 
 def show_left_out(others: LeftOut) -> None:

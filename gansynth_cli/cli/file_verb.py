@@ -88,9 +88,10 @@ def run_files(
         console.warn(f"{outcome.name}: {outcome.reason}")
     progress, started = Progress(len(plan.jobs)), time.monotonic()
     try:
-        with console.progress(words.doing, round(plan.seconds), "s of audio") as bar:
+        with console.progress(words.doing, plan.seconds, "s of audio") as bar:
             progress.bar = bar
             outcomes = run_jobs(task, plan.jobs, workers=jobs or cores(), on_audio=bar.advance, on_outcome=progress)
+            bar.fill()
     except KeyboardInterrupt:
         return report_interrupt(progress, output)
     return report_outcomes(task, plan.failed + outcomes, output, time.monotonic() - started, report, plan.others)
