@@ -732,6 +732,11 @@ def test_ctrl_c_ends_live_with_all_that_was_said(model: Path, capsysbinary, monk
     assert "0.50 s of audio" in err
 
 
+def test_the_help_of_live_names_every_encoding(capsys):
+    _, out, _ = run(["--help"], capsys)
+    assert "|".join(pcm_stream.ENCODINGS) in out
+
+
 def test_half_a_frame_at_the_end_is_named(model: Path, capsysbinary, monkeypatch):
     pipe(monkeypatch, bytes(101))
     code, _, err = binary(["--live", "--model", model], capsysbinary)

@@ -105,10 +105,22 @@ def command(
         bool,
         typer.Option("--live", help="Enhance raw samples from stdin to stdout, each block as soon as possible.", rich_help_panel=_LIVE),
     ] = False,
-    rate: Annotated[int | None, typer.Option("--rate", metavar="HZ", help="Sample rate of raw samples.", rich_help_panel=_LIVE)] = None,
-    channels: Annotated[int | None, typer.Option("--channels", help="Channels of raw samples, interleaved.", rich_help_panel=_LIVE)] = None,
+    rate: Annotated[
+        int | None,
+        typer.Option("--rate", metavar="HZ", help="Sample rate of raw samples.", show_default="the model's", rich_help_panel=_LIVE),
+    ] = None,
+    channels: Annotated[
+        int | None, typer.Option("--channels", help="Channels of raw samples, interleaved.", show_default="1", rich_help_panel=_LIVE)
+    ] = None,
     format: Annotated[
-        str | None, typer.Option("--format", metavar="s16le|f32le", help="Encoding of raw samples.", rich_help_panel=_LIVE)
+        str | None,
+        typer.Option(
+            "--format",
+            metavar="u8|s16le|s24le|s32le|f32le|f64le",
+            help="Encoding of raw samples.",
+            show_default="s16le",
+            rich_help_panel=_LIVE,
+        ),
     ] = None,
     jobs: Annotated[int, typer.Option("-j", "--jobs", help="Number of processes; 0: one for each core (SEGAN: one).")] = 0,
     dry_run: DryRun = False,

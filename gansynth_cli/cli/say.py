@@ -45,10 +45,19 @@ def command(
     ] = None,
     voice: Annotated[
         str,
-        typer.Option("--voice", help="One of the model's voices; Kokoro: also mixtures, as af_heart:3+bf_emma:1.", rich_help_panel=_VOICE),
+        typer.Option(
+            "--voice",
+            help="One of the model's voices; Kokoro: also mixtures, as af_heart:3+bf_emma:1.",
+            show_default="its default one",
+            rich_help_panel=_VOICE,
+        ),
     ] = "",
-    language: Annotated[str, typer.Option("--language", help="Language of the text, such as en-us.", rich_help_panel=_VOICE)] = "",
-    emotion: Annotated[str, typer.Option("--emotion", help="One of the model's emotions.", rich_help_panel=_VOICE)] = "",
+    language: Annotated[
+        str, typer.Option("--language", help="Language of the text, such as en-us.", show_default="the voice's", rich_help_panel=_VOICE)
+    ] = "",
+    emotion: Annotated[
+        str, typer.Option("--emotion", help="One of the model's emotions.", show_default="its first", rich_help_panel=_VOICE)
+    ] = "",
     speed: Annotated[float, typer.Option("--speed", help="Pace, 0.25 to 4.", rich_help_panel=_VOICE)] = 1.0,
     pitch: Annotated[float, typer.Option("--pitch", help="Pitch in semitones, -12 to 12.", rich_help_panel=_VOICE)] = 0.0,
     energy: Annotated[float, typer.Option("--energy", help="Energy in dB.", rich_help_panel=_VOICE)] = 0.0,

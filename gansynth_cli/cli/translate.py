@@ -58,7 +58,9 @@ def command(
         str | None,
         typer.Option("--vocoder", metavar="RUN", help="Trained models: a vocoder.", show_default="the bundled one", rich_help_panel=_VOICE),
     ] = None,
-    voice: Annotated[str, typer.Option("--voice", help="One of the model's voices.", rich_help_panel=_VOICE)] = "",
+    voice: Annotated[
+        str, typer.Option("--voice", help="One of the model's voices.", show_default="its default one", rich_help_panel=_VOICE)
+    ] = "",
     speed: Annotated[float, typer.Option("--speed", help="Pace, 0.25 to 4.", rich_help_panel=_VOICE)] = 1.0,
     fit: Annotated[float, typer.Option("--fit", help="Speak up to so much faster to keep the times.", rich_help_panel=_VOICE)] = 1.3,
     overwrite: Overwrite = False,

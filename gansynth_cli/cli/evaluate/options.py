@@ -23,6 +23,7 @@ Metrics = Annotated[
         "--metrics",
         metavar="NAME,...",
         help="Figures such as pesq,stoi,composite,dnsmos; or enhancement, synthesis, all. `evaluate figures pairs` lists them.",
+        show_default="enhancement where there are noisy inputs, else synthesis",
     ),
 ]
 Jobs = Annotated[int, typer.Option("--jobs", "-j", min=1, metavar="N", help="Measure in N processes.")]
