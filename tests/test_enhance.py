@@ -260,6 +260,19 @@ def test_outputs_below_the_inputs_are_no_inputs(model: Path, tmp_path: Path, cap
     assert tree(folder) == ["a.wav", "clean/a.wav"]
 
 
+def test_a_file_s_name_is_not_taken_for_a_folder(model: Path, tmp_path: Path, capsys):
+    for name in ("a", "b"):
+        write_wav(tmp_path / "rec" / f"{name}.wav", voice(), 16000)
+    inputs = sorted((tmp_path / "rec").iterdir())
+    for given in (inputs, [tmp_path / "rec"]):
+        code, _, err = run([*given, "-o", tmp_path / "out.wav", "--model", model], capsys)
+        assert (code, "is the name of one file" in err) == (2, True)
+    code, _, err = run([inputs[0], "-o", tmp_path / "out.m4a", "--model", model], capsys)
+    assert code != 0
+    assert "cannot write the format .m4a" in err
+    assert tree(tmp_path) == ["rec/a.wav", "rec/b.wav"]
+
+
 def test_an_input_is_never_replaced(model: Path, tmp_path: Path, capsys):
     folder = tmp_path / "rec"
     source = write_wav(folder / "a.wav", voice(), 16000)

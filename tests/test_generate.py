@@ -799,5 +799,10 @@ def test_contact_sheet_shows_a_tone_at_its_frequency_and_time():
     assert wave[:, 80].sum() <= 2
 
 
+def test_clips_have_no_single_file(tmp_path, capsys):
+    assert main(["generate", str(tmp_path / "run"), "-n", "3", "-o", str(tmp_path / "z3.wav")]) == 2
+    assert "z3.wav is the name of one file" in capsys.readouterr().err
+
+
 def test_contact_sheet_clips_of_one_and_no_samples():
     contact_sheet.draw([contact_sheet.Tile(np.ones((n, 1), np.float32), "x") for n in (0, 1, 5000)], RATE, "t")

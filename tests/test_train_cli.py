@@ -10,9 +10,12 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from gansynth_cli.cli import train as train_cli
 from gansynth_cli.data.audio import audio_file
+from gansynth_cli.training.events import TrainReport
 
 from .conftest import write_wav
 from .helpers import run
@@ -85,6 +88,22 @@ def test_usage_errors(arguments, said, capsys, tmp_path, monkeypatch):
     assert said in err
     assert out == ""
     assert list(tmp_path.iterdir()) == []
+
+
+def test_prepare_names_its_recipe_and_a_finished_run_its_next_commands(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for number in range(20):
+        noise = np.random.default_rng(number).normal(0, 0.1, 2048)
+        write_wav(tmp_path / "my hits" / f"{number}.wav", noise[:, None], 16000)
+    recipe = ["--recipe", "wavegan/tiny", "--set", "data.augment.gain_db=3"]
+    code, _, err = run(capsys, "prepare", "my hits", "-o", "my data", *recipe)
+    assert code == 0
+    assert "Next: gan-audio train --recipe wavegan/tiny --set data.augment.gain_db=3 --data 'my data'" in err
+    train_cli._show(TrainReport(Path("runs/a"), 9, 60.0, "steps", {}, (5, 0.25), {}, 0), "wavegan")
+    said = capsys.readouterr().err
+    assert "To train on, raise the limit: --steps 18" in said
+    assert "Next: gan-audio generate runs/a " in said
+    assert "With the best weights: gan-audio generate runs/a/model/generator-best.keras " in said
 
 
 def test_recipe_errors_come_before_tensorflow():

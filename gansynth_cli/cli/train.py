@@ -101,7 +101,12 @@ def _starting_run(path: Path) -> AbstractContextManager[Path]:
 
 def _train(chosen: Recipe, folder: Path, data: Path | None, init_from: Path | None, restart: bool, dry_run: bool) -> int:
     if data is None:
-        raise UsageError("--data is missing: a prepared data set, or a folder of recordings.", hint="gan-audio prepare INPUT... -o DATA")
+        prepare = f"gan-audio prepare INPUT... -o DATA --recipe {chosen.name or chosen.family}"
+        resumed = (folder / "recipe.toml").is_file()
+        raise UsageError(
+            "--data is missing: a prepared data set, or a folder of recordings.",
+            hint=f"give what {folder} was trained on: --data DATA" if resumed else prepare,
+        )
     if not data.exists():
         raise UsageError(
             f"The data set {data} does not exist.", hint=f"gan-audio prepare INPUT... -o {data} --recipe {chosen.name or chosen.family}"
@@ -224,6 +229,9 @@ def _show(report: TrainReport, family: str) -> None:
             more = f"--minutes {report.seconds / 60 + 30:.0f}" if report.ended_by == "minutes" else f"--steps {2 * report.step}"
             console.say(f"No further step was taken. To train on, raise the limit: {more}")
         console.say(f"Next: gan-audio {FAMILIES[family].use.format(run=run)}")
+        if report.best:
+            best = shlex.quote(str(report.run / "model" / "generator-best.keras"))
+            console.say(f"With the best weights: gan-audio {FAMILIES[family].use.format(run=best)}")
     console.result(
         {
             "run": str(report.run),
