@@ -585,6 +585,16 @@ def test_the_mean_reduction_is_reported_and_music_is_warned_of(tmp_path: Path, c
     assert "hardly any speech" not in err
 
 
+def test_missing_samples_do_not_count_in_the_reduction(tmp_path: Path, capsys, monkeypatch):
+    use(monkeypatch, constant(0.5))
+    audio = voice(1.0)
+    audio[8000:8040] = np.nan
+    soundfile.write(tmp_path / "a.wav", audio, 16000, subtype="FLOAT")
+    code, out, _ = run([tmp_path / "a.wav", "-o", tmp_path / "out", "--do", "gaps,denoise", "--strength", 100, "--json"], capsys)
+    assert code == 0
+    assert json.loads(out)["files"][0]["reduction_db"] == pytest.approx(6.02, abs=0.2)
+
+
 def test_reduction_of_silence_and_to_silence():
     reduction = Reduction()
     assert reduction.db is None

@@ -98,9 +98,9 @@ class EnhanceTask(FileTask):
             strips = _strips(info) if self.options.before_after else None
             gain, reduction = 10 ** (-self.options.headroom_db / 20), Reduction()
             for before, after in enhance_blocks(work.blocks(reader, finite="gaps" not in self.options.steps), Chain(streams)):
+                before = np.nan_to_num(before, posinf=0.0, neginf=0.0) if findings else before
                 reduction.add(before, after)
                 after = after if gain == 1 else after * after.dtype.type(gain)
-                before = np.nan_to_num(before, posinf=0.0, neginf=0.0) if findings else before
                 if noise is not None:
                     noise.write(_written_noise(before, after, subtype or job.subtype).T)
                 sink.write(after.T)
