@@ -274,12 +274,19 @@ def _convert(tree: Any, schema: type, prefix: str, source: str) -> Any:
             reason = f"expected one of {', '.join(choices)}"
         else:
             reason = reason[0].lower() + reason[1:]
-        raise RecipeError(f"{source}: {key} is {value!r}: {reason}.{_nearest(str(value), choices)}") from error
+        raise RecipeError(
+            f"{source}: {key} is {value!r}: {reason}.{_nearest(str(value), choices)}",
+            hint=f"gan-audio recipes explain {key.partition('[')[0]}",
+        ) from error
 
 
 def _lookup(tree: Any, where: str) -> Any:
-    for part in filter(None, where.split(".")):
-        tree = tree[part] if isinstance(tree, Mapping) and part in tree else None
+    """Return the value at a path such as `.segments[0][1]`; None where there is none."""
+    for part in re.findall(r"[^.\[\]]+", where):
+        if isinstance(tree, list) and part.isdigit():
+            tree = tree[int(part)] if int(part) < len(tree) else None
+        else:
+            tree = tree[part] if isinstance(tree, Mapping) and part in tree else None
     return tree
 
 

@@ -124,6 +124,12 @@ def test_the_wrong_setting_of_several_is_named():
     assert "training.steps" not in caught.value.message
 
 
+def test_a_wrong_value_in_a_list_is_named():
+    with pytest.raises(RecipeError, match=r"model\.segments\[0\]\[1\] is 0: ") as caught:
+        load_recipe("denoiser", ["model.segments=[[8, 0]]"])
+    assert caught.value.hint == "gan-audio recipes explain model.segments"
+
+
 def test_an_error_of_the_file_is_the_file_s(tmp_path):
     file = write(tmp_path / "own.toml", 'extends = "wavegan"\nmodel.dim = 0')
     with pytest.raises(RecipeError, match=r"own\.toml: model\.dim is 0"):
