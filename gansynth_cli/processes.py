@@ -9,6 +9,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
@@ -48,6 +49,26 @@ def _signals(*wanted: signal.Signals | str) -> list[signal.Signals]:
     """The signals that this system has, of those named."""
     named = (getattr(signal, number, None) if isinstance(number, str) else number for number in wanted)
     return [number for number in named if number is not None]
+
+
+@contextmanager
+def ending_at_once(pool: ProcessPoolExecutor) -> Iterator[ProcessPoolExecutor]:
+    """Run a block with a pool of workers that write nothing: when the block fails or is interrupted, end them in the middle of their work,
+    which would otherwise be waited for, minutes for a long recording."""
+    workers: dict[int, Any] = {}
+    try:
+        with pool:
+            try:
+                yield pool
+            except BaseException:
+                workers = dict(pool._processes or {})  # public only from Python 3.14 on, as `kill_workers`
+                pool.shutdown(wait=False, cancel_futures=True)
+                for worker in workers.values():
+                    worker.kill()
+                raise
+    finally:
+        for worker in workers.values():
+            worker.join()
 
 
 class Interrupts:
@@ -103,8 +124,8 @@ def start_tensorflow() -> None:
 
 @contextmanager
 def stopping_on_signals(stop: threading.Event, on_first: Callable[[], None]) -> Iterator[None]:
-    """Set `stop` on the first SIGINT or SIGTERM and call `on_first`; on the second, end the process at once with exit code 130, which loses
-    nothing where files are written atomically. In another thread than the main one signals stay as they are."""
+    """Set `stop` on the first SIGINT, SIGTERM or SIGHUP and call `on_first`; on the second, end the process at once with exit code 130, which
+    loses nothing where files are written atomically. In another thread than the main one signals stay as they are."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -174,7 +174,10 @@ class RunFolder:
         try:
             run.path.mkdir(parents=True, exist_ok=True)
             if not run.recipe_file.is_file():
-                strangers = sorted(p.name for p in run.path.iterdir() if p.name != run.lock_file.name and not p.name.startswith("."))
+                # A start that was cut leaves the lock and what `_write_start` writes before the recipe; it is begun again.
+                begun = run.lock_file.is_file()
+                own = {run.lock_file.name, *((run.dataset_info_file.name, run.manifest_file.name) if begun else ())}
+                strangers = sorted(p.name for p in run.path.iterdir() if p.name not in own and not p.name.startswith("."))
                 if strangers:
                     raise RunError(
                         f"{path} has other files ({', '.join(strangers[:3])}) and no recipe.toml: it is not a run folder.",
@@ -185,6 +188,8 @@ class RunFolder:
             reason = error.strerror or error
             raise RunError(f"{path} cannot be used as a run folder: {reason}.", hint="choose another folder with --run") from error
         try:
+            for folder in (run.path, run.checkpoints_dir, run.model_dir):
+                files.remove_unfinished(folder)
             if restart:
                 run._clear()
             run.recipe, run.info = recipe, info.without_sources()

@@ -134,6 +134,27 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path, restart):
     assert not (tmp_path / "run.lock").exists()
 
 
+def test_a_start_that_was_cut_is_begun_again(tmp_path):
+    """Killed, or out of disk space, before recipe.toml is there."""
+    opened(tmp_path).close()
+    (tmp_path / "recipe.toml").unlink()
+    left = tmp_path / ".0123456789ab.partial.toml"
+    left.write_text("fam")
+    run = opened(tmp_path, info=replace(INFO, name="other"))
+    assert not run.resumed
+    assert not left.exists()
+    assert len(run.manifest["starts"]) == 1, "nothing of the start that was cut"
+    run.close()
+    assert RunFolder.load(tmp_path).info.name == "other"
+
+
+def test_a_data_set_is_not_taken_for_a_start_that_was_cut(tmp_path):
+    (tmp_path / "dataset_info.json").write_text(INFO.to_json())
+    with pytest.raises(RunError, match=r"dataset_info\.json.*not a run folder"):
+        opened(tmp_path)
+    assert (tmp_path / "dataset_info.json").read_text() == INFO.to_json()
+
+
 def test_a_file_in_its_place_and_a_missing_run(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(RunError, match="cannot be used as a run folder"):

@@ -26,7 +26,7 @@ from gansynth_cli.training.checkpoint import read_checkpoint
 from gansynth_cli.training.learner import Learner, draw_seed
 from gansynth_cli.training.optimizers import begin_anew, learning_rate, make_optimizer
 from gansynth_cli.training.strategy import Devices
-from gansynth_cli.training.summaries import PreviewMetrics, collapse_reason, spectrogram_image
+from gansynth_cli.training.summaries import PreviewMetrics, Summaries, collapse_reason, spectrogram_image
 
 from .tiny_families import make_batch, make_family
 from .training_fakes import FakeSource, fake_recipe, make_learner, make_trainer, run_steps, train_fake, weights
@@ -525,7 +525,19 @@ def test_an_unknown_best_metric_is_named(tmp_path):
         train_fake(tmp_path / "run", fake_recipe(training={"best_metric": "preview/nothing"}))
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("name", ["create_file_writer", "close"])
+def test_a_full_disk_is_named_when_the_events_begin_and_end(tmp_path, monkeypatch, name):
+    full = tf.errors.ResourceExhaustedError(None, None, "events.out.v2; No space left on device")
+
+    def fail(*_):
+        raise full
+
+    monkeypatch.setattr(*((tf.summary, name) if name == "create_file_writer" else (Summaries, name)), fail)
+    with pytest.raises(RunError, match=r"run cannot be written: no space left on the disk"):
+        train_fake(tmp_path / "run", fake_recipe(training={"steps": 1}))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])])
 def test_a_signal_ends_training_after_the_step_and_saves(tmp_path, number):
     recipe = fake_recipe(training={"steps": 100_000, "checkpoint_every": 100_000, "preview_every": 100_000})
     trainer = make_trainer(tmp_path / "run", recipe)

@@ -65,8 +65,8 @@ def command(
 ) -> int:
     """Train a model from a recipe, or resume a run.
 
-    The same command resumes at the newest checkpoint, also after a crash. The first limit that is reached ends training. Ctrl-C (or
-    SIGTERM) ends it after the running step and saves, with exit code 130; a second one ends it at once, and the newest checkpoint
+    The same command resumes at the newest checkpoint, also after a crash. The first limit that is reached ends training. Ctrl-C,
+    SIGTERM or SIGHUP ends it after the running step and saves, with exit code 130; a second one ends it at once, and the newest checkpoint
     counts.
     """
     console.configure(quiet=quiet, json_output=json_output)
@@ -260,7 +260,7 @@ def _dry_run(recipe: Recipe, data: Path, folder: Path) -> int:
         ["seconds to start", f"{found.start_seconds:.1f}"],
         ["steps", "no limit" if found.total_steps is None else f"{found.total_steps:,}"],
         ["whole training", "no limit" if found.total_seconds is None else console.duration(found.total_seconds)],
-        ["memory", f"{found.memory_bytes / 2**30:.1f} GiB"],
+        ["memory", "not measured" if found.memory_bytes is None else f"{found.memory_bytes / 2**30:.1f} GiB"],
     ]
     console.table(f"{recipe.name or recipe.family} on {data}, into {folder}", ["quantity", "value"], rows)
     console.say("Nothing was written.")

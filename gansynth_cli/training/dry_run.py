@@ -36,7 +36,7 @@ class Estimate:
         start_seconds: Time to read the first batches and compile the step.
         total_steps: The budget in steps; None without one.
         total_seconds: For that budget, without previews and checkpoints; None without one.
-        memory_bytes: Peak of the device if it reports one, otherwise of this process, with the batch that was taken.
+        memory_bytes: Peak of the device if it reports one, otherwise of this process, with the batch that was taken; None: not known.
         devices: Number of replicas.
         timed_batch: Examples of the batch that was timed; fewer than the recipe's where a step would have taken longer than
             `_PATIENCE_SECONDS`. The seconds per step are then scaled to the recipe's batch, which is rather too much than too little.
@@ -48,7 +48,7 @@ class Estimate:
     start_seconds: float
     total_steps: int | None
     total_seconds: float | None
-    memory_bytes: int
+    memory_bytes: int | None
     devices: int
     timed_batch: int
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import sys
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -12,6 +11,11 @@ from typing import Any
 import tensorflow as tf
 
 from ..errors import RecipeError, UsageError
+
+try:
+    import resource
+except ImportError:  # Windows: the memory of a training on a CPU is not measured
+    resource = None  # type: ignore[assignment]
 
 
 class Devices:
@@ -72,11 +76,13 @@ class Devices:
             return iter(single)
         return iter(self.strategy.distribute_datasets_from_function(dataset))
 
-    def peak_memory(self) -> int:
-        """Return the bytes that training has used at most: of the GPU with most, else of this process in main memory."""
+    def peak_memory(self) -> int | None:
+        """Return the bytes that training has used at most: of the GPU with most, else of this process in main memory; None: not known."""
         if self.gpu:
             names = [gpu.name.removeprefix("/device:") for gpu in tf.config.list_logical_devices("GPU")]
             return max(int(tf.config.experimental.get_memory_info(name)["peak"]) for name in names)
+        if resource is None:
+            return None
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return peak if sys.platform == "darwin" else 1024 * peak  # bytes there, KiB on Linux
 

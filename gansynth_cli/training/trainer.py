@@ -54,7 +54,7 @@ def train(
         on_event: Called with each progress event.
 
     Returns:
-        The report. SIGINT or SIGTERM ends training after the current step and saves it; the report's `ended_by` is then "interrupt".
+        The report. SIGINT, SIGTERM or SIGHUP ends training after the current step and saves it; the report's `ended_by` is then "interrupt".
 
     Raises:
         GanAudioError: The recipe, data set or run folder is unusable. TrainingStopped: losses are not finite, or the generator collapsed.
@@ -142,7 +142,10 @@ class Trainer:
         self._restore(init_from)
         self._first_step = self.step
         if self.devices.chief:
-            self.summaries = Summaries(self.run, self.recipe)
+            try:
+                self.summaries = Summaries(self.run, self.recipe)
+            except tf.errors.OpError as error:  # of the event file
+                raise self._diagnosis(error) or error from error
             if self.settings.preview_every:
                 self.preview_metrics = PreviewMetrics(self.recipe, self._real_clips())
             self.run.rewind(self.step)
@@ -160,12 +163,19 @@ class Trainer:
             raise self._diagnosis(error) or error from error
         finally:
             if self.devices.chief:
-                state = {"interrupt": "interrupted", "failure": "stopped"}.get(ended_by, "finished")
-                self.run.write_manifest(state=state, finished=now(), step=self.step, seconds=round(self.seconds, 1))
-                self.summaries.close()
+                self._record_end(ended_by)
         self.devices.any(False)  # the chief machine is the last to finish; leaving before it would end it too
         counts = self.learner.parameter_counts()
         return TrainReport(self.run.path, self.step, self.seconds, ended_by, self.metrics, self.best, counts, self.step - self._first_step)
+
+    def _record_end(self, ended_by: str) -> None:
+        state = {"interrupt": "interrupted", "failure": "stopped"}.get(ended_by, "finished")
+        try:
+            self.run.write_manifest(state=state, finished=now(), step=self.step, seconds=round(self.seconds, 1))
+            self.summaries.close()
+        except (RunError, tf.errors.OpError) as error:
+            if ended_by != "failure":  # otherwise what ended the training is the error to show, such as a disk that is full
+                raise (self._diagnosis(error) if isinstance(error, tf.errors.OpError) else error) or error from error
 
     @property
     def seconds(self) -> float:
@@ -319,7 +329,8 @@ class Trainer:
         values |= {f"learning_rate/{key}": rate for key, rate in self.learner.learning_rates(self.step - 1).items()}
         values |= {f"loss_scale/{key}": float(scale.numpy()) for key, scale in self.learner.loss_scales.items()}
         left = self._seconds_left(values.get("steps_per_second", 0.0))
-        values["peak_memory_gib"] = self.devices.peak_memory() / 2**30
+        if (peak := self.devices.peak_memory()) is not None:
+            values["peak_memory_gib"] = peak / 2**30
         self.metrics |= values
         if self.devices.chief:
             self.summaries.scalars(self.step, {**values, "seconds": self.seconds})

@@ -19,7 +19,7 @@ import numpy as np
 from ...data.audio import audio_file
 from ...data.audio.find import find_audio
 from ...errors import AudioFileError, DatasetError, GanAudioError, UsageError
-from ...processes import clean_context, follow_parent
+from ...processes import clean_context, ending_at_once, follow_parent
 from ..figure import MetricError
 from .figures import measure_pair
 from .waveform import lag_samples, mixed_snr
@@ -151,7 +151,7 @@ def measure_all(tasks: list[PairTask], settings: PairSettings, jobs: int = 1) ->
     if jobs <= 1 or len(tasks) < 2:
         yield from (measure_task(task, settings) for task in tasks)
         return
-    with ProcessPoolExecutor(min(jobs, len(tasks)), clean_context(__name__), initializer=follow_parent) as pool:
+    with ending_at_once(ProcessPoolExecutor(min(jobs, len(tasks)), clean_context(__name__), initializer=follow_parent)) as pool:
         try:
             yield from pool.map(measure_task, tasks, [settings] * len(tasks), chunksize=1)
         except BrokenProcessPool as error:
