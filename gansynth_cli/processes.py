@@ -124,8 +124,8 @@ def start_tensorflow() -> None:
 
 @contextmanager
 def stopping_on_signals(stop: threading.Event, on_first: Callable[[], None]) -> Iterator[None]:
-    """Set `stop` on the first SIGINT, SIGTERM or SIGHUP and call `on_first`; on the second, end the process at once with exit code 130, which
-    loses nothing where files are written atomically. In another thread than the main one signals stay as they are."""
+    """Set `stop` on the first SIGINT, SIGTERM or SIGHUP and call `on_first`; on the second, end the process at once with exit code 130,
+    which loses nothing where files are written atomically. In another thread than the main one signals stay as they are."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -60,3 +60,29 @@ def test_a_signal_ends_enhance(tmp_path: Path, signals: list, code: int):
     while alive := [pid for pid in started if Path(f"/proc/{pid}").exists()]:
         assert time.monotonic() < deadline, f"processes {alive} stay"
         time.sleep(0.1)
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
+def test_a_signal_ends_evaluate(tmp_path: Path):
+    """Its workers are in the middle of two minutes of recording, of which PESQ and STOI take longer than a user waits."""
+    for folder in ("reference", "estimate"):
+        for name in ("a.wav", "b.wav"):
+            write_wav(tmp_path / folder / name, 0.1 * np.random.default_rng(len(folder)).standard_normal(16000 * 120), 16000)
+    pairs = [str(tmp_path / "estimate"), "--reference", str(tmp_path / "reference"), "-o", str(tmp_path / "report.json")]
+    process = subprocess.Popen([sys.executable, "-m", "gansynth_cli", "evaluate", "pairs", *pairs, "-j", "2"], stderr=subprocess.PIPE)
+    deadline = time.monotonic() + 60
+    while len(children(process.pid)) < 4 and time.monotonic() < deadline:  # fork server, resource tracker, two workers
+        time.sleep(0.1)
+    started = children(process.pid)
+    assert started
+    process.send_signal(signal.SIGTERM)
+    began = time.monotonic()
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == 143
+    assert time.monotonic() - began < 10
+    assert b"Traceback" not in said
+    assert not (tmp_path / "report.json").exists()
+    deadline = time.monotonic() + 10
+    while alive := [pid for pid in started if Path(f"/proc/{pid}").exists()]:
+        assert time.monotonic() < deadline, f"processes {alive} stay"
+        time.sleep(0.1)

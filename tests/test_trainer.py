@@ -525,6 +525,13 @@ def test_an_unknown_best_metric_is_named(tmp_path):
         train_fake(tmp_path / "run", fake_recipe(training={"best_metric": "preview/nothing"}))
 
 
+def test_without_the_module_resource_the_memory_is_not_known():
+    """As on Windows."""
+    code = "import sys; sys.modules['resource'] = None; from gansynth_cli.training.strategy import Devices; print(Devices().peak_memory())"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert done.stdout.strip() == "None"
+
+
 @pytest.mark.parametrize("name", ["create_file_writer", "close"])
 def test_a_full_disk_is_named_when_the_events_begin_and_end(tmp_path, monkeypatch, name):
     full = tf.errors.ResourceExhaustedError(None, None, "events.out.v2; No space left on device")

@@ -54,7 +54,7 @@ def train(
         on_event: Called with each progress event.
 
     Returns:
-        The report. SIGINT, SIGTERM or SIGHUP ends training after the current step and saves it; the report's `ended_by` is then "interrupt".
+        The report. SIGINT, SIGTERM or SIGHUP ends training after the current step and saves it; `ended_by` is then "interrupt".
 
     Raises:
         GanAudioError: The recipe, data set or run folder is unusable. TrainingStopped: losses are not finite, or the generator collapsed.
