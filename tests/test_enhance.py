@@ -853,3 +853,12 @@ def test_an_output_of_another_input_or_other_options_is_not_taken_for_done(model
     assert "was made from another input" in err
     assert run([*made, "--overwrite"], capsys)[0] == 0
     assert "1 skipped" in run(made, capsys)[2]
+
+
+def test_the_bundled_denoiser_removes_a_constant_offset():
+    from gansynth_cli.inference.enhance.enhancers import open_enhancer
+    from gansynth_cli.inference.enhance.process import enhance_array
+
+    noise = (0.01 * np.random.default_rng(0).standard_normal(16000)).astype(np.float32)
+    cleaned = enhance_array(open_enhancer(model_file.find_model("denoiser")), noise + np.float32(0.1), 16000)
+    assert abs(float(cleaned[4000:].mean())) < 0.002
