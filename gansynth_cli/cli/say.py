@@ -13,12 +13,13 @@ from ..errors import EXIT_FAILED, EXIT_OK, UsageError
 from . import console
 from .file_report import Progress, report_interrupt, report_outcomes, show_plan
 from .file_verb import DryRun, Jobs, Json, Overwrite, Quiet, check_jobs, cores, open_task
+from .voice_options import VOICE_PANEL, Speed, Styles, VocoderRun, VoiceModel
 
 if TYPE_CHECKING:
     from ..inference.say.task import SayTask
     from ..inference.say.voice import Voice
 
-_VOICE, _TEXT, _WHAT = "Voice", "Text", "What is written"
+_TEXT, _WHAT = "Text", "What is written"
 _SUFFIXES = ("wav", "flac", "ogg", "mp3")
 _TIMINGS = ("srt", "textgrid", "json")
 STDIN = "-"
@@ -32,36 +33,29 @@ def command(
     output: Annotated[
         str | None, typer.Option("-o", "--output", help="Output file; a folder for tables and several files; -: stdout.")
     ] = None,
-    model: Annotated[
-        str | None,
-        typer.Option("--model", metavar="RUN|FILE", help="A trained model, or a Piper or Kokoro voice.", rich_help_panel=_VOICE),
-    ] = None,
-    styles: Annotated[
-        Path | None, typer.Option("--styles", help="Kokoro: folder of its styles.", show_default="beside it", rich_help_panel=_VOICE)
-    ] = None,
-    vocoder: Annotated[
-        str | None,
-        typer.Option("--vocoder", metavar="RUN", help="Trained models: a vocoder.", show_default="the bundled one", rich_help_panel=_VOICE),
-    ] = None,
+    model: VoiceModel = None,
+    styles: Styles = None,
+    vocoder: VocoderRun = None,
     voice: Annotated[
         str,
         typer.Option(
             "--voice",
             help="One of the model's voices; Kokoro: also mixtures, as af_heart:3+bf_emma:1.",
             show_default="its default one",
-            rich_help_panel=_VOICE,
+            rich_help_panel=VOICE_PANEL,
         ),
     ] = "",
     language: Annotated[
-        str, typer.Option("--language", help="Language of the text, such as en-us.", show_default="the voice's", rich_help_panel=_VOICE)
+        str,
+        typer.Option("--language", help="Language of the text, such as en-us.", show_default="the voice's", rich_help_panel=VOICE_PANEL),
     ] = "",
     emotion: Annotated[
-        str, typer.Option("--emotion", help="One of the model's emotions.", show_default="its first", rich_help_panel=_VOICE)
+        str, typer.Option("--emotion", help="One of the model's emotions.", show_default="its first", rich_help_panel=VOICE_PANEL)
     ] = "",
-    speed: Annotated[float, typer.Option("--speed", help="Pace, 0.25 to 4.", rich_help_panel=_VOICE)] = 1.0,
-    pitch: Annotated[float, typer.Option("--pitch", help="Pitch in semitones, -12 to 12.", rich_help_panel=_VOICE)] = 0.0,
-    energy: Annotated[float, typer.Option("--energy", help="Energy in dB.", rich_help_panel=_VOICE)] = 0.0,
-    seed: Annotated[int, typer.Option("--seed", help="Seed of voices with noise.", rich_help_panel=_VOICE)] = 0,
+    speed: Speed = 1.0,
+    pitch: Annotated[float, typer.Option("--pitch", help="Pitch in semitones, -12 to 12.", rich_help_panel=VOICE_PANEL)] = 0.0,
+    energy: Annotated[float, typer.Option("--energy", help="Energy in dB.", rich_help_panel=VOICE_PANEL)] = 0.0,
+    seed: Annotated[int, typer.Option("--seed", help="Seed of voices with noise.", rich_help_panel=VOICE_PANEL)] = 0,
     lexicon: Annotated[
         list[Path] | None, typer.Option("--lexicon", help="File of lines WORD<TAB>PHONES; repeatable.", rich_help_panel=_TEXT)
     ] = None,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -10,8 +9,9 @@ import typer
 from ..errors import UsageError
 from . import console
 from .file_verb import DryRun, Inputs, Jobs, Json, Output, Overwrite, Quiet, check_jobs, run_files
+from .voice_options import VOICE_PANEL, Speed, Styles, VocoderRun, VoiceModel
 
-_STAGES, _VOICE = "Stages", "Voice"
+_STAGES = "Stages"
 
 
 def command(
@@ -47,22 +47,14 @@ def command(
             rich_help_panel=_STAGES,
         ),
     ] = "",
-    model: Annotated[
-        str | None,
-        typer.Option("--model", metavar="RUN|FILE", help="Voice: a trained model, or a Piper or Kokoro voice.", rich_help_panel=_VOICE),
-    ] = None,
-    styles: Annotated[
-        Path | None, typer.Option("--styles", help="Kokoro: folder of its styles.", show_default="beside it", rich_help_panel=_VOICE)
-    ] = None,
-    vocoder: Annotated[
-        str | None,
-        typer.Option("--vocoder", metavar="RUN", help="Trained models: a vocoder.", show_default="the bundled one", rich_help_panel=_VOICE),
-    ] = None,
+    model: VoiceModel = None,
+    styles: Styles = None,
+    vocoder: VocoderRun = None,
     voice: Annotated[
-        str, typer.Option("--voice", help="One of the model's voices.", show_default="its default one", rich_help_panel=_VOICE)
+        str, typer.Option("--voice", help="One of the model's voices.", show_default="its default one", rich_help_panel=VOICE_PANEL)
     ] = "",
-    speed: Annotated[float, typer.Option("--speed", help="Pace, 0.25 to 4.", rich_help_panel=_VOICE)] = 1.0,
-    fit: Annotated[float, typer.Option("--fit", help="Speak up to so much faster to keep the times.", rich_help_panel=_VOICE)] = 1.3,
+    speed: Speed = 1.0,
+    fit: Annotated[float, typer.Option("--fit", help="Speak up to so much faster to keep the times.", rich_help_panel=VOICE_PANEL)] = 1.3,
     overwrite: Overwrite = False,
     jobs: Jobs = 1,
     dry_run: DryRun = False,
