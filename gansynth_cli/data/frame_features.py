@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -155,6 +155,27 @@ def sidecar_name(shard: str, key: str) -> str:
     return shard.replace(".tfrecord-", f".{key}.tfrecord-")
 
 
+def write_sidecar(path: Path, records: Iterable[Mapping[str, bytes]]) -> dict[str, Any]:
+    """Write records as a file beside a shard, in one step; return its "bytes" and "sha256".
+
+    Raises:
+        DatasetError: The file cannot be written.
+    """
+    digest, size = hashlib.sha256(), 0
+    try:
+        with replacing(path) as temporary, temporary.open("wb") as file:
+            for values in records:
+                framed = shards.frame_record(shards.encode_bytes(values))
+                digest.update(framed)
+                size += len(framed)
+                file.write(framed)
+    except OSError as error:
+        raise DatasetError(
+            f"{path} cannot be written: {error.strerror or error}.", hint="free some space, or copy the data set to where it can be written"
+        ) from error
+    return {"bytes": size, "sha256": digest.hexdigest()}
+
+
 @dataclass(frozen=True)
 class FrameClip:
     """A clip with its frames: spectrum float32 [frames, bands], ln F0 float32 [frames], its label; `record` is its Example."""
@@ -217,29 +238,18 @@ def _results(work: list[tuple], jobs: int, seconds: float) -> Iterator[tuple[dic
 def _work(folder: str, name: str, spec: FrameFeatures, key: str, labels: list[str]) -> tuple[dict[str, Any], dict[str, _Sums]]:
     """Writes the frames of one shard; with `labels` it returns their sums too."""
     sums: dict[str, _Sums] = {}
-    digest, size = hashlib.sha256(), 0
-    path = Path(folder, sidecar_name(name, key))
-    try:
-        with replacing(path) as temporary, temporary.open("wb") as file:
-            for record in shards.read_records(Path(folder, name)):
-                clip = shards.decode_example(record)
-                audio = pcm_of_wav_bytes(clip.audio)[:, 0].astype(np.float32) / np.float32(32768)
-                spectrum, ln_f0 = compute_frames(audio, spec)
-                if labels:
-                    label = labels[clip.label]
-                    sums.setdefault(label, _Sums.empty(spec.convention.bands)).add(
-                        spectrum, ln_f0, active_frames(spectrum, spec.convention)
-                    )
-                values = {LN_F0: ln_f0.astype("<f4").tobytes(), SPECTRUM: spectrum.astype("<f2").tobytes()}
-                framed = shards.frame_record(shards.encode_bytes(values))
-                digest.update(framed)
-                size += len(framed)
-                file.write(framed)
-    except OSError as error:
-        raise DatasetError(
-            f"{path} cannot be written: {error.strerror or error}.", hint="free some space, or copy the data set to where it can be written"
-        ) from error
-    return {"bytes": size, "sha256": digest.hexdigest()}, sums
+
+    def records() -> Iterator[dict[str, bytes]]:
+        for record in shards.read_records(Path(folder, name)):
+            clip = shards.decode_example(record)
+            audio = pcm_of_wav_bytes(clip.audio)[:, 0].astype(np.float32) / np.float32(32768)
+            spectrum, ln_f0 = compute_frames(audio, spec)
+            if labels:
+                label = labels[clip.label]
+                sums.setdefault(label, _Sums.empty(spec.convention.bands)).add(spectrum, ln_f0, active_frames(spectrum, spec.convention))
+            yield {LN_F0: ln_f0.astype("<f4").tobytes(), SPECTRUM: spectrum.astype("<f2").tobytes()}
+
+    return write_sidecar(Path(folder, sidecar_name(name, key)), records()), sums
 
 
 def _bin_of(values: np.ndarray) -> np.ndarray:

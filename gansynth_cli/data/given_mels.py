@@ -17,12 +17,12 @@ import numpy as np
 
 from ..errors import DatasetError
 from ..feature_specs import GivenMels
-from ..files import load_array, replacing, sha256_of
+from ..files import load_array, sha256_of
 from ..signal.mel_frames import log_mel
 from . import shards
 from .audio.wav_clip import pcm_of_wav_bytes
 from .dataset_info import DatasetInfo
-from .frame_features import sidecar_name
+from .frame_features import sidecar_name, write_sidecar
 
 MEL = "frames/given_mel"
 MAX_MISSING_FRAMES = 4  # programs count the frames at the ends in their own ways
@@ -102,31 +102,26 @@ def load_mel(path: Path, bands: int) -> np.ndarray:
 
 def _write(folder: Path, name: str, spec: GivenMels, mels: Path, distances: list[float]) -> dict[str, object]:
     """Write the spectrograms of one shard; the first recordings are compared with theirs."""
-    digest, size, c = hashlib.sha256(), 0, spec.convention
-    path = folder / sidecar_name(name, spec.key)
-    try:
-        with replacing(path) as temporary, temporary.open("wb") as file:
-            for record in shards.read_records(folder / name):
-                clip = shards.decode_example(record)
-                audio, source = _audio(clip), _find(mels, clip.source)
-                mel, expected = load_mel(source, c.bands), len(audio) // c.hop
-                if abs(len(mel) - c.frames(len(audio))) > MAX_MISSING_FRAMES:
-                    raise DatasetError(
-                        f"{source} has {len(mel)} frames; its recording {clip.source} has {expected} of {c.hop} samples.",
-                        hint="the spectrogram has to follow the recording: made with its durations (teacher forcing), at the recipe's hop",
-                    )
-                if len(distances) < _COMPARED:
-                    own = log_mel(audio, c)
-                    same = min(len(own), len(mel))
-                    unit = 1.0 if c.log == "ln" else float(np.log(10.0))
-                    distances.append(unit * float(np.abs(own[:same] - mel[:same]).mean()))
-                framed = shards.frame_record(shards.encode_bytes({MEL: mel.astype("<f4").tobytes()}))
-                digest.update(framed)
-                size += len(framed)
-                file.write(framed)
-    except OSError as error:
-        raise DatasetError(f"{path} cannot be written: {error.strerror or error}.", hint="free some space") from error
-    return {"bytes": size, "sha256": digest.hexdigest()}
+    c = spec.convention
+
+    def records() -> Iterator[dict[str, bytes]]:
+        for record in shards.read_records(folder / name):
+            clip = shards.decode_example(record)
+            audio, source = _audio(clip), _find(mels, clip.source)
+            mel, expected = load_mel(source, c.bands), len(audio) // c.hop
+            if abs(len(mel) - c.frames(len(audio))) > MAX_MISSING_FRAMES:
+                raise DatasetError(
+                    f"{source} has {len(mel)} frames; its recording {clip.source} has {expected} of {c.hop} samples.",
+                    hint="the spectrogram has to follow the recording: made with its durations (teacher forcing), at the recipe's hop",
+                )
+            if len(distances) < _COMPARED:
+                own = log_mel(audio, c)
+                same = min(len(own), len(mel))
+                unit = 1.0 if c.log == "ln" else float(np.log(10.0))
+                distances.append(unit * float(np.abs(own[:same] - mel[:same]).mean()))
+            yield {MEL: mel.astype("<f4").tobytes()}
+
+    return write_sidecar(folder / sidecar_name(name, spec.key), records())
 
 
 def _audio(clip: shards.ClipRecord) -> np.ndarray:

@@ -12,7 +12,6 @@ and `speech/text` (UTF-8).
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -24,7 +23,6 @@ import numpy as np
 
 from ..errors import DatasetError
 from ..feature_specs import SpeechFeatures
-from ..files import replacing
 from ..signal.mel_convention import MelConvention
 from ..signal.mel_frames import log_mel
 from ..signal.pitch import frame_times, ln_f0_contour
@@ -32,7 +30,7 @@ from . import shards
 from .audio.wav_clip import pcm_of_wav_bytes
 from .corpora.source_file import SourceFile
 from .dataset_info import DatasetInfo
-from .frame_features import sidecar_name
+from .frame_features import sidecar_name, write_sidecar
 from .text.aligner import Utterance as Alignable
 from .text.aligner import align, features_of, standardised
 from .text.front_end import FrontEnd
@@ -320,18 +318,8 @@ class _Writer:
 
     def write(self, name: str) -> dict[str, object]:
         """Write the features of a shard; return the size and digest of the file."""
-        digest, size = hashlib.sha256(), 0
-        path = self.folder / sidecar_name(name, self.spec.key)
-        try:
-            with replacing(path) as temporary, temporary.open("wb") as file:
-                for record in shards.read_records(self.folder / name):
-                    framed = shards.frame_record(shards.encode_bytes(self._values(shards.decode_example(record), "-train." in name)))
-                    digest.update(framed)
-                    size += len(framed)
-                    file.write(framed)
-        except OSError as error:
-            raise DatasetError(f"{path} cannot be written: {error.strerror or error}.", hint="free some space") from error
-        return {"bytes": size, "sha256": digest.hexdigest()}
+        clips = map(shards.decode_example, shards.read_records(self.folder / name))
+        return write_sidecar(self.folder / sidecar_name(name, self.spec.key), (self._values(clip, "-train." in name) for clip in clips))
 
     def _values(self, clip: shards.ClipRecord, counts: bool) -> dict[str, bytes]:
         one, c = self.transcripts[clip.source], self.spec.convention
