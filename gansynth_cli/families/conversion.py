@@ -19,6 +19,7 @@ from ..signal.mel_filter import filtered, nepers_between
 from .adversarial import batch_size
 from .base import Draws, provenance_of
 from .conversion_schema import ConversionLosses, ConversionModel
+from .mel_checks import check_mel_clips
 
 if TYPE_CHECKING:
     from ..data.frame_features import FrameClip
@@ -203,14 +204,7 @@ class ConversionFamily:
             raise RecipeError(
                 f"model.mel.sample_rate is {c.sample_rate}, but data.sample_rate {data.sample_rate}.", hint="--set model.mel.sample_rate=0"
             )
-        if wrong := c.problems():
-            raise RecipeError(f"model.mel is no mel spectrogram: {'; '.join(wrong)}.", hint="gan-audio recipes show --resolved NAME")
-        if data.clip_samples % (4 * c.hop):
-            near = max(1, round(data.clip_samples / (4 * c.hop))) * 4 * c.hop
-            raise RecipeError(
-                f"data.clip_samples is {data.clip_samples}, no multiple of four hops of {c.hop} samples (model.mel.hop).",
-                hint=f"--set data.clip_samples={near}",
-            )
+        check_mel_clips(data.clip_samples, c)
         if self.loss.gradient_penalty or self.loss.weight_clip or self.recipe.adversarial.r1:
             raise RecipeError(
                 f"adversarial.loss is {self.recipe.adversarial.loss!r}, r1 {self.recipe.adversarial.r1:g}; the critics of conversion take "

@@ -27,6 +27,7 @@ from ...recipe_schema import Recipe
 from ...signal.mel_front_end import linear_mel, mel_to_magnitude
 from ...signal.stft import griffin_lim
 from ..base import Batch, Draws, Losses, Phase, provenance_of
+from ..mel_checks import check_mel_clips
 from .networks import Tables, build_critic, build_decoder, build_encoder, logits_of
 from .schema import TtsLosses, TtsModel
 
@@ -281,14 +282,7 @@ class Tts:
 
     def _check(self) -> None:
         data, c = self.recipe.data, self.convention
-        if wrong := c.problems():
-            raise RecipeError(f"model.mel is no mel spectrogram: {'; '.join(wrong)}.", hint="gan-audio recipes show --resolved NAME")
-        if data.clip_samples % (4 * c.hop):
-            near = max(1, round(data.clip_samples / (4 * c.hop))) * 4 * c.hop
-            raise RecipeError(
-                f"data.clip_samples is {data.clip_samples}, no multiple of four hops of {c.hop} samples (model.mel.hop).",
-                hint=f"--set data.clip_samples={near}",
-            )
+        check_mel_clips(data.clip_samples, c)
         if self.loss.gradient_penalty or self.loss.weight_clip or self.recipe.adversarial.r1:
             raise RecipeError(
                 f"adversarial.loss is {self.recipe.adversarial.loss!r}; discriminators of spectra take one without penalties.",
