@@ -297,7 +297,7 @@ def styles_beside(file: Path) -> Path:
         return folder
     raise VoiceError(
         f"{file} is a Kokoro model, but its styles are missing: expected a folder voices/ or a file voices.npz beside it.",
-        hint="name them: styles=FOLDER; the npm package kokoro-js has all 54 (npm pack kokoro-js, then package/voices)",
+        hint="name them: --styles FOLDER; the npm package kokoro-js has all 54 (npm pack kokoro-js, then package/voices)",
     )
 
 
