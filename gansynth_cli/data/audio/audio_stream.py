@@ -11,7 +11,6 @@ from typing import Self
 
 import numpy as np
 import soundfile
-from mutagen import MutagenError
 
 from ...errors import AudioFileError, UsageError
 from ...files import move_into_place, temporary_file
@@ -268,7 +267,7 @@ class Writer:
             write_tags(self._temporary, self.container, self.tags)
             if self._mask >= 0 and self.container in CONTAINERS_WITH_CHUNKS:
                 write_mask(self._temporary, self._mask)
-        except (OSError, soundfile.SoundFileError, AudioFileError, MutagenError) as error:
+        except (OSError, soundfile.SoundFileError, AudioFileError) as error:
             cause = error if isinstance(error, OSError) else self._system_error() or error
             raise _cannot_write(self.path, cause) from cause
 

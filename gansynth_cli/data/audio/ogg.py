@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import BinaryIO
 
 from .spliced import Part
@@ -14,6 +14,55 @@ _BEGIN, _END = 2, 4  # flags of a page
 _WINDOW = 1 << 16
 _MAX_UNEXPLAINED = 4096
 _REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
+
+
+@dataclass(frozen=True)
+class Page:
+    """A page of an Ogg file.
+
+    Attributes:
+        flags: 1: begins within a packet; 2: begins the stream; 4: ends it.
+        granule: Position of the sound at its end; -1: no packet ends on it.
+        serial: Of its stream.
+        number: Of the page within its stream.
+        table: Lengths of its segments, a byte each.
+        body: Its packets.
+    """
+
+    flags: int
+    granule: int
+    serial: int
+    number: int
+    table: bytes
+    body: bytes
+
+    @property
+    def length(self) -> int:
+        return _HEAD + len(self.table) + len(self.body)
+
+    def renumbered(self, moved: int) -> Page:
+        """Return the page with another number."""
+        return replace(self, number=self.number + moved)
+
+    def to_bytes(self) -> bytes:
+        """Return the page with its checksum."""
+        head = b"OggS\0" + struct.pack("<BqIII", self.flags, self.granule, self.serial, self.number & 0xFFFFFFFF, 0)
+        page = head + bytes([len(self.table)]) + self.table + self.body
+        return page[:22] + struct.pack("<I", _checksum(page)) + page[26:]
+
+
+def page_at(file: BinaryIO, position: int) -> Page | None:
+    """Read the page at a position; None where none is, or where it is cut."""
+    found = _page(file, position)
+    if found is None:
+        return None
+    file.seek(position)
+    content = file.read(min(found[3], _HEAD + 256 * 255))
+    if len(content) < found[3]:
+        return None
+    flags, granule, serial, number, _, segments = struct.unpack_from("<BqIIIB", content, 5)
+    end = _HEAD + segments
+    return Page(flags, granule, serial, number, content[_HEAD:end], content[end:])
 
 
 @dataclass
@@ -87,13 +136,18 @@ def _page(file: BinaryIO, position: int) -> tuple[int, int, int, int] | None:
 
 
 def _is_intact(file: BinaryIO, position: int, length: int) -> bool:
-    """Compare a page's CRC-32. Ogg's is that of zlib with all bits reversed, and without its inversions."""
+    """Compare a page's CRC-32."""
     file.seek(position)
     page = bytearray(file.read(length))
     stated = struct.unpack_from("<I", page, 22)[0]
     page[22:26] = bytes(4)
+    return _checksum(page) == stated
+
+
+def _checksum(page: bytes | bytearray) -> int:
+    """A page's CRC-32, its own field being 0: that of zlib with all bits reversed, and without its inversions."""
     found = zlib.crc32(page.translate(_REVERSED), 0xFFFFFFFF) ^ 0xFFFFFFFF
-    return int(f"{found:032b}"[::-1], 2) == stated
+    return int(f"{found:032b}"[::-1], 2)
 
 
 def _find(file: BinaryIO, position: int, size: int) -> int:

@@ -7,7 +7,6 @@ import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from .chunked import chunks_of
 
@@ -109,20 +108,6 @@ def _info(body: bytes) -> list[tuple[bytes, bytes]]:
         file.seek(chunk.offset)
         entries.append((chunk.name, file.read(chunk.length)))
     return entries
-
-
-def parse_id3(body: bytes) -> Any:
-    """The ID3 tags of a chunk."""
-    from mutagen.id3 import ID3
-
-    return ID3(io.BytesIO(body))
-
-
-def id3_bytes(tags: Any, version: int) -> bytes:
-    """ID3 tags as the body of a chunk."""
-    file = io.BytesIO()
-    tags.save(file, v2_version=version, v1=0, padding=lambda info: 0)
-    return file.getvalue()
 
 
 def write_chunks(path: Path, chunks: Chunks) -> None:

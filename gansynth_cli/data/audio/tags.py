@@ -1,58 +1,38 @@
-"""Read and write all tags of a recording: ID3, Vorbis comments, MPEG-4, RIFF chunks, with pictures, through mutagen.
+"""Read and write all tags of a recording: ID3, Vorbis comments, MPEG-4, RIFF chunks, with pictures.
 
 libsndfile knows ten fields, takes every MP3 text for Latin-1, and no picture. Within a family (ID3 to ID3, Vorbis to Vorbis, RIFF to RIFF)
-tags are copied as they are, whatever their encoding; between families fields are translated by their Vorbis names.
+tags are copied as they are, whatever their encoding; between families fields are translated by their Vorbis names. What is written here
+is read by `id3`, `vorbis_comments` and `riff_tags`; all else (MPEG-4, ASF, AIFF) by tinytag.
 """
 
 from __future__ import annotations
 
-import copy
+import os
+import shutil
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Self
 
+from ...files import temporary_file
 from . import riff_tags
+from .ape import read_ape
+from .id3 import Id3, parse_id3, read_id3, tag_length
+from .picture import Picture
 from .riff_tags import Chunks
+from .vorbis_comments import Comments, read_comments, write_comments
 
 PROVENANCE = "provenance"  # key of `Tags` for facts that have no room in a comment of plain text
 FIELD = "GAN_AUDIO"  # its name in a file
 _TEXTS = ("title", "artist", "album", "date", "genre", "comment", "copyright", "tracknumber", "license", "software")  # libsndfile's names
-_ID3 = {
-    "TITLE": "TIT2",
-    "ARTIST": "TPE1",
-    "ALBUM": "TALB",
-    "ALBUMARTIST": "TPE2",
-    "COMPOSER": "TCOM",
-    "DISCNUMBER": "TPOS",
-    "TRACKNUMBER": "TRCK",
-    "DATE": "TDRC",
-    "GENRE": "TCON",
-    "COPYRIGHT": "TCOP",
-    "ISRC": "TSRC",
-    "BPM": "TBPM",
-    "PUBLISHER": "TPUB",
-    "LYRICIST": "TEXT",
-    "CONDUCTOR": "TPE3",
-    "LANGUAGE": "TLAN",
-    "ENCODED-BY": "TENC",
+_TINY = {  # tinytag's names that differ from Vorbis's
+    "track": "TRACKNUMBER",
+    "disc": "DISCNUMBER",
+    "year": "DATE",
+    "encoded_by": "ENCODED-BY",
 }
-_MP4 = {
-    "\xa9nam": "TITLE",
-    "\xa9ART": "ARTIST",
-    "\xa9alb": "ALBUM",
-    "aART": "ALBUMARTIST",
-    "\xa9wrt": "COMPOSER",
-    "\xa9day": "DATE",
-    "\xa9gen": "GENRE",
-    "\xa9cmt": "COMMENT",
-    "cprt": "COPYRIGHT",
-    "\xa9lyr": "LYRICS",
-    "disk": "DISCNUMBER",
-    "trkn": "TRACKNUMBER",
-}
-_OTHER = {  # APE's and ASF's names that differ from Vorbis's
+_OTHER = {  # names of APE and ASF tags that differ from Vorbis's
     "TRACK": "TRACKNUMBER",
     "YEAR": "DATE",
     "DISC": "DISCNUMBER",
@@ -67,18 +47,18 @@ _OTHER = {  # APE's and ASF's names that differ from Vorbis's
     "WM/COMPOSER": "COMPOSER",
     "WM/PARTOFSET": "DISCNUMBER",
 }
-
+_KINDS = {
+    "other": 0,
+    "icon": 1,
+    "other_icon": 2,
+    "front_cover": 3,
+    "back_cover": 4,
+    "leaflet": 5,
+    "media": 6,
+}  # tinytag's names of pictures
+_ID3V1 = 128  # bytes of the older tag at the end of an MP3
 
 TAGGED = riff_tags.CONTAINERS | {"MP3", "FLAC", "OGG"}  # `write_tags` writes these
-
-
-class Picture(NamedTuple):
-    """A cover or another picture; `kind` as ID3 and FLAC number them (3: front cover)."""
-
-    mime: str
-    kind: int
-    description: str
-    data: bytes
 
 
 @dataclass
@@ -89,14 +69,14 @@ class Kept:
         fields: (Vorbis name in capitals, text).
         names: Vorbis name in capitals -> as the file writes it.
         pictures: Pictures.
-        id3: The mutagen object of ID3 tags, copied as it is into a file of that family.
+        id3: ID3 frames, copied as they are into a file of that family.
         chunks: The chunks of a RIFF file that are no samples.
     """
 
     fields: list[tuple[str, str]] = field(default_factory=list)
     names: dict[str, str] = field(default_factory=dict)
     pictures: list[Picture] = field(default_factory=list)
-    id3: Any = None
+    id3: Id3 | None = None
     chunks: Chunks | None = None
 
 
@@ -126,7 +106,7 @@ def read_tags(path: Path, container: str, known: Mapping[str, str]) -> Tags:
         known: What libsndfile found.
     """
     kept = Kept()
-    with suppress(Exception):  # mutagen raises whatever damaged bytes lead it to: struct.error, IndexError, MutagenError ...
+    with suppress(Exception):  # whatever damaged bytes lead to: struct.error, IndexError, tinytag's ParseError ...
         _read(path, container, kept)
     texts = dict(known)
     for name, text in kept.fields:
@@ -142,91 +122,54 @@ def read_tags(path: Path, container: str, known: Mapping[str, str]) -> Tags:
 
 
 def _read(path: Path, container: str, kept: Kept) -> None:
-    import mutagen
-
     if container in riff_tags.CONTAINERS:
         kept.chunks = riff_tags.read_chunks(path)
-        if kept.chunks.id3:
-            _from_id3(kept, riff_tags.parse_id3(kept.chunks.id3))
-        known = {name for name, _ in kept.fields}
-        kept.fields += [(name, text) for name, text in kept.chunks.fields() if name not in known]
-        return
-    if container == "MP3":
-        from mutagen.apev2 import APEv2, error
-        from mutagen.id3 import ID3, ID3NoHeaderError
-
-        with suppress(ID3NoHeaderError):
-            _from_id3(kept, ID3(path))
-        with suppress(error):
-            _from_texts(kept, APEv2(path))
-        return
-    file = mutagen.File(path)
-    if file is None or (file.tags is None and not getattr(file, "pictures", None)):
-        return
-    if hasattr(file.tags, "getall"):  # AIFF
-        _from_id3(kept, file.tags)
-    elif type(file).__name__ == "MP4":
-        _from_mp4(kept, file.tags)
+        _from_id3(kept, parse_id3(kept.chunks.id3))
+        _add(kept, kept.chunks.fields())
+    elif container == "MP3":
+        _from_id3(kept, read_id3(path))
+        _add(kept, read_ape(path))
+        if kept.id3 is None and not kept.fields:
+            _from_tinytag(kept, path)  # the older ID3v1
     elif container in ("FLAC", "OGG"):
-        _from_vorbis(kept, path, file)
+        found = read_comments(path)
+        kept.fields = [(name.upper(), text) for name, text in found.fields]
+        kept.names = {name.upper(): name for name, _ in found.fields}
+        kept.pictures = found.pictures
     else:
-        _from_texts(kept, file.tags)
+        _add(kept, read_ape(path))
+        _from_tinytag(kept, path)
 
 
-def _from_id3(kept: Kept, id3: Any) -> None:
-    kept.id3 = id3
-    names = {frame: name for name, frame in _ID3.items()}
-    for frame in id3.values():
-        if frame.FrameID in names:
-            kept.fields += [(names[frame.FrameID], str(text)) for text in frame.text]
-        elif frame.FrameID == "TXXX":
-            kept.fields += [(frame.desc.upper(), str(text)) for text in frame.text]
-        elif frame.FrameID == "COMM" and not frame.desc:
-            kept.fields += [("COMMENT", str(text)) for text in frame.text]
-        elif frame.FrameID == "USLT":
-            kept.fields.append(("LYRICS", str(frame.text)))
-        elif frame.FrameID == "APIC":
-            kept.pictures.append(Picture(frame.mime, int(frame.type), frame.desc, frame.data))
+def _from_id3(kept: Kept, id3: Id3 | None) -> None:
+    if id3 is not None:
+        kept.id3, kept.fields, kept.pictures = id3, id3.fields(), id3.pictures()
 
 
-def _from_mp4(kept: Kept, tags: Any) -> None:
-    for key, values in (tags or {}).items():
-        if key == "covr":
-            kept.pictures += [
-                Picture("image/png" if int(cover.imageformat) == 14 else "image/jpeg", 3, "", bytes(cover)) for cover in values
-            ]
-        elif key in ("disk", "trkn"):
-            kept.fields += [(_MP4[key], f"{number}/{of}" if of else str(number)) for number, of in values]
-        elif key in _MP4:
-            kept.fields += [(_MP4[key], str(value)) for value in values]
-        elif key.startswith("----:"):
-            kept.fields += [(key.rsplit(":", 1)[1].upper(), bytes(value).decode("utf-8", "replace")) for value in values]
-
-
-def _from_vorbis(kept: Kept, path: Path, file: Any) -> None:
-    from mutagen.flac import Picture as FlacPicture
-
-    from .vorbis_text import repaired
-
-    pictures = list(getattr(file, "pictures", ()))
-    for name, text in repaired(path, list(file.tags or ())):
-        if name.upper() == "METADATA_BLOCK_PICTURE":
-            import base64
-
-            pictures.append(FlacPicture(base64.b64decode(text)))
-        else:
-            kept.fields.append((name.upper(), text))
-            kept.names[name.upper()] = name
-    kept.pictures += [Picture(picture.mime, picture.type, picture.desc, picture.data) for picture in pictures]
-
-
-def _from_texts(kept: Kept, tags: Any) -> None:
-    """APE, ASF and others: names and texts."""
+def _add(kept: Kept, fields: list[tuple[str, str]]) -> None:
+    """Add fields of names that are not there yet."""
     known = {name for name, _ in kept.fields}
-    for key, values in tags.items():
-        name = _OTHER.get(key.upper(), key.upper())
-        if name not in known:
-            kept.fields += [(name, str(value)) for value in (values if isinstance(values, list) else [values]) if len(str(value)) < 1 << 16]
+    named = [(_OTHER.get(name.upper(), name.upper()), text) for name, text in fields]
+    kept.fields += [(name, text) for name, text in named if name not in known]
+
+
+def _from_tinytag(kept: Kept, path: Path) -> None:
+    from tinytag import TinyTag
+
+    tag = TinyTag.get(path, duration=False, image=True)
+    fields = []
+    for name in ("title", "artist", "album", "albumartist", "composer", "genre", "year", "comment"):
+        if value := getattr(tag, name):
+            fields.append((_TINY.get(name, name), str(value)))
+    for name in ("track", "disc"):
+        number, whole = getattr(tag, name), getattr(tag, f"{name}_total")
+        if number is not None:
+            fields.append((_TINY[name], f"{number}/{whole}" if whole else str(number)))
+    for name, values in tag.other.items():
+        fields += [(_TINY.get(name, name), str(value)) for value in values]
+    _add(kept, fields)
+    for kind, images in tag.images.as_dict().items():
+        kept.pictures += [Picture(image.mime_type or "", _KINDS.get(kind, 0), image.description or "", image.data) for image in images]
 
 
 def write_tags(path: Path, container: str, tags: Tags) -> bool:
@@ -242,13 +185,30 @@ def write_tags(path: Path, container: str, tags: Tags) -> bool:
     if container in riff_tags.CONTAINERS:
         riff_tags.write_chunks(path, _chunks(kept, tags))
     elif container == "MP3":
-        if found := _id3_of(kept, tags):
-            found.save(path, v2_version=_version(kept), v1=0)
+        if content := _id3_of(kept, tags).to_bytes():
+            _write_id3(path, content)
     elif container in ("FLAC", "OGG"):
-        _write_vorbis(path, kept, tags)
+        fields = [(kept.names.get(name, name), text) for name, text in fields_of(kept, tags)]
+        if fields or kept.pictures:
+            write_comments(path, Comments(b"", fields, kept.pictures))
     else:
         return False
     return True
+
+
+def _write_id3(path: Path, content: bytes) -> None:
+    """Put an ID3 tag in front of an MP3, in the place of the tags that its encoder left."""
+    with path.open("rb") as file, temporary_file(path) as (temporary, made):
+        end = file.seek(-min(_ID3V1, path.stat().st_size), os.SEEK_END)
+        older = file.read(3) == b"TAG"
+        file.seek(0)
+        start = tag_length(file.read(10))
+        file.seek(start)
+        made.write(content)
+        shutil.copyfileobj(file, made, 1 << 20)
+        if older:
+            made.truncate(len(content) + end - start)
+        temporary.replace(path)
 
 
 def fields_of(kept: Kept, tags: Tags) -> list[tuple[str, str]]:
@@ -264,42 +224,13 @@ def fields_of(kept: Kept, tags: Tags) -> list[tuple[str, str]]:
     return [*((name, text) for name, text in kept.fields if name not in changed), *changed.items()]
 
 
-def _id3_of(kept: Kept, tags: Tags) -> Any:
-    """ID3 tags: the file's own with the changed texts, or new ones."""
-    from mutagen import id3 as frames
-
-    result = frames.ID3()
-    before = set(kept.fields)
-    if kept.id3 is not None:
-        for frame in kept.id3.values():
-            result.add(copy.copy(frame))
+def _id3_of(kept: Kept, tags: Tags) -> Id3:
+    """The file's own ID3 frames with the changed texts, or new ones: version 2.3, which all players read."""
+    result, before = kept.id3 or Id3(), set(kept.fields)
     for name, texts in _grouped(fields_of(kept, tags)).items():
-        if kept.id3 is not None and all((name, text) in before for text in texts):
-            continue
-        if name == "COMMENT":
-            for key in [key for key, frame in result.items() if frame.FrameID == "COMM" and not frame.desc]:
-                del result[key]
-            result.add(frames.COMM(encoding=_encoding(texts), lang="eng", desc="", text=texts))
-        elif name == "LYRICS":
-            result.add(frames.USLT(encoding=_encoding(texts), lang="eng", desc="", text="\n".join(texts)))
-        elif name in _ID3:
-            result.delall(_ID3[name])
-            result.add(getattr(frames, _ID3[name])(encoding=_encoding(texts), text=texts))
-        else:
-            result.delall(f"TXXX:{name}")
-            result.add(frames.TXXX(encoding=_encoding(texts), desc=name, text=texts))
-    if kept.id3 is None:
-        for number, picture in enumerate(kept.pictures):
-            description = picture.description or (str(number) if number else "")  # two of one name would replace each other
-            result.add(frames.APIC(encoding=1, mime=picture.mime, type=picture.kind, desc=description, data=picture.data))
-    if _version(kept) == 3:
-        result.update_to_v23()
-    return result
-
-
-def _version(kept: Kept) -> int:
-    """ID3v2.4 for a file that has it; else 2.3, which all players read."""
-    return 4 if kept.id3 is not None and kept.id3.version[:2] == (2, 4) else 3
+        if kept.id3 is None or any((name, text) not in before for text in texts):
+            result = result.with_field(name, texts)
+    return result if kept.id3 is not None else result.with_pictures(kept.pictures)
 
 
 def _grouped(fields: list[tuple[str, str]]) -> dict[str, list[str]]:
@@ -309,45 +240,12 @@ def _grouped(fields: list[tuple[str, str]]) -> dict[str, list[str]]:
     return groups
 
 
-def _encoding(texts: list[str]) -> int:
-    """Latin-1 for ASCII, else UTF-16."""
-    return 0 if all(text.isascii() for text in texts) else 1
-
-
-def _write_vorbis(path: Path, kept: Kept, tags: Tags) -> None:
-    import base64
-
-    import mutagen
-    from mutagen.flac import FLAC
-    from mutagen.flac import Picture as FlacPicture
-
-    fields = fields_of(kept, tags)
-    if not fields and not kept.pictures:
-        return
-    file: Any = mutagen.File(path)
-    if file is None:
-        raise OSError(f"{path.name} cannot be tagged")
-    if file.tags is None:
-        file.add_tags()
-    file.tags.clear()
-    for name, text in fields:
-        file.tags.append((kept.names.get(name, name), text.replace("\0", " ")))
-    for picture in kept.pictures:
-        made = FlacPicture()
-        made.mime, made.type, made.desc, made.data = picture
-        if isinstance(file, FLAC):
-            file.add_picture(made)
-        else:
-            file.tags.append(("METADATA_BLOCK_PICTURE", base64.b64encode(made.write()).decode("ascii")))
-    file.save()
-
-
 def _chunks(kept: Kept, tags: Tags) -> Chunks:
     """The chunks of a RIFF file: its own with the changed texts, or INFO and, for what that cannot hold, ID3."""
     chunks = kept.chunks or Chunks()
     if kept.chunks is None and (kept.pictures or any(name not in riff_tags.INFO for name, _ in kept.fields)):
-        chunks = Chunks(id3=riff_tags.id3_bytes(_id3_of(kept, tags), _version(kept)))
+        chunks = Chunks(id3=_id3_of(kept, tags).to_bytes())
     elif kept.chunks is not None and kept.chunks.id3:
-        chunks = Chunks(list(chunks.info), riff_tags.id3_bytes(_id3_of(kept, tags), _version(kept)), list(chunks.others))
+        chunks = Chunks(list(chunks.info), _id3_of(kept, tags).to_bytes(), list(chunks.others))
     texts = {name.upper(): text for name, text in tags.items() if name != PROVENANCE}
     return chunks.with_texts(texts, tags.get(PROVENANCE, ""))
