@@ -32,6 +32,11 @@ class ModelTable:
         return "none"
 
     @property
+    def use(self) -> str:
+        """The command that uses a trained run, where it depends on the model; "": that of the family."""
+        return ""
+
+    @property
     def statistics(self) -> tuple[LogSpectrogram, ...]:
         """Per-bin statistics over the training clips, computed by `prepare --recipe` or at the start of training."""
         return ()

@@ -215,3 +215,8 @@ class Recipe:
     adversarial: Adversarial = field(default_factory=Adversarial)
     optimizers: dict[str, Optimizer] = field(default_factory=dict)
     training: Training = field(default_factory=Training)
+
+    @property
+    def use(self) -> str:
+        """The command that uses a trained run, `{run}` being its folder."""
+        return self.model.use or FAMILIES[self.family].use

@@ -41,7 +41,7 @@ STEPS = 2
 
 def write_recordings(recipe: Recipe, folder: Path) -> list[str]:
     """Recordings of the kind that a family's command is for; returns the options of `prepare` that go with them."""
-    use = FAMILIES[recipe.family].use
+    use = recipe.use
     if use == GENERATE and "pitch" in getattr(recipe.model, "conditions", ()):
         write_notes(folder)
         return ["--layout", "nsynth"]
@@ -173,7 +173,7 @@ def check_the_saved_model(driven: Driven, folder: Path) -> None:
 
 def check_the_command(driven: Driven) -> None:
     """The command that the run's card names writes audio."""
-    words = shlex.split(FAMILIES[driven.recipe.family].use.format(run=driven.run))
+    words = shlex.split(driven.recipe.use.format(run=driven.run))
     words = [{"64": "2", "DOMAIN": (driven.family.info.labels or [""])[0]}.get(word, word) for word in words]
     assert main([*words, "-q"]) == 0
     output = Path(words[-1])
@@ -181,7 +181,7 @@ def check_the_command(driven: Driven) -> None:
     assert made
     assert all(soundfile.info(path).frames > 0 for path in made)
     card = (driven.run / "README.md").read_text(encoding="utf-8")
-    assert FAMILIES[driven.recipe.family].use.format(run=driven.run.name) in card
+    assert driven.recipe.use.format(run=driven.run.name) in card
     assert ("| consent | Both / agreed. |" in card) == bool(driven.family.info.consent)
     assert main(["info", str(driven.run)]) == 0
 
@@ -209,8 +209,11 @@ def drive(name: str, recipe_name: str, folder: Path, monkeypatch: pytest.MonkeyP
     check_the_command(driven)
 
 
-# A family that converts or enhances takes 5 to 15 s, mostly for tracing its step.
-DRIVEN = [pytest.param(name, marks=[pytest.mark.slow] if FAMILIES[name].use in (CONVERT, ENHANCE) else []) for name in FAMILIES]
+# A family that converts or enhances takes 5 to 15 s, mostly for tracing its step; others that are as slow are named.
+SLOW = ("wavenet",)
+DRIVEN = [
+    pytest.param(name, marks=[pytest.mark.slow] if FAMILIES[name].use in (CONVERT, ENHANCE) or name in SLOW else []) for name in FAMILIES
+]
 
 
 @pytest.mark.parametrize("name", DRIVEN)

@@ -84,7 +84,7 @@ def test_sound_in_pieces_equals_the_whole_and_no_piece_is_longer_than_it_must_be
     assert np.abs(whole).max() > 1e-3
 
     class Counting:
-        convention, overlap = vocoder.convention, vocoder.overlap
+        convention, overlap, fades = vocoder.convention, vocoder.overlap, vocoder.fades
 
         def __call__(self, piece):
             longest.append(len(piece))

@@ -15,7 +15,7 @@ import typer
 
 from ..errors import EXIT_INTERRUPTED, EXIT_OK, UsageError
 from ..recipe import find_recipe, load_recipe, recipe_from_toml
-from ..recipe_schema import FAMILIES, Recipe
+from ..recipe_schema import Recipe
 from . import console
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ def _train(chosen: Recipe, folder: Path, data: Path | None, init_from: Path | No
 
     with ExitStack() as stack:
         report = train(chosen, data, folder, restart=restart, init_from=init_from, command=_command_line(), on_event=_Progress(stack))
-    _show(report, chosen.family)
+    _show(report, chosen.use)
     return EXIT_INTERRUPTED if report.interrupted else EXIT_OK
 
 
@@ -213,7 +213,7 @@ def _figures(values: Mapping[str, Any]) -> str:
     return "".join(f"{part}  " for part in parts)
 
 
-def _show(report: TrainReport, family: str) -> None:
+def _show(report: TrainReport, use: str) -> None:
     run = shlex.quote(str(report.run))
     minutes = f"{report.seconds / 60:.1f} minutes of training"
     if not report.step:
@@ -228,10 +228,10 @@ def _show(report: TrainReport, family: str) -> None:
         if not report.steps_taken:
             more = f"--minutes {report.seconds / 60 + 30:.0f}" if report.ended_by == "minutes" else f"--steps {2 * report.step}"
             console.say(f"No further step was taken. To train on, raise the limit: {more}")
-        console.say(f"Next: gan-audio {FAMILIES[family].use.format(run=run)}")
+        console.say(f"Next: gan-audio {use.format(run=run)}")
         if report.best:
             best = shlex.quote(str(report.run / "model" / "generator-best.keras"))
-            console.say(f"With the best weights: gan-audio {FAMILIES[family].use.format(run=best)}")
+            console.say(f"With the best weights: gan-audio {use.format(run=best)}")
     console.result(
         {
             "run": str(report.run),

@@ -13,7 +13,6 @@ import numpy as np
 import tensorflow as tf
 
 from .. import __version__
-from ..recipe_schema import FAMILIES
 from ..run_folder import RunFolder
 
 
@@ -71,7 +70,7 @@ def model_card(run: RunFolder, parameters: Mapping[str, int], metrics: Mapping[s
         "## Use",
         "",
         "```",
-        f"gan-audio {FAMILIES[recipe.family].use.format(run=folder)}",
+        f"gan-audio {recipe.use.format(run=folder)}",
         "```",
         "",
         "`model/generator.keras` is self-contained; `recipe.toml` and `manifest.json` record how it was made. Clips that it generates",
@@ -126,7 +125,7 @@ def imported_card(run: RunFolder, name: str, parameters: Mapping[str, int]) -> s
         "## Use",
         "",
         "```",
-        f"gan-audio {FAMILIES[recipe.family].use.format(run=name)}",
+        f"gan-audio {recipe.use.format(run=name)}",
         "```",
         "",
         "## Limits",

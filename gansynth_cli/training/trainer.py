@@ -17,7 +17,7 @@ from ..families.base import BeginsWithData, ComparedPreviews, MeasuredPreviews
 from ..families.registry import family_class
 from ..family_schema import ENHANCE
 from ..processes import stopping_on_signals
-from ..recipe_schema import FAMILIES, Recipe
+from ..recipe_schema import Recipe
 from ..run_folder import RunFolder, now, replacing
 from .advice import changed_settings, gain_over_parent, length_warning, made_for_gpus, out_of_memory, resume_warnings
 from .beginning import budget_in_steps, open_data
@@ -219,7 +219,7 @@ class Trainer:
     @property
     def _compares_with_parent(self) -> bool:
         """Whether the weights that the run began with are measured too: those of an enhancer on held-out mixtures."""
-        return bool(self.settings.preview_every and "parent" in self.run.manifest and FAMILIES[self.recipe.family].use == ENHANCE)
+        return bool(self.settings.preview_every and "parent" in self.run.manifest and self.recipe.use == ENHANCE)
 
     def _begin_stepping(self) -> None:
         """Record what the coming steps are trained with, and say what is different from the steps before."""

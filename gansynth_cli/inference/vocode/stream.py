@@ -37,10 +37,12 @@ class MelToAudio(Protocol):
         overlap: Frames on either side that a piece needs to come out as in the whole (Griffin-Lim: nearly).
         name: Name for provenance tags and messages.
         sha256: SHA-256 of its file, in hex; empty without a file.
+        fades: Whether pieces do not join exactly, so that they are cross-faded where they meet.
     """
 
     convention: MelConvention
     overlap: int
+    fades: bool
     name: str
     sha256: str
 
@@ -61,6 +63,7 @@ class NetworkVocoder:
     def __init__(self, model: Any, file: Path, sha256: str):
         self.model, self.file, self.sha256 = model, file, sha256
         self.convention, self.overlap = model.convention, model.receptive_frames
+        self.fades = bool(getattr(model.network, "sampled", False))  # two draws of the same frames are different signals
         self.name = str(model.provenance.get("recipe") or model.provenance.get("family") or file.name)
         spec = tf.TensorSpec([1, None, self.convention.bands], tf.float32)
         # One trace for pieces of every length; XLA is slower than the plain graph on CPUs.
@@ -87,6 +90,7 @@ class GriffinLimVocoder:
     """
 
     overlap = 32
+    fades = True
     name = GRIFFIN_LIM
     sha256 = ""
 
@@ -170,10 +174,9 @@ def vocode_blocks(mels: Iterable[np.ndarray], vocoder: MelToAudio, chunk_frames:
         float32 [n], in all frames * hop samples.
     """
     hop, overlap = vocoder.convention.hop, vocoder.overlap
-    fade = isinstance(vocoder, GriffinLimVocoder)
     buffer = np.zeros((0, vocoder.convention.bands), np.float32)
     before = 0  # frames of the buffer whose audio has been yielded
-    held = np.zeros(0, np.float32)  # Griffin-Lim: audio that the last call made of the frames after its piece
+    held = np.zeros(0, np.float32)  # to be faded out: audio that the last call made of the frames after its piece
 
     def make(frames: int, last: bool) -> np.ndarray:
         nonlocal held
@@ -181,7 +184,7 @@ def vocode_blocks(mels: Iterable[np.ndarray], vocoder: MelToAudio, chunk_frames:
         audio = vocoder(buffer[:end])
         start, stop = before * hop, (before + frames) * hop
         piece = audio[start:stop].copy()
-        if fade:
+        if vocoder.fades:
             n = min(len(held), len(piece))
             ramp = (np.arange(n, dtype=np.float32) + 0.5) / max(n, 1)
             piece[:n] = held[:n] * np.cos(0.5 * np.pi * ramp) ** 2 + piece[:n] * np.sin(0.5 * np.pi * ramp) ** 2
