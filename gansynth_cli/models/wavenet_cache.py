@@ -1,4 +1,4 @@
-"""WaveNet step by step in numpy: every layer keeps the inputs that later steps read (Paine et al. 2016, "Fast WaveNet generation algorithm").
+"""WaveNet step by step in numpy: every layer keeps what later steps read (Paine et al. 2016, "Fast WaveNet generation algorithm").
 
 One step of one layer is two small matrix products; calling them costs as much as computing them, so several signals go side by side.
 """
@@ -17,8 +17,8 @@ _BLOCK = 64  # steps for which the products of the condition are made at once
 class CachedWaveNet:
     """The layers of a trained network behind its condition, as arrays.
 
-    Constant factors and biases are moved into the arrays once: sigmoid(x) is (1 + tanh(x / 2)) / 2, so that a gate is one tanh; the sqrt(0.5)
-    of each residual sum becomes a growing factor of its kernels; biases of the residual path are added where it is read.
+    Constant factors and biases are moved into the arrays once: sigmoid(x) is (1 + tanh(x / 2)) / 2, so that a gate is one tanh; the
+    sqrt(0.5) of each residual sum becomes a growing factor of its kernels; biases of the residual path are added where it is read.
 
     Args:
         network: The Keras model of `families.wavenet.networks`.
@@ -32,7 +32,7 @@ class CachedWaveNet:
         count = sum(1 for layer in network.layers if layer.name.startswith("layer_"))
         self._layers, skip_kernels, products, biases = [], [], [], []
         constant = bias  # of the residual path before the layer, times its factor
-        skip_bias = 0.0
+        skip_bias = np.zeros(1)
         for number in range(count):
             layer = network.get_layer(f"layer_{number}")
             array = lambda value: np.asarray(value, np.float64)
@@ -55,7 +55,8 @@ class CachedWaveNet:
                 constant = constant + array(layer.residual_bias) * grown
         self.gate, self.width = layer.gate, table.shape[1]
         self._bias = np.concatenate(biases).astype(np.float32)
-        self._condition = None if products[0] is None else np.concatenate(products, axis=1).astype(np.float32)
+        conditions = [one for one in products if one is not None]
+        self._condition = np.concatenate(conditions, axis=1).astype(np.float32) if conditions else None
         scale = network.get_layer("skips").scale
         self._skip, self._skip_bias = (np.concatenate(skip_kernels) * scale).astype(np.float32), (skip_bias * scale).astype(np.float32)
         self._hidden, self._output = (
