@@ -8,7 +8,7 @@ import typer
 
 from ..errors import EXIT_OK, UsageError
 from . import console
-from .file_verb import Bitrate, DryRun, Inputs, Jobs, Json, Output, Overwrite, Quiet, check_bitrate, check_jobs, run_files
+from .file_verb import Bitrate, DryRun, Inputs, Jobs, Json, Output, Overwrite, PartOption, Quiet, check_bitrate, check_jobs, run_files
 
 _VOICE, _WHAT = "Voice", "What is written"
 
@@ -63,6 +63,7 @@ def command(
     overwrite: Overwrite = False,
     bitrate: Bitrate = None,
     jobs: Jobs = 1,
+    part: PartOption = "",
     dry_run: DryRun = False,
     json_output: Json = False,
     quiet: Quiet = False,
@@ -94,7 +95,7 @@ def command(
         domains.check(source, "--from")
     from ..inference.convert.task import ConvertTask
 
-    return run_files(ConvertTask(found, options, overwrite, bitrate), inputs, output, jobs=jobs, dry_run=dry_run)
+    return run_files(ConvertTask(found, options, overwrite, bitrate), inputs, output, jobs=jobs, part=part, dry_run=dry_run)
 
 
 def _semitones(pitch: str) -> float | None:

@@ -10,7 +10,7 @@ import typer
 
 from ..errors import UsageError
 from . import console
-from .file_verb import Bitrate, DryRun, Json, Overwrite, Quiet, check_bitrate, check_jobs, run_files
+from .file_verb import Bitrate, DryRun, Json, Overwrite, PartOption, Quiet, check_bitrate, check_jobs, run_files
 
 if TYPE_CHECKING:
     from ..inference.enhance.options import EnhanceOptions
@@ -123,6 +123,7 @@ def command(
         ),
     ] = None,
     jobs: Annotated[int, typer.Option("-j", "--jobs", help="Number of processes; 0: one for each core (SEGAN: one).")] = 0,
+    part: PartOption = "",
     dry_run: DryRun = False,
     json_output: Json = False,
     quiet: Quiet = False,
@@ -177,7 +178,7 @@ def command(
 
         _refuse_file_options(options, dry_run, detect_only, report, "a pipe: there is no file to write beside")
         return enhance_pipe(task, given, output)
-    return run_files(task, given, output, jobs=jobs or int(task.needs_tensorflow), dry_run=dry_run, report=report)
+    return run_files(task, given, output, jobs=jobs or int(task.needs_tensorflow), part=part, dry_run=dry_run, report=report)
 
 
 def _refuse_denoising(options: dict[str, object]) -> None:

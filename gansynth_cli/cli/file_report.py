@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,16 +21,18 @@ _MUCH_DB = 20.0  # mean reduction above which a recording holds hardly any speec
 _MAX_LINES = 50  # files that get a line each; with more, only the progress is shown
 
 
-def show_plan(task: FileTask, plan: Plan, output: Path) -> int:
-    """Show what would be written; return the exit code."""
+def show_plan(task: FileTask, plan: Plan, output: Path | str, shown: Callable[[Path], Path | str] = lambda path: path) -> int:
+    """Show what would be written, each output as `shown` gives it; return the exit code."""
     rows: list[list[Any]] = []
     for job in plan.jobs:
         exists = job.target.exists() and not task.overwrite
-        rows.append([job.name, job.target, "exists: skipped" if exists else f"{job.container} {job.subtype}", round(job.seconds, 2)])
+        rows.append(
+            [job.name, shown(job.target), "exists: skipped" if exists else f"{job.container} {job.subtype}".strip(), round(job.seconds, 2)]
+        )
     rows += [[outcome.name, "-", "fails", 0.0] for outcome in plan.failed]
     console.table("", ["recording", "output", "what", "seconds"], rows)
     for outcome in plan.failed:
-        console.warn(f"{outcome.name}: {outcome.reason}")
+        warn_of(outcome)
     write = [row for row in rows if not str(row[2]).startswith(("exists", "fails"))]
     minutes = sum(row[3] for row in write) / 60
     console.say(f"{len(write)} of {len(rows)} recordings to {task.words.verb}, {minutes:.1f} minutes; nothing is written")
@@ -76,6 +79,11 @@ class Progress:
         self.bar.advance(skipped, f"{self.finished}/{self.total} files  {outcome.name}")
 
 
+def warn_of(outcome: Outcome) -> None:
+    """Say that a file cannot be opened."""
+    console.warn(f"{outcome.name}: {outcome.reason}")
+
+
 def show_left_out(others: LeftOut) -> None:
     """Say which files of the input folders are not taken, and why."""
     for sentence in summary_of(others):
@@ -86,7 +94,7 @@ def _left_out_facts(others: LeftOut) -> list[dict[str, str]]:
     return [{"path": str(path), "reason": reason} for path, reason in others]
 
 
-def report_interrupt(progress: Progress, output: Path | None) -> int:
+def report_interrupt(progress: Progress, output: Path | str | None) -> int:
     """Report what was written before Ctrl-C; return the exit code."""
     if output is None:
         console.warn(f"interrupted: {progress.written} of {progress.total} recordings were read")
@@ -98,7 +106,7 @@ def report_interrupt(progress: Progress, output: Path | None) -> int:
 def report_outcomes(
     task: FileTask,
     outcomes: list[Outcome],
-    output: Path | None,
+    output: Path | str | None,
     seconds: float,
     report: Path | None = None,
     others: LeftOut | None = None,

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import UsageError
+from ..parts import Part
 from . import console
-from .file_report import Progress, report_interrupt, report_outcomes, show_left_out, show_plan
+from .file_report import Progress, report_interrupt, report_outcomes, show_left_out, show_plan, warn_of
 
 if TYPE_CHECKING:
     from ..inference.files.task import FileTask
@@ -34,6 +35,10 @@ Bitrate = Annotated[
     ),
 ]
 Jobs = Annotated[int, typer.Option("-j", "--jobs", help="Number of processes; 0: one for each core.")]
+PartOption = Annotated[
+    str,
+    typer.Option("--part", metavar="I/N", help="Only part I of N of the files: for several machines, given the same command otherwise."),
+]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be written, and stop.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the outcome as JSON on stdout.")]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Print only warnings and errors.")]
@@ -45,6 +50,7 @@ def run_files(
     output: Path | None,
     *,
     jobs: int = 1,
+    part: str = "",
     dry_run: bool = False,
     report: Path | None = None,
 ) -> int:
@@ -52,8 +58,9 @@ def run_files(
 
     Args:
         task: The verb.
-        inputs, output: As given on the command line; a task that writes nothing has no output.
+        inputs, output: As given on the command line, paths or URLs; a task that writes nothing has no output.
         jobs: Number of processes; 0: one for each core.
+        part: Part of the files, such as 3/40; "": all.
         dry_run: Show the plan only.
         report: JSON file to write, with what `--json` prints.
 
@@ -61,40 +68,42 @@ def run_files(
         0; 1 if a file failed or is silent; 130 after Ctrl-C.
 
     Raises:
-        UsageError: Nothing to do, or `plan_files` refuses.
+        UsageError: Nothing to do, or `list_files` refuses.
+        StoreError: An object store cannot be reached, or refuses.
         GanAudioError: The model cannot be opened.
     """
-    from ..inference.files.batch import run_jobs
-    from ..inference.files.plan import plan_files
+    from ..inference.files.run import FileRun
 
     check_jobs(jobs)
-    words = task.words
+    words, mine = task.words, Part.parse(part) if part else None
     if not inputs:
         raise UsageError("No input is given; expected folders or files.", hint=f"gan-audio {words.verb} recordings/ -o {words.folder}/")
     if not task.writes:
         output = None
     elif output is None:
         raise UsageError("No output is given.", hint=f"gan-audio {words.verb} {inputs[0]} -o {words.folder}/")
-    plan = plan_files(task, inputs, output)
-    if plan.left_out:
-        console.say(f"{plan.left_out} files in {output} are left out: that is the output folder")
-    show_left_out(plan.others)
-    if not plan.jobs and not plan.failed:
-        raise UsageError(f"All recordings are in the output folder {output}.", hint="give the folder of the original recordings as input")
-    if dry_run and output is not None:
-        return show_plan(task, plan, output)
-    open_task(task)
-    for outcome in plan.failed:
-        console.warn(f"{outcome.name}: {outcome.reason}")
-    progress, started = Progress(len(plan.jobs)), time.monotonic()
-    try:
-        with console.progress(words.doing, plan.seconds, "s of audio") as bar:
-            progress.bar = bar
-            outcomes = run_jobs(task, plan.jobs, workers=jobs or cores(), on_audio=bar.advance, on_outcome=progress)
-            bar.fill()
-    except KeyboardInterrupt:
-        return report_interrupt(progress, output)
-    return report_outcomes(task, plan.failed + outcomes, output, time.monotonic() - started, report, plan.others)
+    with FileRun(task, inputs, output, mine) as run:
+        plan = run.plan()
+        if plan.left_out:
+            console.say(f"{plan.left_out} files in {run.output} are left out: that is the output folder")
+        show_left_out(plan.others)
+        total = len(run.listing.files)
+        if not total and mine is None:
+            raise UsageError(
+                f"All recordings are in the output folder {run.output}.", hint="give the folder of the original recordings as input"
+            )
+        if dry_run and run.output is not None:
+            return show_plan(task, plan, run.output, run.shown)
+        open_task(task)
+        progress, started = Progress(total), time.monotonic()
+        try:
+            with console.progress(words.doing, plan.seconds or None, "s of audio") as bar:
+                progress.bar = bar
+                outcomes = run.run(workers=jobs or cores(), on_audio=bar.advance, on_outcome=progress, on_failed=warn_of)
+                bar.fill()
+        except KeyboardInterrupt:
+            return report_interrupt(progress, run.output)
+    return report_outcomes(task, outcomes, run.output, time.monotonic() - started, report, plan.others)
 
 
 def open_task(task: FileTask) -> None:

@@ -14,6 +14,7 @@ import typer
 
 from ..data.corpora.layouts import KEYS, LAYOUTS
 from ..errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, UsageError
+from ..parts import Part
 from ..recipe_schema import Recipe
 from . import console
 from .help import PlainCommand
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from ..feature_specs import GivenMels
 
 _INPUT, _CLIPS, _LABELS, _SPLITS, _NOISE = "What goes in", "What a clip is", "Labels", "Splits", "Noise, for training enhancement"
+_SCALE = "Several machines"
+_OF_MERGE = {"inputs", "output", "merge", "jobs", "overwrite", "json_output", "quiet"}  # all else is in the parts
 _MAX_NOTE = 20_000  # characters; every model carries it
 
 # Key of --detail -> (table of `PrepareOptions`, field, a line for the help).
@@ -86,6 +89,7 @@ app = typer.Typer(add_completion=False)
 
 @app.command(cls=_Command)
 def command(
+    context: typer.Context,
     inputs: Annotated[list[str], typer.Argument(metavar="INPUT...", help="Folders (searched to any depth) and files.")],
     output: Annotated[str, typer.Option("-o", "--output", metavar="DATA", help="The data set folder to create.")],
     recipe: Annotated[str, typer.Option(help="Take rate, channels, clip length and statistics from this recipe.")] = "",
@@ -179,6 +183,20 @@ def command(
             help="A text file: who allowed these recordings to be used, and for what. The data set and all models trained on it keep it.",
         ),
     ] = "",
+    part: Annotated[
+        str,
+        typer.Option(
+            metavar="I/N",
+            help="Make only part I of N, in a folder of its own below DATA: for several machines, given the same command otherwise.",
+            rich_help_panel=_SCALE,
+        ),
+    ] = "",
+    merge: Annotated[
+        bool,
+        typer.Option(
+            "--merge", help="Make DATA of all its parts: INPUT... are their folders, or a folder of them.", rich_help_panel=_SCALE
+        ),
+    ] = False,
     jobs: Annotated[int, typer.Option("-j", "--jobs", help="Worker processes; 0 is one for each core.")] = 0,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the data set that is there.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Decode and count, write nothing.")] = False,
@@ -198,6 +216,8 @@ def command(
     from ..data.prepare.work import SplitOptions
     from ..recipe import load_recipe
 
+    if merge:
+        return _merge(context, inputs, output, jobs, overwrite)
     if set_ and not recipe:
         raise UsageError("--set changes a recipe, but there is no --recipe.")
     if jobs < 0:
@@ -221,12 +241,7 @@ def command(
         labels=_labels(labels, layout, select, exclude, corpus or (), model.conditioning != "none"),
         splits=SplitOptions(split_by, validation, test),
     )
-    with console.progress("Preparing", None, "files") as bar, _interruptions(output, dry_run), _reported():
-
-        def progress(done: int, total: int, file: str) -> None:
-            bar.total = total
-            bar.advance(done - bar.done, file)
-
+    with _progress("Preparing", "files", output, dry_run) as progress:
         report = prepare(
             inputs,
             output,
@@ -239,6 +254,7 @@ def command(
             mels=_given_mels(mels, model, rate),
             speech=model.speech_features(rate),
             consent=_note(consent) if consent else "",
+            part=Part.parse(part) if part else None,
             jobs=jobs,
             overwrite=overwrite,
             dry_run=dry_run,
@@ -246,7 +262,22 @@ def command(
         )
     _show(report, [recipe or "NAME", *(word for change in set_ or () for word in ("--set", change))])
     console.result(report.to_json())
-    return EXIT_FAILED if report.failed and report.status in ("written", "dry run") else EXIT_OK
+    return EXIT_FAILED if report.failed and report.status in ("written", "part written", "dry run") else EXIT_OK
+
+
+def _merge(context: typer.Context, parts: list[str], output: str, jobs: int, overwrite: bool) -> int:
+    """Make a data set of its parts."""
+    for name in context.params:
+        source = context.get_parameter_source(name)
+        if name not in _OF_MERGE and source is not None and source.name == "COMMANDLINE":
+            raise UsageError(f"--{name.strip('_').replace('_', '-')} cannot be combined with --merge: the parts have it already.")
+    from ..data.prepare.parts import merge
+
+    with _progress("Merging", "shards", output, False) as progress:
+        report = merge(parts, output, jobs=jobs, overwrite=overwrite, progress=progress)
+    _show(report, ["NAME"])
+    console.result(report.to_json())
+    return EXIT_FAILED if report.failed and report.status == "written" else EXIT_OK
 
 
 def _given_mels(folder: Path | None, model: ModelTable, rate: int) -> tuple[GivenMels, Path] | None:
@@ -337,6 +368,18 @@ def _note(path: str) -> str:
 
 
 @contextmanager
+def _progress(label: str, unit: str, output: str, dry_run: bool) -> Iterator[Any]:
+    """Show a bar; yield what moves it."""
+    with console.progress(label, None, unit) as bar, _interruptions(output, dry_run), _reported():
+
+        def progress(done: int, total: int, item: str) -> None:
+            bar.total = total
+            bar.advance(done - bar.done, item)
+
+        yield progress
+
+
+@contextmanager
 def _interruptions(output: str, dry_run: bool) -> Iterator[None]:
     try:
         yield
@@ -391,6 +434,12 @@ def _show(report: PrepareReport, recipe: Sequence[str]) -> None:
     files = len(report.outcomes)
     again = f", {report.resumed_files} of them done before the interruption" if report.resumed_files else ""
     done = "would give" if report.status == "dry run" else "gave"
+    if report.status == "part written":
+        clips = sum(split.clips for split in info.splits.values())
+        console.say(f"{files} recordings of this part gave {clips} clips in {report.elapsed:.1f} s{again}. Written to {report.output}.")
+        folder = shlex.quote(str(report.output.parent))
+        console.say(f"When all parts are there: gan-audio prepare --merge {folder} -o DATA")
+        return
     total = sum(split.clips for split in info.splits.values())
     console.say(f"{files} recordings {done} {total} clips in {report.elapsed:.1f} s{again}.")
     if report.status == "written":

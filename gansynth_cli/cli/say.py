@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import EXIT_FAILED, EXIT_OK, UsageError
+from ..parts import Part
 from . import console
 from .file_report import Progress, report_interrupt, report_outcomes, show_plan
-from .file_verb import DryRun, Jobs, Json, Overwrite, Quiet, check_jobs, cores, open_task
+from .file_verb import DryRun, Jobs, Json, Overwrite, PartOption, Quiet, check_jobs, cores, open_task
 from .voice_options import VOICE_PANEL, Speed, Styles, VocoderRun, VoiceModel
 
 if TYPE_CHECKING:
@@ -76,6 +77,7 @@ def command(
     list_voices: Annotated[bool, typer.Option("--list", help="List the voices, languages and emotions of the model, and stop.")] = False,
     overwrite: Overwrite = False,
     jobs: Jobs = 1,
+    part: PartOption = "",
     dry_run: DryRun = False,
     json_output: Json = False,
     quiet: Quiet = False,
@@ -111,6 +113,8 @@ def command(
         raise UsageError(
             "There is nothing to say.", hint='gan-audio say "Good morning." -o morning.wav; gan-audio say -i book.txt -o book.wav'
         )
+    if part and not inputs:
+        raise UsageError("--part is for tables and files of text.", hint="-i table.csv -o spoken/ --part 1/8")
     if text and inputs:
         raise UsageError("Text cannot be combined with --input.", hint="give one of the two")
     if output is None and not stream:
@@ -119,16 +123,17 @@ def command(
     if stream:
         return _stream(task, words, list(inputs or []), timings)
     assert output is not None
-    return _files(task, words, list(inputs or []), Path(output), f".{suffix}", jobs, dry_run)
+    return _files(task, words, list(inputs or []), Path(output), f".{suffix}", jobs, Part.parse(part) if part else None, dry_run)
 
 
-def _files(task: SayTask, text: str, inputs: list[Path], output: Path, suffix: str, jobs: int, dry_run: bool) -> int:
+def _files(task: SayTask, text: str, inputs: list[Path], output: Path, suffix: str, jobs: int, part: Part | None, dry_run: bool) -> int:
     from ..inference.files.batch import run_jobs
     from ..inference.files.job import Plan
     from ..inference.say.task import is_folder, plan_texts, text_job
 
     if inputs:
-        plan = Plan(plan_texts(task, inputs, output, "PCM_16", suffix))
+        planned = plan_texts(task, inputs, output, "PCM_16", suffix)
+        plan = Plan(part.deal(planned, lambda job: job.target) if part else planned)
     else:
         if is_folder(output):
             raise UsageError(f"The output {output} has no suffix of an audio format.", hint=f"-o {output}.wav")

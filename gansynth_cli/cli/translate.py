@@ -8,7 +8,7 @@ import typer
 
 from ..errors import UsageError
 from . import console
-from .file_verb import DryRun, Inputs, Jobs, Json, Output, Overwrite, Quiet, check_jobs, run_files
+from .file_verb import DryRun, Inputs, Jobs, Json, Output, Overwrite, PartOption, Quiet, check_jobs, run_files
 from .voice_options import VOICE_PANEL, Speed, Styles, VocoderRun, VoiceModel
 
 _STAGES = "Stages"
@@ -57,6 +57,7 @@ def command(
     fit: Annotated[float, typer.Option("--fit", help="Speak up to so much faster to keep the times.", rich_help_panel=VOICE_PANEL)] = 1.3,
     overwrite: Overwrite = False,
     jobs: Jobs = 1,
+    part: PartOption = "",
     dry_run: DryRun = False,
     json_output: Json = False,
     quiet: Quiet = False,
@@ -90,4 +91,4 @@ def command(
         options=SayOptions(voice=voice, speed=speed, fit=fit),
         overwrite=overwrite,
     )
-    return run_files(task, inputs, output, jobs=jobs, dry_run=dry_run)
+    return run_files(task, inputs, output, jobs=jobs, part=part, dry_run=dry_run)

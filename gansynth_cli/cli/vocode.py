@@ -9,7 +9,7 @@ import typer
 
 from ..errors import UsageError
 from . import console
-from .file_verb import Bitrate, DryRun, Inputs, Jobs, Json, Output, Overwrite, Quiet, check_bitrate, check_jobs, run_files
+from .file_verb import Bitrate, DryRun, Inputs, Jobs, Json, Output, Overwrite, PartOption, Quiet, check_bitrate, check_jobs, run_files
 
 _LAYOUTS = ("frames-mels", "mels-frames")
 _GRIFFIN_LIM = "griffin-lim"
@@ -52,6 +52,7 @@ def command(
     overwrite: Overwrite = False,
     bitrate: Bitrate = None,
     jobs: Jobs = 1,
+    part: PartOption = "",
     dry_run: DryRun = False,
     json_output: Json = False,
     quiet: Quiet = False,
@@ -88,4 +89,4 @@ def command(
         overwrite=overwrite,
         bitrate=bitrate,
     )
-    return run_files(task, inputs, output, jobs=jobs, dry_run=dry_run)
+    return run_files(task, inputs, output, jobs=jobs, part=part, dry_run=dry_run)

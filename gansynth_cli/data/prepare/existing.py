@@ -18,7 +18,7 @@ from ..shards import missing_or_resized
 from ..speech_features import ensure_speech_features
 from ..statistics import compute, statistics_key
 from .folder import check_replaceable, differences
-from .plan import Plan
+from .plan import PlanFacts
 from .report import PrepareReport
 from .work import Outcome
 
@@ -38,8 +38,8 @@ class Extras:
     speech: tuple[SpeechFeatures, Mapping[str, SourceFile]] | None = None
 
 
-def finished(output: Path, plan: Plan, overwrite: bool) -> DatasetInfo | None:
-    """Return the facts of the same data set if it is there already.
+def finished(output: Path, plan: PlanFacts, names: set[str], overwrite: bool) -> DatasetInfo | None:
+    """Return the facts of the same data set, of recordings with these names, if it is there already.
 
     Raises:
         DatasetError: Something else is there.
@@ -54,7 +54,7 @@ def finished(output: Path, plan: Plan, overwrite: bool) -> DatasetInfo | None:
         check_replaceable(output)
         return None
     info = read_dataset_info(output)
-    differing = differences(info.prepared_with, plan.signature())
+    differing = differences(info.prepared_with, plan.signature)
     if not differing:
         damage = missing_or_resized(info, output)
         if damage:
@@ -62,17 +62,16 @@ def finished(output: Path, plan: Plan, overwrite: bool) -> DatasetInfo | None:
         return info
     changes = [line for key, line in differing.items() if key != "sources_sha256"]
     if "sources_sha256" in differing:
-        reasons = {reason for _, reason in plan.labelled.left_out}
+        reasons = {reason for _, reason in plan.left_out}
         before = {entry["path"] for entry in (*info.sources, *info.skipped) if entry.get("reason") not in reasons}
-        now = {source.name for source in plan.sources}
-        changes.append(f"recordings: {len(now - before)} new, {len(before - now)} gone, or some changed")
+        changes.append(f"recordings: {len(names - before)} new, {len(before - names)} gone, or some changed")
     raise DatasetError(
         f"{output} was prepared otherwise: {'; '.join(changes)}.",
         hint="add --overwrite to replace it, or choose another folder with -o",
     )
 
 
-def finish_existing(output: Path, plan: Plan, info: DatasetInfo, extras: Extras) -> PrepareReport:
+def finish_existing(output: Path, plan: PlanFacts, info: DatasetInfo, extras: Extras) -> PrepareReport:
     """Add to a finished data set what it lacks of `extras`, and report what its own file says of each recording."""
     extended = with_extras(info, output, extras)
     status = "unchanged"
@@ -83,11 +82,11 @@ def finish_existing(output: Path, plan: Plan, info: DatasetInfo, extras: Extras)
         Outcome(e["path"], e["label"], e["speaker"], e["sha256"], e["split"], e["clips"], attributes=e.get("attributes", {}))
         for e in info.sources
     ]
-    left_out = {name for name, _ in plan.labelled.left_out}
+    left_out = {name for name, _ in plan.left_out}
     for entry in info.skipped:
         if entry["path"] not in left_out:
             outcomes.append(Outcome(entry["path"], **{"failed" if entry["failed"] else "dropped": entry["reason"]}))
-    return PrepareReport(output, status, extended, outcomes, plan.labelled.left_out)
+    return PrepareReport(output, status, extended, outcomes, plan.left_out)
 
 
 def with_extras(info: DatasetInfo, folder: Path, extras: Extras) -> DatasetInfo:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, fields
+import re
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 from ...errors import UsageError
+from ...parts import Part
 from ..corpora.labelling import Labelled, label_order
 from ..corpora.layouts import mode_of
 from ..corpora.source_file import LabelOptions, SourceFile
@@ -22,6 +25,37 @@ _SHARD_BYTES = 32 << 20  # of sources: about that many of 16-bit PCM where the s
 _MAX_SHARDS = 256
 
 
+@dataclass(frozen=True)
+class PlanFacts:
+    """Facts of a plan that the description of its data set needs; the same for all parts of it.
+
+    Attributes:
+        options: The options.
+        label_names: Label names in the order of their numbers.
+        attributes: Attribute -> class names in the order of their numbers.
+        signature: See `Plan.signature`.
+        shard_counts: Split -> number of shards.
+        has_noise: Whether some recordings are noise to mix in.
+        official_splits: Whether the corpus gives some recordings their split.
+        left_out: (name, reason) of recordings that the options or the corpus leave out.
+        warnings: Sentences for the user about the labels.
+    """
+
+    options: PrepareOptions
+    label_names: list[str]
+    attributes: dict[str, list[str]]
+    signature: dict[str, Any]
+    shard_counts: dict[str, int]
+    has_noise: bool = False
+    official_splits: bool = False
+    left_out: list[tuple[str, str]] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+    def named(self, name: str) -> PlanFacts:
+        """Return the facts of the same data set under a name, which parts do not have yet."""
+        return replace(self, options=replace(self.options, name=name), signature=self.signature | {"name": name})
+
+
 class Plan:
     """What follows from options and recordings before any is decoded.
 
@@ -33,13 +67,14 @@ class Plan:
         label_names: Label names in the order of their numbers.
         attributes: Attribute -> class names in the order of their numbers.
         sizes: Name of a recording -> bytes of its file or files.
+        part: The part of the data set to make; None: all of it.
 
     Raises:
         UsageError: Speakers that no recording has, or recordings without one where the split is by speaker.
     """
 
-    def __init__(self, options: PrepareOptions, labelled: Labelled):
-        self.options, self.labelled = options, labelled
+    def __init__(self, options: PrepareOptions, labelled: Labelled, part: Part | None = None):
+        self.options, self.labelled, self.part = options, labelled, part
         self.sources = sorted(labelled.sources, key=lambda source: _hash_of_name(source.name))
         self.has_noise = any(source.role == "noise" for source in self.sources)
         self.label_names = label_order(source.label for source in self.sources)
@@ -60,9 +95,9 @@ class Plan:
         if self.has_noise:
             for name in ("noise_hop_samples", "noise_short", "noise_max_clips"):
                 options[name] = getattr(self.options, name)
-        for field in fields(LabelOptions):
-            if field.name in _NOTE_OPTIONS and options[field.name] == field.default:  # data sets of earlier versions do not have them
-                del options[field.name]
+        for option in fields(LabelOptions):
+            if option.name in _NOTE_OPTIONS and options[option.name] == option.default:  # data sets of earlier versions do not have them
+                del options[option.name]
         if self.options.labels.attributes:
             options["attributes"] = Path(self.options.labels.attributes).name
         options["holdout_speakers"] = sorted(self.options.splits.holdout_speakers)
@@ -78,17 +113,36 @@ class Plan:
         options["sources_sha256"] = hashlib.sha256(json.dumps(lines).encode()).hexdigest()
         return options
 
+    def facts(self) -> PlanFacts:
+        """Return what the description of the data set needs."""
+        return PlanFacts(
+            self.options,
+            self.label_names,
+            self.attributes,
+            self.signature(),
+            self.shard_counts(),
+            self.has_noise,
+            any(source.split for source in self.sources),
+            self.labelled.left_out,
+            self.labelled.warnings,
+        )
+
+    def bytes_of(self, sources: Iterable[SourceFile]) -> int:
+        """Return the bytes of the files of recordings."""
+        return sum(self.sizes[source.name] for source in sources)
+
     def units(self) -> list[list[SourceFile]]:
-        """Return the recordings in the portions that workers and journal handle as one."""
+        """Return the recordings, or those of the part, in the portions that workers and journal handle as one."""
         units: list[list[SourceFile]] = [[]]
         size = 0
-        for source in self.sources:
+        mine = self.sources if self.part is None else self.part.stretch(self.sources, lambda source: self.sizes[source.name])
+        for source in mine:
             if units[-1] and (len(units[-1]) >= _UNIT_FILES or size + self.sizes[source.name] > _UNIT_BYTES):
                 units.append([])
                 size = 0
             units[-1].append(source)
             size += self.sizes[source.name]
-        return units
+        return units if mine else []
 
     def shard_counts(self) -> dict[str, int]:
         """Return the number of shards of each split."""
@@ -99,6 +153,11 @@ class Plan:
             train = self.options.shards or max(1, min(_MAX_SHARDS, -(-size // _SHARD_BYTES)))
             counts |= {prefix + split: max(1, round(train * fractions[split])) for split in SPLITS}
         return counts
+
+
+def dataset_name(output: Path) -> str:
+    """Return the name of a data set in this folder."""
+    return re.sub(r"[^\w.-]+", "_", output.resolve().name)
 
 
 def _check_speakers(sources: list[SourceFile], splits: SplitOptions) -> None:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
+from typing import Any
 
 from ... import __version__
 from ..dataset_info import DatasetInfo, SplitInfo, fingerprint_of
-from ..shards import NOISE_SPLITS, SPLITS, ShardSet
-from .plan import Plan
+from ..shards import NOISE_SPLITS, SPLITS
+from .plan import PlanFacts
 from .report import NothingToTrain
 from .work import Outcome
 
 
-def facts_of(plan: Plan, outcomes: list[Outcome], shards: ShardSet | None) -> DatasetInfo:
-    """Return the facts of a data set; without shards those that it would have."""
+def facts_of(plan: PlanFacts, outcomes: list[Outcome], shards: Callable[[str], list[dict[str, Any]]] | None) -> DatasetInfo:
+    """Return the facts of a data set with the shards of each split; without shards those that it would have."""
     kept = sorted((outcome for outcome in outcomes if outcome.clips), key=lambda outcome: outcome.name)
     splits = {}
     for split in SPLITS + NOISE_SPLITS:
@@ -26,12 +28,12 @@ def facts_of(plan: Plan, outcomes: list[Outcome], shards: ShardSet | None) -> Da
         splits[split] = SplitInfo(
             clips=sum(outcome.clips for outcome in mine),
             seconds=round(sum(outcome.seconds for outcome in mine), 6),
-            shards=shards.facts(split) if shards else [],
+            shards=shards(split) if shards else [],
             label_counts={name: counts[name] for name in plan.label_names if counts[name]},
             attribute_counts=attribute_counts(mine, plan.attributes),
         )
     skipped = [{"path": o.name, "reason": o.failed or o.dropped, "failed": bool(o.failed)} for o in outcomes if not o.clips]
-    skipped += [{"path": name, "reason": reason, "failed": False} for name, reason in plan.labelled.left_out]
+    skipped += [{"path": name, "reason": reason, "failed": False} for name, reason in plan.left_out]
     cut = plan.options.cut
     return DatasetInfo(
         name=plan.options.name,
@@ -41,7 +43,7 @@ def facts_of(plan: Plan, outcomes: list[Outcome], shards: ShardSet | None) -> Da
         labels=plan.label_names,
         splits=splits,
         split_by=plan.options.splits.split_by,
-        prepared_with=plan.signature() | {"version": __version__},
+        prepared_with=plan.signature | {"version": __version__},
         sources=[
             {"path": o.name, "sha256": o.sha256, "split": o.split, "clips": o.clips, "label": o.label, "speaker": o.speaker}
             | ({"attributes": o.attributes} if o.attributes else {})
@@ -54,11 +56,11 @@ def facts_of(plan: Plan, outcomes: list[Outcome], shards: ShardSet | None) -> Da
     )
 
 
-def warnings_of(plan: Plan, outcomes: list[Outcome]) -> list[str]:
+def warnings_of(plan: PlanFacts, outcomes: list[Outcome]) -> list[str]:
     """Return sentences for the user on what the labels left out and on what the outcomes lack."""
     kept = [outcome for outcome in outcomes if outcome.clips]
     return [
-        *plan.labelled.warnings,
+        *plan.warnings,
         *_untrained(plan, kept),
         *_empty_splits(plan, kept),
         *_empty_labels(plan, kept),
@@ -67,7 +69,7 @@ def warnings_of(plan: Plan, outcomes: list[Outcome]) -> list[str]:
     ]
 
 
-def _untrained(plan: Plan, kept: list[Outcome]) -> list[str]:
+def _untrained(plan: PlanFacts, kept: list[Outcome]) -> list[str]:
     """A sentence for each attribute that has classes without a clip in the train split."""
     trained = attribute_counts([outcome for outcome in kept if outcome.split == "train"], plan.attributes)
     sentences = []
@@ -78,11 +80,11 @@ def _untrained(plan: Plan, kept: list[Outcome]) -> list[str]:
     return sentences
 
 
-def _empty_splits(plan: Plan, kept: list[Outcome]) -> list[str]:
+def _empty_splits(plan: PlanFacts, kept: list[Outcome]) -> list[str]:
     sentences = []
     counts = Counter(outcome.split for outcome in kept)
     wanted = {"validation": plan.options.splits.validation, "test": plan.options.splits.test}
-    official = plan.options.splits.split_by == "auto" and any(source.split for source in plan.sources)
+    official = plan.options.splits.split_by == "auto" and plan.official_splits
     for split, fraction in wanted.items():
         if fraction and not counts[split] and not official:
             sentences.append(f"the {split} split got no recording; with few of them that happens.")
@@ -93,7 +95,7 @@ def _empty_splits(plan: Plan, kept: list[Outcome]) -> list[str]:
     return sentences
 
 
-def _empty_labels(plan: Plan, kept: list[Outcome]) -> list[str]:
+def _empty_labels(plan: PlanFacts, kept: list[Outcome]) -> list[str]:
     sentences = []
     labelled = {outcome.label for outcome in kept}
     trained = {outcome.label for outcome in kept if outcome.split == "train"}

@@ -47,7 +47,7 @@ class Outcome:
         status: "done"; "silent": written, but every sample is 0; "skipped": the output exists; "failed".
         reason: Why it failed.
         hint: Suggested remedy.
-        output: File written.
+        output: File written; in an object store its URL.
         audio_seconds: Length of the audio.
         seconds: Time spent, reading and writing included.
         clipped: Samples of the output beyond full scale, which the encoding cannot hold.
@@ -60,7 +60,7 @@ class Outcome:
     status: Status = "done"
     reason: str = ""
     hint: str = ""
-    output: Path | None = None
+    output: Path | str | None = None
     audio_seconds: float = 0.0
     seconds: float = 0.0
     clipped: int = 0

@@ -4,16 +4,46 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from ...data.audio.find import find_audio, is_audio_name
+from ...data.audio.find import LeftOut, find_audio, is_audio_name
 from ...errors import AudioFileError, UsageError
+from ...parts import Part
 from .job import Job, Outcome, Plan
 from .task import FileTask
 
 
-def plan_files(task: FileTask, inputs: Sequence[Path], output: Path | None) -> Plan:
+@dataclass
+class Listing:
+    """The files that a command was given, none of them opened yet.
+
+    Attributes:
+        files: (root, path) of each, in order.
+        output: Folder or file; None where nothing is written.
+        to_file: `output` is the file that the one input becomes.
+        below: Root -> folder below `output` where there are several.
+        sources: All files resolved, those of other parts too.
+        left_out: Number of recordings below the output folder, which are taken for outputs.
+        others: Files of the input folders that are no recordings, with the reason.
+    """
+
+    files: list[tuple[Path, Path]]
+    output: Path | None
+    to_file: bool = False
+    below: dict[Path, str] = field(default_factory=dict)
+    sources: set[Path] = field(default_factory=set)
+    left_out: int = 0
+    others: LeftOut = field(default_factory=list)
+
+    def target(self, root: Path, source: Path) -> Path:
+        """Return the output of a file with the suffix of the input."""
+        if self.output is None:
+            return source
+        return self.output if self.to_file else self.output / self.below.get(root, "") / source.relative_to(root)
+
+
+def plan_files(task: FileTask, inputs: Sequence[Path], output: Path | None, part: Part | None = None) -> Plan:
     """Plan a job for each input file.
 
     One folder: its tree is mirrored below `output`. Several folders: each below its own name there. Single files: into `output`
@@ -23,48 +53,56 @@ def plan_files(task: FileTask, inputs: Sequence[Path], output: Path | None) -> P
         task: Decides on formats and companions.
         inputs: Folders, searched to any depth, and files.
         output: Folder or file; None where the task writes nothing.
+        part: Plan this part of the files only. Files whose names differ in the suffix alone are in one part, as the names of their
+            outputs depend on each other.
 
     Raises:
         UsageError: An input does not exist, an output would replace an input, two inputs have the same output, or `output` has the
             suffix of an audio format, but is no folder and not for one file.
         DatasetError: A folder holds no recording.
     """
-    if output is None:
-        return _plan_reading(task, inputs)
-    folders = [path for path in inputs if path.is_dir()]
-    to_file = len(inputs) == 1 and not folders and is_audio_name(output) and not output.is_dir()
-    _check_output(task, inputs, folders, output, to_file)
-    below = _folder_names(folders)
-    plan = Plan()
-    sources: set[Path] = set()
-    out = output.resolve()
-    for root, source in find_audio(inputs, task.also, plan.others):
-        real = source.resolve()
-        if not to_file and root in folders and real.is_relative_to(out):
-            plan.left_out += 1
-            continue
-        sources.add(real)
-        relative = source.relative_to(root)
-        name = relative.as_posix()
-        try:
-            plan.jobs.append(task.job(name, source, output if to_file else output / below.get(root, "") / relative, to_file))
-        except AudioFileError as error:
-            plan.failed.append(Outcome(name, "failed", error.reason, error.hint or ""))
-    plan.others = [(path, reason) for path, reason in plan.others if not path.resolve().is_relative_to(out)]
-    plan.jobs = _told_apart(plan.jobs)
-    _check_targets(task, plan.jobs, sources)
+    listing = list_files(task, inputs, output, part)
+    plan = plan_jobs(task, listing, listing.files)
+    plan.left_out, plan.others = listing.left_out, listing.others
     return plan
 
 
-def _plan_reading(task: FileTask, inputs: Sequence[Path]) -> Plan:
-    """Plan jobs that read recordings and write nothing; each has its source as its target."""
+def list_files(task: FileTask, inputs: Sequence[Path], output: Path | None, part: Part | None = None) -> Listing:
+    """List the files of a command without opening any; arguments and errors as for `plan_files`."""
+    folders = [path for path in inputs if path.is_dir()]
+    listing = Listing([], output)
+    if output is not None:
+        listing.to_file = len(inputs) == 1 and not folders and is_audio_name(output) and not output.is_dir()
+        _check_output(task, inputs, folders, output, listing.to_file)
+        listing.below = _folder_names(folders)
+    out = output.resolve() if output is not None else None
+    for root, source in find_audio(inputs, task.also, listing.others):
+        real = source.resolve()
+        if out is not None and not listing.to_file and root in folders and real.is_relative_to(out):
+            listing.left_out += 1
+            continue
+        listing.sources.add(real)
+        listing.files.append((root, source))
+    if out is not None:
+        listing.others = [(path, reason) for path, reason in listing.others if not path.resolve().is_relative_to(out)]
+    if part is not None:
+        listing.files = part.deal(listing.files, lambda found: found[1].with_suffix(""))
+    return listing
+
+
+def plan_jobs(task: FileTask, listing: Listing, files: Sequence[tuple[Path, Path]]) -> Plan:
+    """Open some of the files of a listing and plan their jobs; a task that writes nothing has each file as its own target."""
     plan = Plan()
-    for root, source in find_audio(inputs, task.also, plan.others):
-        name = source.relative_to(root).as_posix()
+    for root, source in files:
+        name, target = source.relative_to(root).as_posix(), listing.target(root, source)
         try:
-            plan.jobs.append(replace(task.job(name, source, source, to_file=False), target=source))
+            job = task.job(name, source, target, listing.to_file)
+            plan.jobs.append(job if listing.output is not None else replace(job, target=source))
         except AudioFileError as error:
             plan.failed.append(Outcome(name, "failed", error.reason, error.hint or ""))
+    if listing.output is not None:
+        plan.jobs = _told_apart(plan.jobs)
+        _check_targets(task, plan.jobs, listing.sources)
     return plan
 
 
