@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 _API = (
     *("load", "prepare", "train", "Generator", "Denoiser", "Vocoder", "Converter", "Synthesiser", "GanAudioError"),
-    *("repair", "evaluate_clips", "evaluate_notes", "evaluate_pairs", "evaluate_vocoders", "evaluate_voices"),
+    *("repair", "evaluate_clips", "evaluate_notes", "evaluate_pairs", "evaluate_vocoders", "evaluate_voices", "speaker_vector"),
 )
 
 

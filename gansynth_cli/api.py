@@ -29,6 +29,7 @@ _ELSEWHERE = {
     "evaluate_pairs": "metrics.pairs.report",
     "evaluate_voices": "metrics.voices.report",
     "evaluate_vocoders": "inference.vocode.copy_synthesis",
+    "speaker_vector": "models.speaker_encoder",
 }
 __all__ = ["Converter", "Denoiser", "GanAudioError", "Generator", "Synthesiser", "Vocoder", "load", "prepare", "train", *_ELSEWHERE]
 

@@ -15,7 +15,6 @@ from gansynth_cli.errors import RunError
 from gansynth_cli.families.registry import family_class
 from gansynth_cli.families.stargan_vc.discriminator_scores import discriminator_of
 from gansynth_cli.metrics.clips import classifier
-from gansynth_cli.metrics.voices import scorers
 from gansynth_cli.recipe import load_recipe, recipe_to_toml
 from gansynth_cli.run_folder import RunFolder
 from gansynth_cli.signal.mel_frames import log_mel
@@ -141,7 +140,6 @@ def test_a_run_without_what_is_needed(run, tmp_path):
 
 
 def test_voices_with_a_model(run, data, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(scorers, "speaker_encoder_installed", lambda: False)
     monkeypatch.setattr(classifier, "_MIN_STEPS", 2)
     names = json.loads((data / "dataset_info.json").read_text())["labels"]
     for take in range(2):

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from gansynth_cli.cli.app import main
+from gansynth_cli.data.text.edit_distance import edit_distance
 from gansynth_cli.errors import MissingExtraError, UsageError
 from gansynth_cli.metrics.figure import MetricError
 from gansynth_cli.metrics.pairs import figures, learned, matching
@@ -97,7 +98,7 @@ def test_the_report_says_what_was_measured_in_parts(tmp_path: Path, in_parts):
     [("a b c", "a b c", 0), ("a b c", "", 3), ("a b c", "a x c d", 2), ("a b c d", "b c", 2), ("a", "b a", 1)],
 )
 def test_word_errors(wanted: str, found: str, errors: int):
-    assert learned.word_errors(wanted.split(), found.split()) == errors
+    assert edit_distance(wanted.split(), found.split()) == errors
 
 
 def test_word_error_rate_by_a_recogniser(tmp_path: Path, monkeypatch):

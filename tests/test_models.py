@@ -28,7 +28,7 @@ def two(tmp_path_factory) -> tuple[Path, Path]:
 def test_the_list_and_every_card(capsys):
     assert main(["models", "list", "--json"]) == 0
     listed = {model["name"]: model for model in json.loads(capsys.readouterr().out)["models"]}
-    assert set(listed) == set(bundled_models())
+    assert set(listed) == {*bundled_models(), "speaker-encoder"}
     assert listed["denoiser"]["sample_rate"] == 48000
     assert all(model["sample_rate"] and model["use"].startswith("gan-audio ") for model in listed.values())
     for name in listed:

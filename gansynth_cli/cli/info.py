@@ -32,6 +32,10 @@ def command(
             show_default="the runs below runs/",
         ),
     ] = None,
+    against: Annotated[
+        Path | None,
+        typer.Option("--against", metavar="FILE", help="Compare the voice in an audio file with that in this one."),
+    ] = None,
     devices: Annotated[bool, typer.Option("--devices", help="Show the devices that TensorFlow sees, or why there is no GPU.")] = False,
     json_output: Annotated[bool, typer.Option("--json", help="Print the facts as JSON.")] = False,
 ) -> None:
@@ -51,6 +55,12 @@ def command(
         _list(path, json_output)
         return
     facts = _facts(path)
+    if against is not None:
+        if facts["kind"] != "audio":
+            raise UsageError(
+                f"--against compares two recordings; {path} is a {facts['kind']}.", hint="gan-audio info a.wav --against b.wav"
+            )
+        facts["voice"] = _voice(path, against)
     if json_output:
         console.result(facts)
         return
@@ -255,6 +265,20 @@ def _audio(path: Path) -> dict[str, Any]:
         "synthetic": bool(mark and mark.get("synthetic")),
         "consent": (mark or {}).get("consent"),
         "mark": mark,
+    }
+
+
+def _voice(path: Path, other: Path) -> dict[str, Any]:
+    """How alike the voices of two recordings are, beside what is usual."""
+    from ..models.speaker_encoder import SAME_SPEAKER, STRANGERS, compared
+
+    cosine = compared(path, other)
+    return {
+        "cosine": round(cosine, 3),
+        "with": str(other),
+        "same speaker": "{} to {}".format(*SAME_SPEAKER),
+        "two speakers": "{} to {}".format(*STRANGERS),
+        "reading": "like one speaker" if cosine > STRANGERS[1] else "like two speakers" if cosine < SAME_SPEAKER[0] else "undecided",
     }
 
 

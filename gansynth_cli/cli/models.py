@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from ..errors import UsageError
-from ..models.model_file import USES, bundled_models, find_model
+from ..models import speaker_encoder
+from ..models.model_file import PRETRAINED, USES, bundled_models, find_model
 from . import console
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="List and show the bundled models; average models.")
@@ -30,6 +31,16 @@ def list_models(json_output: _JSON = False) -> None:
         }
         for name, model in found.items()
     ]
+    encoder = PRETRAINED / f"{speaker_encoder.NAME}.npz"
+    facts.append(
+        {
+            "name": speaker_encoder.NAME,
+            "does": "compares voices",
+            "sample_rate": speaker_encoder.RATE,
+            "megabytes": round(encoder.stat().st_size / 1e6, 1),
+            "use": "gan-audio info a.wav --against b.wav",
+        }
+    )
     if json_output:
         console.result({"models": facts})
         return
@@ -42,12 +53,12 @@ def list_models(json_output: _JSON = False) -> None:
 def show(name: Annotated[str, typer.Argument(metavar="NAME", help="The name of a bundled model.")]) -> None:
     """Print the card of a bundled model: what it is, its data and licences, how to train it again, figures, limits."""
     console.configure()
-    bundled = bundled_models()
-    if name not in bundled:
+    cards = {file.stem: file for file in sorted(PRETRAINED.glob("*.md"))}
+    if name not in cards:
         raise UsageError(
-            f"There is no bundled model {name!r}; there are {', '.join(bundled)}.", hint="gan-audio info PATH shows other models"
+            f"There is no bundled model {name!r}; there are {', '.join(cards)}.", hint="gan-audio info PATH shows other models"
         )
-    console.data(bundled[name].with_suffix(".md").read_text(encoding="utf-8").rstrip())
+    console.data(cards[name].read_text(encoding="utf-8").rstrip())
 
 
 @app.command("average")

@@ -29,6 +29,10 @@ def command(
         typer.Option("--text", metavar="CSV", help="Transcripts: columns file,text.", show_default="as recognised in the source"),
     ] = None,
     words: Annotated[bool, typer.Option("--words", help="Compute the word error rate of a recogniser of English.")] = False,
+    whisper: Annotated[
+        Path | None,
+        typer.Option("--whisper", metavar="FOLDER", help="Whisper model (CTranslate2) for the word error rate, in any language."),
+    ] = None,
     model: Annotated[
         Path | None, typer.Option("--model", metavar="RUN", help="Also score recordings with the discriminator of this run.")
     ] = None,
@@ -61,6 +65,7 @@ def command(
         target=target,
         text=text,
         words=words,
+        whisper=whisper,
         seed=seed,
         retrain=retrain,
         cache=cache,

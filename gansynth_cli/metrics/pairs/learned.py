@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ...data.text.edit_distance import edit_distance
 from ...errors import GanAudioError, MissingExtraError, UsageError
 from ..figure import MetricError
 from .waveform import as_pair
@@ -84,12 +85,11 @@ def word_error_rate(reference: np.ndarray, estimate: np.ndarray, sample_rate: in
         UsageError: `whisper` is no such folder.
     """
     reference, estimate = _checked(reference, sample_rate, "WER"), _checked(estimate, sample_rate, "WER")
-    model = _whisper_model(whisper)
-    wanted, language = _words(model, reference, None)
+    wanted, language = whisper_words(reference, whisper)
     if not wanted:
         raise MetricError("no word is recognised in the reference")
-    found, _ = _words(model, estimate, language)
-    return word_errors(wanted, found) / len(wanted)
+    found, _ = whisper_words(estimate, whisper, language)
+    return edit_distance(wanted, found) / len(wanted)
 
 
 @lru_cache(maxsize=1)
@@ -102,22 +102,17 @@ def _whisper_model(folder: str) -> Any:
     return WhisperModel(folder, device="cpu", compute_type="int8", local_files_only=True)
 
 
-def _words(model: Any, audio: np.ndarray, language: str | None) -> tuple[list[str], str]:
+def whisper_words(audio: np.ndarray, whisper: str, language: str | None = None) -> tuple[list[str], str]:
+    """Recognise speech [samples] at 16 kHz: (words in lower case, without punctuation; language, detected where none is given).
+
+    Raises:
+        MissingExtraError: `faster-whisper` is not installed.
+        UsageError: `whisper` is no folder of a model.
+    """
+    model = _whisper_model(whisper)
     segments, info = model.transcribe(audio, language=language, beam_size=5, condition_on_previous_text=False)
     text = " ".join(segment.text for segment in segments).lower()
     return re.findall(r"[^\W_]+(?:['’][^\W_]+)*", text), info.language
-
-
-def word_errors(wanted: list[str], found: list[str]) -> int:
-    """Return the smallest number of substitutions, deletions and insertions that turn one list of words into the other."""
-    row = np.arange(len(found) + 1)
-    for number, word in enumerate(wanted, 1):
-        change = row[:-1] + np.array([other != word for other in found], int)
-        before, row = row, np.empty_like(row)
-        row[0] = number
-        for place in range(1, len(row)):
-            row[place] = min(change[place - 1], before[place] + 1, row[place - 1] + 1)
-    return int(row[-1])
 
 
 def _checked(audio: np.ndarray, sample_rate: int, title: str) -> np.ndarray:

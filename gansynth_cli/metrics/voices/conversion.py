@@ -11,6 +11,7 @@ import numpy as np
 from scipy import fft as scipy_fft
 
 from ...data.audio import audio_file
+from ...data.text.edit_distance import edit_distance
 from ...errors import MissingExtraError
 from ...signal.mel_convention import MelConvention
 from ...signal.mel_frames import log_mel
@@ -181,12 +182,7 @@ def spread(vectors: np.ndarray) -> float:
 def word_errors(reference: str, heard: str) -> tuple[int, int]:
     """Count (substitutions, deletions and insertions that turn one text into the other; words of the reference); letters and digits."""
     first, second = _words(reference), _words(heard)
-    row = list(range(len(second) + 1))
-    for i, word in enumerate(first, 1):
-        before, row[0] = row[0], i
-        for j, other in enumerate(second, 1):
-            before, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, before + (word != other))
-    return row[-1], len(first)
+    return edit_distance(first, second), len(first)
 
 
 def _words(text: str) -> list[str]:

@@ -13,6 +13,7 @@ import numpy as np
 
 from ...data.audio import audio_file
 from ...errors import AudioFileError
+from ...models.speaker_encoder import speaker_vector
 from ..figure import Cell, Figure, MetricError, absent, mean_of
 from . import conversion as speech
 from . import scorers
@@ -38,7 +39,7 @@ class Domain:
         name: Label of the data set.
         mean_ln_f0: Mean ln F0; NaN if no recording has one.
         variance: [24] mean global variance of the cepstra; empty if there is none.
-        vector: Mean speaker vector, of length 1; None without the encoder.
+        vectors: [recordings, 256], speaker vectors of some of its real recordings.
         spread: Mean distance between the classifier's features of all pairs of recordings.
         real: The recordings.
     """
@@ -46,9 +47,17 @@ class Domain:
     name: str
     mean_ln_f0: float = math.nan
     variance: np.ndarray = field(default_factory=lambda: np.zeros(0))
-    vector: np.ndarray | None = None
+    vectors: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)))
     spread: float = 0.0
     real: list[np.ndarray] = field(default_factory=list)
+
+    @cached_property
+    def vector(self) -> np.ndarray | None:
+        """Mean speaker vector, of length 1; None without a recording that holds enough speech."""
+        if not len(self.vectors):
+            return None
+        mean = self.vectors.mean(axis=0)
+        return mean / np.linalg.norm(mean)
 
 
 @dataclass
@@ -83,20 +92,20 @@ class Context:
     Attributes:
         classifier: Classifier of domains.
         domains: Domains by name.
-        encoder: Whether speaker vectors can be computed.
         sources, targets: Files by name (`report.files_by_name`); None if no folder was given.
         texts: Transcripts by file name without suffix.
         words: Whether to compute word error rates.
+        whisper: Folder of the Whisper model that recognises them; "": PocketSphinx does.
         discriminator: A run's discriminator.
     """
 
     classifier: VoiceClassifier
     domains: dict[str, Domain]
-    encoder: bool = False
     sources: dict[str, Path] | None = None
     targets: dict[str, Path] | None = None
     texts: dict[str, str] = field(default_factory=dict)
     words: bool = False
+    whisper: str = ""
     discriminator: Discriminator | None = None
 
 
@@ -159,11 +168,14 @@ class Conversion:
 
     @cached_property
     def vector(self) -> np.ndarray:
-        return scorers.speaker_vector(self.made.audio, speech.RATE)
+        try:
+            return speaker_vector(self.made.audio, speech.RATE)
+        except AudioFileError as error:
+            raise MetricError(error.reason) from error
 
     @cached_property
     def heard_in_source(self) -> str:
-        return scorers.recognise(self.before.audio, speech.RATE) if isinstance(self.before, Speech) else ""
+        return scorers.recognise(self.before.audio, speech.RATE, self.context.whisper) if isinstance(self.before, Speech) else ""
 
     @cached_property
     def transcript(self) -> str:
@@ -184,9 +196,16 @@ def _against_target(compute: Compute) -> Compute:
 def _cosine(domain: Callable[[Conversion], Domain | None]) -> Compute:
     def compute(c: Conversion) -> float | None:
         found = domain(c)
-        return float(c.vector @ found.vector) if c.context.encoder and found is not None and found.vector is not None else None
+        return float(c.vector @ found.vector) if found is not None and found.vector is not None else None
 
     return compute
+
+
+def _nearest(c: Conversion) -> float | None:
+    enrolled = {name: domain.vector for name, domain in c.context.domains.items() if domain.vector is not None}
+    if len(enrolled) < 2 or c.file.target not in enrolled:
+        return None
+    return float(max(enrolled, key=lambda name: float(c.vector @ enrolled[name])) == c.file.target)
 
 
 def _known(found: Speech | str) -> Speech:
@@ -214,7 +233,7 @@ def _mcd_before(c: Conversion) -> float | None:
 def _word_error_rate(c: Conversion) -> float | None:
     if not c.context.words:
         return None
-    c.file.heard = scorers.recognise(c.made.audio, speech.RATE)
+    c.file.heard = scorers.recognise(c.made.audio, speech.RATE, c.context.whisper)
     if not c.transcript:
         raise MetricError("no transcript: pass --text, or --source recordings that contain speech")
     return _rate(c.transcript, c.file.heard)
@@ -244,7 +263,11 @@ FIGURES = (
     Figure("still_source", "taken for source", "lower", range=_SHARE, compute=_still_source,
            meaning="Share of files that the classifier still assigns to the source"),
     Figure("speaker_cosine_target", "cosine to target", "higher", range=_CORRELATION, compute=_cosine(lambda c: c.target),
-           meaning=f"Cosine of Resemblyzer's speaker vector with the mean of the target's real recordings (`{scorers.SPEAKERS_HINT}`)"),
+           meaning="Cosine of the bundled speaker encoder's vector with the mean of the target's real recordings. The report gives the "
+                   "same for real recordings of the speaker and of others"),
+    Figure("nearest_speaker", "closest is target", "higher", range=_SHARE, compute=_nearest,
+           meaning="Share of files whose speaker vector is closer to the target's mean than to that of any other voice of the data set; "
+                   "the encoder conditioned none of its converters but `clone`"),
     Figure("speaker_cosine_source", "cosine to source", "lower", range=_CORRELATION, compute=_cosine(lambda c: c.source),
            meaning="Cosine of the speaker vector with the mean of the source's real recordings"),
     Figure("f0_off_target", "F0 off target", "lower", unit="semitones", range="0 or more",
@@ -284,8 +307,8 @@ FIGURES = (
     Figure("waveform_correlation", "waveform r", "", range=_CORRELATION, needs=_SOURCE, compute=_against_source(_waveform_correlation),
            meaning="Pearson's correlation of the samples. Meaningless after a conversion: a change of pitch alone makes it 0"),
     Figure("word_error_rate", "WER", "lower", range="0 or more", needs="--words", compute=_word_error_rate,
-           meaning="Word error rate of PocketSphinx on English (extra `words`), against `--text`, else against what it recognises in the "
-                   "source"),
+           meaning="Word error rate of Whisper (`--whisper`, any language) or of PocketSphinx on English (extra `words`), against "
+                   "`--text`, else against what it recognises in the source"),
     Figure("word_error_rate_source", "WER of source", "lower", range="0 or more", needs=f"--words, {_SOURCE}",
            compute=_word_error_rate_source,
            meaning="Word error rate of the source before conversion"),
@@ -294,7 +317,7 @@ FIGURES = (
                    "towards; files that failed count as wrong. The report also gives the share of real recordings"),
 )
 # fmt: on
-SHARES_OF_SUCCESSES = ("to_target", "critic_real")
+SHARES_OF_SUCCESSES = ("to_target", "nearest_speaker", "critic_real")
 GROUP_FIGURES = ("to_target", "f0_off_target", "f0_difference")
 
 

@@ -6,6 +6,7 @@ import csv
 import math
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,10 @@ from ...data.audio import audio_file
 from ...data.audio.find import find_audio
 from ...data.dataset_info import DatasetInfo, read_dataset_info
 from ...errors import AudioFileError, DatasetError, GanAudioError, UsageError
+from ...models.speaker_encoder import speaker_vector
 from ..clips.label_classifier import on_step_of
 from ..figure import Cell, MetricError
+from ..pairs.learned import check_whisper
 from ..report import Progress, Report, distinct_names, failures_of, make_report, silent
 from . import conversion as speech
 from . import scorers
@@ -38,6 +41,7 @@ from .figures import (
 )
 
 _MAX_REAL = 40  # recordings of a domain that are read
+_MAX_VECTORS = 12  # of those, whose speaker vectors are computed
 
 
 def evaluate_voices(
@@ -48,6 +52,7 @@ def evaluate_voices(
     target: str | PathLike | None = None,
     text: str | PathLike | None = None,
     words: bool = False,
+    whisper: str | PathLike | None = None,
     seed: int = 0,
     retrain: bool = False,
     cache: str | PathLike | None = None,
@@ -63,7 +68,8 @@ def evaluate_voices(
         source: Folder of the recordings that were converted, matched by path; None leaves out the figures that need them.
         target: Folder of the targets' own recordings of the same words, matched by path, with or without a folder per domain.
         text: CSV with the columns file,text: the transcripts; None takes what is recognised in the source.
-        words: Compute word error rates (English); implied by `text`.
+        words: Compute word error rates; implied by `text` and `whisper`.
+        whisper: Folder of a Whisper model (CTranslate2), which recognises any language; None takes PocketSphinx, for English.
         seed, retrain, cache: As in `ClassifierOptions`.
         discriminator: (audio [samples], rate, source, target) -> whether a run's discriminator classifies it as a real recording.
         progress: (label, total, unit) -> context manager with `advance`.
@@ -87,20 +93,19 @@ def evaluate_voices(
     for item in items:
         item.source = item.source or _source_of(item, sources, info)
     texts = read_texts(Path(text)) if text is not None else {}
-    words = words or text is not None
-    if words and not scorers.recogniser_installed():
-        raise GanAudioError("The recogniser is not installed.", hint="pip install 'gan-audio[words]'")
+    words = words or text is not None or whisper is not None
+    if whisper is not None:
+        check_whisper(Path(whisper))
+    elif words and not scorers.recogniser_installed():
+        raise GanAudioError("The recogniser is not installed.", hint="pip install 'gan-audio[words]', or --whisper FOLDER")
     with progress("Training the classifier of voices", None, "steps") as bar:
         classifier = domain_classifier(
             info, data, seed=seed, retrain=retrain, cache=Path(cache) if cache else None, on_step=on_step_of(bar)
         )
-    encoder = scorers.speaker_encoder_installed()
-    if not encoder:
-        notes.append(f"speaker cosines are left out: resemblyzer is not installed ({scorers.SPEAKERS_HINT})")
     wanted = {item.target for item in items} | {item.source for item in items}
     with progress("Measuring the real voices", len(info.labels), "domains") as bar:
-        domains = _domains(info, data, classifier, encoder, wanted, bar.advance)
-    context = Context(classifier, domains, encoder, sources, targets, texts, words, discriminator)
+        domains = _domains(info, data, classifier, wanted, bar.advance)
+    context = Context(classifier, domains, sources, targets, texts, words, _text(whisper) or "", discriminator)
     with progress("Measuring", len(items), "files") as bar:
         for pairs in found.values():
             for item, path in pairs:
@@ -109,17 +114,22 @@ def evaluate_voices(
                 except (AudioFileError, MetricError) as error:
                     item.unusable = error.reason
                 bar.advance()
+    cosines = real_cosines(domains)
     systems = [_system(name, path, [item for item, _ in pairs], domains) for (name, pairs), path in zip(found.items(), paths, strict=True)]
     real = _real_recordings(discriminator, domains, info.sample_rate) if discriminator is not None else None
     return make_report(
         "voices",
         (*FIGURES, *SET_FIGURES),
         systems,
-        notes=[*notes, *_remarks(classifier.facts, source is not None, real)],
+        notes=[*notes, *_remarks(classifier.facts, cosines, source is not None, real)],
         data={"path": str(data), "name": info.name, "fingerprint": info.fingerprint, "labels": list(info.labels)},
         classifier=classifier.facts,
+        speaker_cosines=cosines,
         discriminator_on_real=real,
-        settings={"source": _text(source), "target": _text(target), "text": _text(text), "words": words, "seed": seed},
+        settings={
+            **{key: _text(path) for key, path in {"source": source, "target": target, "text": text, "whisper": whisper}.items()},
+            **{"words": words, "seed": seed},
+        },
         files=[{"system": name} | _facts(item) for name, pairs in found.items() for item, _ in pairs],
     )
 
@@ -179,7 +189,7 @@ def _source_of(item: ConvertedFile, sources: dict[str, Path] | None, info: Datas
 
 
 def _domains(
-    info: DatasetInfo, data: Path, classifier: DomainClassifier, encoder: bool, wanted: set[str], done: Callable[[float], None]
+    info: DatasetInfo, data: Path, classifier: DomainClassifier, wanted: set[str], done: Callable[[float], None]
 ) -> dict[str, Domain]:
     """Describe each domain by its real recordings: those of the test split, or if there are none, of the others."""
     known: dict[int, list[np.ndarray]] = {number: [] for number in range(len(info.labels))}
@@ -192,14 +202,15 @@ def _domains(
     domains = {}
     for number, name in enumerate(info.labels):
         domains[name] = Domain(name, real=known[number])
+        domains[name].vectors = _vectors(known[number][:_MAX_VECTORS], info.sample_rate)
         if name in wanted:
-            _describe(domains[name], info.sample_rate, classifier, encoder)
+            _describe(domains[name], info.sample_rate, classifier)
         done(1)
     return domains
 
 
-def _describe(domain: Domain, rate: int, classifier: DomainClassifier, encoder: bool) -> None:
-    pitches, variances, features, vectors = [], [], [], []
+def _describe(domain: Domain, rate: int, classifier: DomainClassifier) -> None:
+    pitches, variances, features = [], [], []
     for audio in domain.real:
         features.append(classifier.classify(audio, rate)[0])
         try:
@@ -208,14 +219,37 @@ def _describe(domain: Domain, rate: int, classifier: DomainClassifier, encoder: 
             pitches.append(speech.mean_ln_f0(analysed))
         except MetricError:
             continue
-        if encoder:
-            vectors.append(scorers.speaker_vector(analysed.audio, speech.RATE))
     domain.mean_ln_f0 = float(np.mean(pitches)) if pitches else math.nan
     domain.variance = np.mean(variances, axis=0) if variances else np.zeros(0)
     domain.spread = speech.spread(np.array(features)) if len(features) > 1 else 0.0
-    if vectors:
-        mean = np.mean(vectors, axis=0)
-        domain.vector = mean / np.linalg.norm(mean)
+
+
+def _vectors(real: list[np.ndarray], rate: int) -> np.ndarray:
+    """Return the speaker vectors [recordings, 256] of those recordings that hold enough speech."""
+    found = []
+    for audio in real:
+        with suppress(AudioFileError):
+            found.append(speaker_vector(audio, rate))
+    return np.array(found)
+
+
+def real_cosines(domains: dict[str, Domain]) -> dict[str, Any]:
+    """Return what cosines mean on this data: "same", of real recordings with the mean of the others of their speaker; "strangers", with
+    the mean of other speakers (each [5th percentile, median, 95th], None without pairs); "nearest", the share of recordings that are
+    closest to their own speaker."""
+    same, strangers, nearest = [], [], []
+    for domain in domains.values():
+        others = [other.vector for other in domains.values() if other is not domain and other.vector is not None]
+        for number, vector in enumerate(domain.vectors):
+            rest = np.delete(domain.vectors, number, axis=0).sum(axis=0)
+            if not rest.any():
+                continue
+            same.append(float(vector @ rest / np.linalg.norm(rest)))
+            away = [float(vector @ other) for other in others]
+            strangers += away
+            nearest.append(same[-1] > max(away, default=-1.0))
+    percentiles = lambda values: np.percentile(values, [5, 50, 95]).round(3).tolist() if values else None
+    return {"same": percentiles(same), "strangers": percentiles(strangers), "nearest": float(np.mean(nearest)) if nearest else None}
 
 
 def _system(name: str, path: Path, items: list[ConvertedFile], domains: dict[str, Domain]) -> dict[str, Any]:
@@ -254,12 +288,18 @@ def _real_recordings(discriminator: Discriminator, domains: dict[str, Domain], r
     return {"n": len(verdicts), "value": float(np.mean(verdicts)) if verdicts else None}
 
 
-def _remarks(facts: dict[str, Any], has_source: bool, real: dict[str, Any] | None) -> list[str]:
+def _remarks(facts: dict[str, Any], cosines: dict[str, Any], has_source: bool, real: dict[str, Any] | None) -> list[str]:
     notes = []
     if facts["accuracy_on_real"] is not None:
         notes.append(
             f"the classifier of voices assigns {facts['accuracy_on_real']:.1%} of {facts['test_recordings']} real recordings correctly, "
             f"{facts['shuffled_labels']:.1%} after training on shuffled labels; chance is {facts['chance']:.1%}"
+        )
+    if cosines["same"] and cosines["strangers"]:
+        (low, middle, high), (least, mean, most) = cosines["same"], cosines["strangers"]
+        notes.append(
+            f"cosine of real recordings to their own speaker {middle:.2f} ({low:.2f} to {high:.2f}), to others {mean:.2f} ({least:.2f} to "
+            f"{most:.2f}); {cosines['nearest']:.1%} are closest to their own"
         )
     if facts["learnt_from"] == "train":
         notes.append("the validation split is too small: the classifier was trained on the train split, as the converter was")
