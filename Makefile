@@ -5,10 +5,11 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 TFIO_VENV ?= .venv-tfio
 OLDEST_VENV ?= .venv-oldest
+BEAM_VENV ?= .venv-beam
 DEMO ?= demo
 OLDEST := tensorflow==2.16.2 keras==3.3.3 'numpy<2' soundfile==0.12.1 soxr==0.5.0 typer==0.12.5 'click<8.2' msgspec==0.18.6 pillow==10.4.0
 
-.PHONY: setup demo test test-all test-tfio test-oldest lint docs bench wheel clean
+.PHONY: setup demo test test-all test-tfio test-oldest test-beam lint docs bench wheel clean
 
 setup: $(STAMP)
 
@@ -53,8 +54,15 @@ test-tfio:
 test-oldest:
 	test -x $(OLDEST_VENV)/bin/python || $(PYTHON) -m venv $(OLDEST_VENV)
 	$(OLDEST_VENV)/bin/python -m pip install --quiet --upgrade pip
-	$(OLDEST_VENV)/bin/python -m pip install --quiet -e . $(OLDEST) mido pytest pytest-xdist hypothesis
+	$(OLDEST_VENV)/bin/python -m pip install --quiet -e . $(OLDEST) mido pytest pytest-xdist hypothesis fsspec
 	$(OLDEST_VENV)/bin/python -m pytest -n 2 --dist loadfile
+
+# Apache Beam wants an older protobuf than TensorFlow takes, so it is tested in an environment of its own.
+test-beam:
+	test -x $(BEAM_VENV)/bin/python || $(PYTHON) -m venv $(BEAM_VENV)
+	$(BEAM_VENV)/bin/python -m pip install --quiet --upgrade pip
+	$(BEAM_VENV)/bin/python -m pip install --quiet -e '.[beam]' pytest fsspec
+	$(BEAM_VENV)/bin/python -m pytest tests/test_beam.py -m 'slow or not slow'
 
 lint: setup
 	$(BIN)/ruff check .
@@ -74,4 +82,4 @@ wheel: setup
 	$(BIN)/python -m build --wheel
 
 clean:
-	rm -rf $(VENV) $(TFIO_VENV) $(OLDEST_VENV) $(DEMO) dist build
+	rm -rf $(VENV) $(TFIO_VENV) $(OLDEST_VENV) $(BEAM_VENV) $(DEMO) dist build

@@ -16,6 +16,7 @@ import typer
 from .. import __version__
 from ..errors import EXIT_FAILED, EXIT_INTERRUPTED, GanAudioError, UsageError
 from ..processes import Interrupts
+from ..stores.store import url_of
 from . import console
 from .help import CommandGroup, plain
 
@@ -42,6 +43,7 @@ VERBS = {
     "info": "Show information about runs, data sets, models and audio files.",
 }
 
+TAKING_URLS = ("prepare", "train", "enhance", "convert", "vocode", "translate")  # verbs that read and write object stores
 WITHOUT_DEVICE = ("prepare", "models", "recipes", "info")  # verbs that run no network
 
 if os.environ.get("GAN_AUDIO_TF_LOG") is None:  # TensorFlow's start-up messages are not for users
@@ -110,6 +112,7 @@ def main(arguments: list[str] | None = None) -> int:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")  # names of files that the terminal cannot show are escaped
     try:
+        _check_urls(given)
         outcome = app(args=given, prog_name="gan-audio", standalone_mode=False)
         return outcome if isinstance(outcome, int) else 0
     except _ClickException as failure:
@@ -125,6 +128,16 @@ def main(arguments: list[str] | None = None) -> int:
     except BrokenPipeError:
         sys.stderr.close()
         return EXIT_FAILED
+
+
+def _check_urls(arguments: list[str]) -> None:
+    """Raise UsageError for a URL where only paths are taken: `s3://a/b` would be a local folder `s3:`."""
+    verb = next(iter(arguments), "")
+    if verb in TAKING_URLS or verb not in VERBS:
+        return
+    for word in arguments[1:]:
+        if url := url_of(word):
+            raise UsageError(f"{verb} takes no URL of an object store: {url}.", hint="copy the files, and give their path")
 
 
 def _fail(failure: GanAudioError) -> int:

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..beam import LOCAL
 from ..errors import UsageError
 from . import console
-from .file_verb import Bitrate, DryRun, Json, Overwrite, PartOption, Quiet, check_bitrate, check_jobs, run_files
+from .file_verb import Bitrate, DryRun, Json, Overwrite, PartOption, Quiet, Runner, check_bitrate, check_jobs, run_files
 
 if TYPE_CHECKING:
     from ..inference.enhance.options import EnhanceOptions
@@ -124,6 +125,7 @@ def command(
     ] = None,
     jobs: Annotated[int, typer.Option("-j", "--jobs", help="Number of processes; 0: one for each core (SEGAN: one).")] = 0,
     part: PartOption = "",
+    runner: Runner = LOCAL,
     dry_run: DryRun = False,
     json_output: Json = False,
     quiet: Quiet = False,
@@ -152,7 +154,7 @@ def command(
         _refuse_denoising({"--model": model, "--strength": strength, "--mix": mix != 1, "--per-channel": per_channel, "--fast": fast})
     check_jobs(jobs)
     check_bitrate(bitrate)
-    given = list(inputs or [])
+    given = list(inputs or [])  # with --runner beam its options too
     piped = str(output) == _STREAM or any(str(path) == _STREAM or path.is_fifo() for path in given)
     if live:
         _refuse_file_options(options, dry_run, detect_only, report, "--live")
@@ -178,7 +180,7 @@ def command(
 
         _refuse_file_options(options, dry_run, detect_only, report, "a pipe: there is no file to write beside")
         return enhance_pipe(task, given, output)
-    return run_files(task, given, output, jobs=jobs or int(task.needs_tensorflow), part=part, dry_run=dry_run, report=report)
+    return run_files(task, given, output, jobs=jobs or int(task.needs_tensorflow), part=part, runner=runner, dry_run=dry_run, report=report)
 
 
 def _refuse_denoising(options: dict[str, object]) -> None:

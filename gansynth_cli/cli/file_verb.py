@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..beam import LOCAL, parse_runner, split_options
 from ..errors import UsageError
 from ..parts import Part
 from . import console
@@ -39,6 +40,14 @@ PartOption = Annotated[
     str,
     typer.Option("--part", metavar="I/N", help="Only part I of N of the files: for several machines, given the same command otherwise."),
 ]
+Runner = Annotated[
+    str,
+    typer.Option(
+        "--runner",
+        metavar="local|beam[:PARTS]",
+        help="beam: in parts, 16 unless given, through Apache Beam, whose own options follow --, as -- --runner=FlinkRunner.",
+    ),
+]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be written, and stop.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the outcome as JSON on stdout.")]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Print only warnings and errors.")]
@@ -51,6 +60,7 @@ def run_files(
     *,
     jobs: int = 1,
     part: str = "",
+    runner: str = LOCAL,
     dry_run: bool = False,
     report: Path | None = None,
 ) -> int:
@@ -61,6 +71,7 @@ def run_files(
         inputs, output: As given on the command line, paths or URLs; a task that writes nothing has no output.
         jobs: Number of processes; 0: one for each core.
         part: Part of the files, such as 3/40; "": all.
+        runner: `local`, or `beam:PARTS`, then with Beam's own options behind the inputs.
         dry_run: Show the plan only.
         report: JSON file to write, with what `--json` prints.
 
@@ -73,16 +84,24 @@ def run_files(
         GanAudioError: The model cannot be opened.
     """
     from ..inference.files.run import FileRun
+    from ..inference.files.through_beam import run_through_beam
 
     check_jobs(jobs)
     words, mine = task.words, Part.parse(part) if part else None
-    if not inputs:
+    beam_parts, given = parse_runner(runner), [*(inputs or ())]
+    beam_options: list[str] = []
+    if beam_parts:
+        words_given, beam_options = split_options(given)
+        given = [Path(word) for word in words_given]
+    if beam_parts and mine:
+        raise UsageError("--part cannot be combined with --runner beam, which makes parts of its own.", hint="--runner beam:64")
+    if not given:
         raise UsageError("No input is given; expected folders or files.", hint=f"gan-audio {words.verb} recordings/ -o {words.folder}/")
     if not task.writes:
         output = None
     elif output is None:
-        raise UsageError("No output is given.", hint=f"gan-audio {words.verb} {inputs[0]} -o {words.folder}/")
-    with FileRun(task, inputs, output, mine) as run:
+        raise UsageError("No output is given.", hint=f"gan-audio {words.verb} {given[0]} -o {words.folder}/")
+    with FileRun(task, given, output, mine) as run:
         plan = run.plan()
         if plan.left_out:
             console.say(f"{plan.left_out} files in {run.output} are left out: that is the output folder")
@@ -99,7 +118,10 @@ def run_files(
         try:
             with console.progress(words.doing, plan.seconds or None, "s of audio") as bar:
                 progress.bar = bar
-                outcomes = run.run(workers=jobs or cores(), on_audio=bar.advance, on_outcome=progress, on_failed=warn_of)
+                if beam_parts:
+                    outcomes = run_through_beam(task, given, output, beam_parts, beam_options, progress)
+                else:
+                    outcomes = run.run(workers=jobs or cores(), on_audio=bar.advance, on_outcome=progress, on_failed=warn_of)
                 bar.fill()
         except KeyboardInterrupt:
             return report_interrupt(progress, run.output)

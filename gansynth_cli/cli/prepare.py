@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import shlex
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
+from ..beam import LOCAL, parse_runner, split_options
 from ..data.corpora.layouts import KEYS, LAYOUTS
 from ..errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, UsageError
 from ..parts import Part
 from ..recipe_schema import Recipe
 from . import console
+from .file_verb import Runner
 from .help import PlainCommand
 
 if TYPE_CHECKING:
@@ -197,6 +200,7 @@ def command(
             "--merge", help="Make DATA of all its parts: INPUT... are their folders, or a folder of them.", rich_help_panel=_SCALE
         ),
     ] = False,
+    runner: Runner = LOCAL,
     jobs: Annotated[int, typer.Option("-j", "--jobs", help="Worker processes; 0 is one for each core.")] = 0,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the data set that is there.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Decode and count, write nothing.")] = False,
@@ -216,6 +220,11 @@ def command(
     from ..data.prepare.work import SplitOptions
     from ..recipe import load_recipe
 
+    beam_parts, beam_options = parse_runner(runner), list[str]()
+    if beam_parts:
+        inputs, beam_options = split_options(inputs)
+        if part:
+            raise UsageError("--part cannot be combined with --runner beam, which makes parts of its own.", hint="--runner beam:64")
     if merge:
         return _merge(context, inputs, output, jobs, overwrite)
     if set_ and not recipe:
@@ -241,8 +250,14 @@ def command(
         labels=_labels(labels, layout, select, exclude, corpus or (), model.conditioning != "none"),
         splits=SplitOptions(split_by, validation, test),
     )
+    run: Callable[..., PrepareReport] = prepare
+    if beam_parts:
+        from ..data.prepare.through_beam import prepare_through_beam
+
+        run = functools.partial(prepare_through_beam, parts=beam_parts, beam_options=beam_options)
+    scale: dict[str, Any] = {"part": Part.parse(part)} if part else {}
     with _progress("Preparing", "files", output, dry_run) as progress:
-        report = prepare(
+        report = run(
             inputs,
             output,
             _with_details(options, detail or ()),
@@ -254,7 +269,7 @@ def command(
             mels=_given_mels(mels, model, rate),
             speech=model.speech_features(rate),
             consent=_note(consent) if consent else "",
-            part=Part.parse(part) if part else None,
+            **scale,
             jobs=jobs,
             overwrite=overwrite,
             dry_run=dry_run,
@@ -437,7 +452,7 @@ def _show(report: PrepareReport, recipe: Sequence[str]) -> None:
     if report.status == "part written":
         clips = sum(split.clips for split in info.splits.values())
         console.say(f"{files} recordings of this part gave {clips} clips in {report.elapsed:.1f} s{again}. Written to {report.output}.")
-        folder = shlex.quote(str(report.output.parent))
+        folder = shlex.quote(str(report.output).rpartition("/")[0] or ".")
         console.say(f"When all parts are there: gan-audio prepare --merge {folder} -o DATA")
         return
     total = sum(split.clips for split in info.splits.values())

@@ -16,6 +16,7 @@ import typer
 from ..errors import EXIT_INTERRUPTED, EXIT_OK, UsageError
 from ..recipe import find_recipe, load_recipe, recipe_from_toml
 from ..recipe_schema import Recipe
+from ..stores.staging import local_for_process
 from . import console
 
 if TYPE_CHECKING:
@@ -26,7 +27,9 @@ _BUDGET = "Limits"
 
 def command(
     recipe: Annotated[str, typer.Option("--recipe", "-r", metavar="NAME", help="A shipped recipe, such as specgan/small, or a file.")] = "",
-    data: Annotated[Path | None, typer.Option("--data", "-d", help="A prepared data set, or a folder of recordings.")] = None,
+    data: Annotated[
+        Path | None, typer.Option("--data", "-d", help="A prepared data set, also in an object store; or a folder of recordings.")
+    ] = None,
     run: Annotated[
         Path | None,
         typer.Option(
@@ -107,6 +110,7 @@ def _train(chosen: Recipe, folder: Path, data: Path | None, init_from: Path | No
             "--data is missing: a prepared data set, or a folder of recordings.",
             hint=f"give what {folder} was trained on: --data DATA" if resumed else prepare,
         )
+    data = local_for_process(data)
     if not data.exists():
         raise UsageError(
             f"The data set {data} does not exist.", hint=f"gan-audio prepare INPUT... -o {data} --recipe {chosen.name or chosen.family}"

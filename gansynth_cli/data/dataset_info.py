@@ -17,6 +17,7 @@ from ..errors import DatasetError
 from ..files import json_text, read_json
 
 FORMAT_VERSION = 1
+INFO_FILE = "dataset_info.json"  # a folder that holds one is a finished data set
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,7 @@ def read_dataset_info(path: Path) -> DatasetInfo:
     Raises:
         DatasetError: It is not there, not JSON, or of another format version.
     """
-    file = path / "dataset_info.json" if path.is_dir() else path
+    file = path / INFO_FILE if path.is_dir() else path
     if not file.is_file():
         raise DatasetError(f"{path} is not a prepared data set: it holds no dataset_info.json.", hint=f"gan-audio prepare {path} -o DATA")
     try:

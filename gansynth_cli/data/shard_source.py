@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from ..errors import DatasetError, GanAudioError
 from ..feature_specs import BatchFeatures
 from ..files import write_text
 from ..recipe_schema import Data
+from ..stores.mirror import fetch, mirror_of
 from . import shards
 from .audio.wav_clip import WAV_HEADER_BYTES
 from .clip_reader import ShardClips
@@ -53,6 +55,7 @@ class ShardSource(Source):
         )
 
     def epoch(self, split: str, settings: Data, seed: tf.Tensor, number: tf.Tensor) -> tf.data.Dataset:
+        stored = mirror_of(self.path) is not None
         paths = tf.constant([str(path) for path in shards.shard_paths(self.info.splits[split], self.path)])
         readers = min(_READERS, len(paths))
         read: Callable = tf.data.TFRecordDataset
@@ -62,6 +65,8 @@ class ShardSource(Source):
             beside = [str(self.path / sidecar_name(shard["file"], key)) for shard in self.info.splits[split].shards]
             paths = tf.stack([paths, tf.constant(beside)], axis=1)
             read = _read_joined
+        if stored:
+            there, read = read, lambda names: there(_fetched(names))
         if settings.shuffle_clips:
             paths = tf.random.experimental.stateless_shuffle(paths, seed)
         else:
@@ -137,6 +142,16 @@ class ShardSource(Source):
             start = tf.minimum(tf.cast(uniform * tf.cast(spare, tf.float32), tf.int32), spare - 1)
         # A clip that is shorter begins again: silence after it would be what the networks see most.
         return tf.cast(tf.gather(spectrum, (start + tf.range(frames)) % length), tf.float32)
+
+
+def _fetched(paths: tf.Tensor) -> tf.Tensor:
+    """Return the paths of shards once their contents are here; the reader of a file that is evicted meanwhile keeps it open."""
+
+    def bring(names: np.ndarray) -> np.ndarray:
+        fetch(Path(name.decode()) for name in np.atleast_1d(names))
+        return names
+
+    return tf.ensure_shape(tf.numpy_function(bring, [paths], tf.string), paths.shape)
 
 
 def _read_joined(paths: tf.Tensor) -> tf.data.Dataset:

@@ -22,6 +22,7 @@ import google_crc32c
 
 from ..errors import DatasetError
 from ..files import sha256_of
+from ..stores.mirror import fetch
 from .dataset_info import DatasetInfo, SplitInfo
 
 SPLITS = ("train", "validation", "test")
@@ -118,6 +119,7 @@ def read_records(path: Path) -> Iterator[bytes]:
     Raises:
         DatasetError: The shard is missing, cut short, or a checksum is wrong; names shard and position.
     """
+    fetch([path])
     try:
         file = path.open("rb")
     except OSError as error:
@@ -149,6 +151,7 @@ def verify(info: DatasetInfo, folder: Path, progress: Callable[[int], None] | No
         for shard in split.shards:
             if shard["file"] in named:
                 continue
+            fetch([folder / shard["file"]])
             if sha256_of(folder / shard["file"]) != shard["sha256"]:
                 problems.append(f"{shard['file']} has other content than when it was prepared")
             if progress is not None:

@@ -26,12 +26,15 @@ class Staging:
 
     def __init__(self) -> None:
         self._stack, self._mirrors, self._outputs = ExitStack(), list[tuple[Mirror, Path]](), list[Outbox]()
+        self._growing: GrowingOutput | None = None
 
     def __enter__(self) -> Staging:
         return self
 
     def __exit__(self, kind: object, *rest: object) -> None:
         try:
+            if self._growing is not None:
+                self._growing.close()
             for outbox in self._outputs:
                 outbox.close(wait=kind is None)
         finally:
@@ -87,6 +90,35 @@ class Staging:
         outbox = Outbox(url, Path(self._stack.enter_context(scratch_folder())))
         self._outputs.append(outbox)
         return outbox.local
+
+    def growing(self, given: str | os.PathLike, seal: str, below: str = "") -> Path:
+        """Return the local path of a folder that is made locally and sent whole by `finish`; see `GrowingOutput`.
+
+        Args:
+            given: The folder, a path or a URL.
+            seal: Name of the file that tells that it is complete.
+            below: Name of the folder below `given` that is meant.
+
+        Raises:
+            StoreError: The store cannot be reached, or refuses.
+        """
+        url = url_of(given).rstrip("/")
+        if not url:
+            return Path(given, below)
+        self._growing = GrowingOutput(f"{url}/{below}" if below else url, seal)
+        return self._growing.local
+
+    def finish(self, path: Path | str) -> Path | str:
+        """Send the folder that `growing` gave; return `path` as the user knows it.
+
+        Raises:
+            StoreError: It cannot be sent; what was made stays, and the same command goes on.
+        """
+        if self._growing is None:
+            return path
+        growing, self._growing = self._growing, None
+        growing.send()
+        return growing.url
 
     def send(self, paths: Iterable[Path]) -> None:
         """Send finished files that lie in an output in a store; others stay where they are.
@@ -245,6 +277,8 @@ class GrowingOutput:
                 self._store.upload(found[name], name)
                 journal.write(f"{name}\n")
                 journal.flush()
+        for name in self._mirror.names.keys() - found.keys() if self._mirror else ():
+            self._store.delete(name)
         self.close(finished=True)
 
     def close(self, finished: bool = False) -> None:

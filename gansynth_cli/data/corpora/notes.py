@@ -15,6 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ...errors import AudioFileError, DatasetError, MissingExtraError, UsageError
+from ...stores.mirror import fetch
 from . import note_names
 from .source_file import LabelOptions, Reading, SourceFile
 
@@ -101,6 +102,7 @@ def measured_pitch(path: Path) -> tuple[float, float]:
     from ...signal.note_pitch import note_pitch  # onnxruntime takes a while to load
     from ..audio import audio_file
 
+    fetch([path])
     audio, rate = audio_file.read(path, channels=1)
     heard = note_pitch(audio[:, 0], rate)
     return heard.midi, heard.confidence

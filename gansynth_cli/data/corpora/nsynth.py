@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import AudioFileError, DatasetError
+from ...stores.mirror import fetch
 from . import note_names
 from .example import read_example
 from .notes import with_common_velocity
@@ -76,6 +77,7 @@ def read_record(source: SourceFile) -> tuple[np.ndarray, int, bytes]:
 def _tfrecord_notes(source: SourceFile, options: LabelOptions) -> Iterator[SourceFile]:
     """The notes of a TFRecord file; sound is not read, so that listing NSynth's 70 GB reads some 100 bytes of each note."""
     split = next((part for part in ("train", "valid", "test") if part in source.path.name.lower()), "")
+    fetch([source.path])
     with source.path.open("rb") as file:
         try:
             content = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))

@@ -17,12 +17,14 @@ from pathlib import Path
 from ...errors import UsageError
 from ...feature_specs import FrameFeatures, GivenMels, LogSpectrogram, SpeechFeatures
 from ...parts import Part
+from ...stores.staging import Staging
 from ..audio.find import LeftOut, find_audio
 from ..corpora.labelling import label_sources
 from ..corpora.nsynth import TFRECORD
+from ..dataset_info import INFO_FILE
 from ..speech_features import left_out_of
 from .existing import Extras, finish_existing, finished
-from .parts import make_part
+from .parts import PART_FILE, make_part
 from .plan import Plan, dataset_name
 from .report import PrepareOptions, PrepareReport
 from .summary import facts_of
@@ -51,8 +53,8 @@ def prepare(
     """Make a data set folder: shards, `features.json`, `dataset_info.json`.
 
     Args:
-        inputs: Folders (searched to any depth) and files.
-        output: The data set folder. While it grows it is called `<output>.partial`; the same call again goes on with that.
+        inputs: Folders (searched to any depth) and files, paths or URLs of object stores.
+        output: The data set folder, a path or a URL. While it grows it is called `<output>.partial`; the same call again goes on with that.
         options: All that decides its bytes.
         noise: Folders and files that are to be mixed with the clips of `inputs`: they make the splits noise-train, ...
         specs: Statistics to compute over the train split (a recipe's `model.statistics`).
@@ -70,36 +72,48 @@ def prepare(
     Raises:
         UsageError: Options that are wrong or do not fit the recordings.
         DatasetError: Nothing to prepare, another data set in the way, a full disk.
+        StoreError: An object store cannot be reached, or refuses.
     """
     began = time.monotonic()
     options.check()
-    output = Path(output)
-    if part is None:
-        options = replace(options, name=options.name or dataset_name(output))
-    others: LeftOut = []
+    with Staging() as staging:
+        given, noises = [staging.input(one) for one in inputs], [staging.input(one) for one in noise]
+        if dry_run:
+            folder = Path(output)
+        elif part is not None:
+            folder = staging.growing(output, PART_FILE, below=part.folder_name)
+        else:
+            folder = staging.growing(output, INFO_FILE)
+            options = replace(options, name=options.name or dataset_name(folder))
+        others: LeftOut = []
+        plan = _plan(given, noises, options, part, others)
+        facts, files = plan.facts(), len(plan.sources)
+        shard_done = lambda done, count: progress(files, files, f"F0 and spectra: shard {done} of {count}") if progress else None
+        spoken = (speech, {source.name: source for source in plan.sources}) if speech else None
+        extras = Extras(tuple(specs), peak_normalize, peak, frames, mels, consent, jobs, shard_done, spoken)
+        workers = jobs or os.cpu_count() or 1
+        if dry_run:
+            outcomes = [result.outcome for results in results_of(plan, workers, None, 0, progress) for result in results]
+            report = report_of(folder, "dry run", facts_of(facts, outcomes, None), facts, outcomes)
+        elif part is not None:
+            report = make_part(plan, folder, extras, overwrite, workers, progress)
+        elif existing := finished(folder, facts, {source.name for source in plan.sources}, overwrite):
+            report = finish_existing(folder, facts, existing, extras)
+        else:
+            report = make(plan, folder, extras, overwrite, workers, progress)
+        report.output = staging.finish(report.output)
+    if speech and not dry_run and part is None:
+        report.warnings += left_out_of(report.info, speech)
+    report.left_out = [*report.left_out, *((path.name, reason) for path, reason in others)]
+    report.elapsed = time.monotonic() - began
+    return report
+
+
+def _plan(inputs: Iterable[Path], noise: Iterable[Path], options: PrepareOptions, part: Part | None, others: LeftOut) -> Plan:
     found = find_audio(inputs, TFRECORD if options.labels.layout == "nsynth" else None, others)
     labelled = label_sources(found, options.labels, find_audio(noise, left_out=others))
     if options.pairs and any(source.role == "noise" for source in labelled.sources):
         raise UsageError(
             "--layout pairs holds recordings that are noisy already; --noise is for clean ones.", hint="leave one of the two out"
         )
-    plan = Plan(options, labelled, part)
-    facts, files = plan.facts(), len(plan.sources)
-    shard_done = lambda done, count: progress(files, files, f"F0 and spectra: shard {done} of {count}") if progress else None
-    spoken = (speech, {source.name: source for source in plan.sources}) if speech else None
-    extras = Extras(tuple(specs), peak_normalize, peak, frames, mels, consent, jobs, shard_done, spoken)
-    workers = jobs or os.cpu_count() or 1
-    if dry_run:
-        outcomes = [result.outcome for results in results_of(plan, workers, None, 0, progress) for result in results]
-        report = report_of(output, "dry run", facts_of(facts, outcomes, None), facts, outcomes)
-    elif part is not None:
-        report = make_part(plan, output, extras, overwrite, workers, progress)
-    elif existing := finished(output, facts, {source.name for source in plan.sources}, overwrite):
-        report = finish_existing(output, facts, existing, extras)
-    else:
-        report = make(plan, output, extras, overwrite, workers, progress)
-    if speech and not dry_run and part is None:
-        report.warnings += left_out_of(report.info, speech)
-    report.left_out = [*report.left_out, *((path.name, reason) for path, reason in others)]
-    report.elapsed = time.monotonic() - began
-    return report
+    return Plan(options, labelled, part)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import time
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -25,7 +26,10 @@ from ...errors import DatasetError, UsageError
 from ...feature_specs import FrameFeatures, GivenMels, LogSpectrogram, SpeechFeatures
 from ...files import json_text, read_json, replacing, write_text
 from ...parts import Part
+from ...stores.mirror import fetch, release
+from ...stores.staging import Staging
 from ..corpora.source_file import SourceFile
+from ..dataset_info import INFO_FILE
 from ..shards import shard_name
 from ..speech_features import left_out_of
 from .existing import Extras, finish_existing, finished
@@ -74,15 +78,14 @@ class _PartFile:
         return Part(self.number, self.count)
 
 
-def make_part(plan: Plan, output: Path, extras: Extras, overwrite: bool, workers: int, progress: Progress | None) -> PrepareReport:
-    """Make one part of a data set in its folder below `output`; what the recipe adds is left to `merge`.
+def make_part(plan: Plan, folder: Path, extras: Extras, overwrite: bool, workers: int, progress: Progress | None) -> PrepareReport:
+    """Make one part of a data set in its folder; what the recipe adds is left to `merge`.
 
     Raises:
         DatasetError: Another part with this number is there, or something else.
     """
     assert plan.part is not None
     facts, wanted = plan.facts(), _wanted_of(extras)
-    folder = output / plan.part.folder_name
     if (folder / PART_FILE).is_file() and not overwrite:
         return _unchanged(folder, _read_part(folder), facts, wanted)
     if folder.exists() and (strange := _strangers(folder)):
@@ -121,8 +124,8 @@ def merge(
     """Make the data set of which all parts are given: the bytes that one run of `prepare` would have written.
 
     Args:
-        inputs: Folders of parts, or folders that hold such.
-        output: The data set folder. An interrupted call goes on where it was.
+        inputs: Folders of parts, or folders that hold such, paths or URLs.
+        output: The data set folder, a path or a URL. An interrupted call goes on where it was.
         jobs: Shards that are written at a time; 0 is one for each core.
         overwrite: Replace a finished data set.
         progress: Called after each shard.
@@ -131,23 +134,40 @@ def merge(
         UsageError: Something that is no part.
         DatasetError: A part is missing, there twice, unfinished, damaged, or of another data set.
     """
-    output = Path(output)
-    parts = _checked(_find_parts(inputs))
-    first = parts[0][1]
-    facts = first.facts.named(first.facts.options.name or dataset_name(output))
-    outcomes = [Outcome(**entry) for _, part in parts for entry in part.outcomes]
-    extras = _extras_of(parts, jobs, progress)
-    existing = finished(output, facts, {outcome.name for outcome in outcomes}, overwrite)
-    if existing is not None:
-        return finish_existing(output, facts, existing, extras)
-    with partial_folder(output, facts.signature | {"merged_parts": first.count}, overwrite) as folder, explained(output, folder):
-        shards = _Merger(parts, facts, folder, jobs or os.cpu_count() or 1).write(progress)
+    began = time.monotonic()
+    with Staging() as staging:
+        parts = _checked(_find_parts([staging.input(given) for given in inputs]))
+        output = staging.growing(output, INFO_FILE)
+        first = parts[0][1]
+        facts = first.facts.named(first.facts.options.name or dataset_name(output))
+        outcomes = [Outcome(**entry) for _, part in parts for entry in part.outcomes]
+        extras = _extras_of(parts, jobs, progress)
+        existing = finished(output, facts, {outcome.name for outcome in outcomes}, overwrite)
+        if existing is not None:
+            report = finish_existing(output, facts, existing, extras)
+        else:
+            report = _merge(parts, facts, output, outcomes, extras, overwrite, progress)
+        report.output = staging.finish(output)
+    if extras.speech:
+        report.warnings += left_out_of(report.info, extras.speech[0])
+    report.elapsed = time.monotonic() - began
+    return report
+
+
+def _merge(
+    parts: list[tuple[Path, _PartFile]],
+    facts: PlanFacts,
+    output: Path,
+    outcomes: list[Outcome],
+    extras: Extras,
+    overwrite: bool,
+    progress: Progress | None,
+) -> PrepareReport:
+    with partial_folder(output, facts.signature | {"merged_parts": len(parts)}, overwrite) as folder, explained(output, folder):
+        shards = _Merger(parts, facts, folder, extras.jobs or os.cpu_count() or 1).write(progress)
         info = checked_facts(output, folder, facts, outcomes, shards.__getitem__)
         info = finish(folder, output, info, extras)
-    report = report_of(output, "written", info, facts, outcomes)
-    if extras.speech:
-        report.warnings += left_out_of(info, extras.speech[0])
-    return report
+    return report_of(output, "written", info, facts, outcomes)
 
 
 class _Merger:
@@ -203,6 +223,7 @@ def _append(out: BinaryIO, source: Path, piece: Mapping[str, Any], digest: Any) 
     """
     own, damaged = hashlib.sha256(), f"The part {source.parent} is damaged: {source.name}"
     hint = "make this part again with --overwrite"
+    fetch([source])
     try:
         with source.open("rb") as file:
             while content := file.read(_COPY_BYTES):
@@ -211,6 +232,7 @@ def _append(out: BinaryIO, source: Path, piece: Mapping[str, Any], digest: Any) 
                 digest.update(content)
     except FileNotFoundError as error:
         raise DatasetError(f"{damaged} is missing.", hint=hint) from error
+    release([source])
     if own.hexdigest() != piece["sha256"]:
         raise DatasetError(f"{damaged} has other content than when it was written.", hint=hint)
 
@@ -229,6 +251,7 @@ def _find_parts(inputs: Iterable[str | os.PathLike]) -> list[tuple[Path, _PartFi
 
 
 def _read_part(folder: Path) -> _PartFile:
+    fetch([folder / PART_FILE])
     try:
         found = msgspec.convert(read_json(folder / PART_FILE), _PartFile, strict=False)
     except (OSError, ValueError, msgspec.ValidationError) as error:

@@ -79,7 +79,7 @@ class PrepareReport:
     """The outcome of `prepare`.
 
     Attributes:
-        output: The data set folder.
+        output: The data set folder; in an object store its URL.
         status: "written", "unchanged" (it was there already), "statistics added", or "dry run".
         info: Facts of the data set; after a dry run what they would be, without shards.
         outcomes: One entry a recording; if nothing was done, what the data set's own file says of it.
@@ -89,7 +89,7 @@ class PrepareReport:
         elapsed: Seconds.
     """
 
-    output: Path
+    output: Path | str
     status: str
     info: DatasetInfo
     outcomes: list[Outcome] = field(default_factory=list)

@@ -16,6 +16,7 @@ from typing import Any
 from ...errors import AudioFileError, DatasetError, UsageError
 from ...files import sha256_of
 from ...processes import clean_context, follow_parent
+from ...stores.mirror import fetch, release
 from ..audio import audio_file
 from ..audio.wav_clip import wav_bytes
 from ..corpora.nsynth import read_record
@@ -246,26 +247,39 @@ def run_units(units: list[list[SourceFile]], work: Work, workers: int, total_byt
     workers = min(workers, len(units))
     if workers <= 1 or total_bytes < _POOL_BYTES:
         for unit in units:
+            fetch(_paths(unit))
             yield process_unit(unit, work)
+            release(_paths(unit))
         return
     with _pool(workers) as pool:
-        waiting: deque[Future[list[FileResult]]] = deque()
-        ahead = iter(units)
+        waiting: deque[tuple[list[SourceFile], Future[list[FileResult]]]] = deque()
+
+        def first() -> list[FileResult]:
+            unit, future = waiting.popleft()
+            results = future.result()
+            release(_paths(unit))
+            return results
+
         try:
-            for unit in ahead:
-                waiting.append(pool.submit(process_unit, unit, work))
+            for unit in units:
+                fetch(_paths(unit))
+                waiting.append((unit, pool.submit(process_unit, unit, work)))
                 if len(waiting) > 2 * workers:  # as much as may be held in memory
-                    yield waiting.popleft().result()
+                    yield first()
             while waiting:
-                yield waiting.popleft().result()
+                yield first()
         except BrokenProcessPool as error:
             raise DatasetError(
                 "A worker process died, probably for lack of memory.",
                 hint="run the same command again with a smaller --jobs; it goes on where it was",
             ) from error
         finally:
-            for future in waiting:
+            for _, future in waiting:
                 future.cancel()
+
+
+def _paths(unit: list[SourceFile]) -> list[Path]:
+    return [path for source in unit for path in (source.path, source.noisy) if path is not None]
 
 
 def _pool(workers: int) -> Executor:
