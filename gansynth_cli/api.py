@@ -203,7 +203,7 @@ def prepare(
     options |= {"peak_normalize": data.peak_normalize, "peak": data.peak, "frames": model.frame_features(sound.sample_rate)}
     options |= {"speech": model.speech_features(sound.sample_rate)}
     sources = [inputs] if isinstance(inputs, (str, PathLike)) else list(inputs)
-    return job.prepare(sources, output, chosen, specs=model.statistics, **options)
+    return job.prepare(sources, output, chosen, specs=model.statistics(sound.sample_rate), **options)
 
 
 def train(

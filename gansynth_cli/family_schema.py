@@ -36,8 +36,7 @@ class ModelTable:
         """The command that uses a trained run, where it depends on the model; "": that of the family."""
         return ""
 
-    @property
-    def statistics(self) -> tuple[LogSpectrogram, ...]:
+    def statistics(self, sample_rate: int) -> tuple[LogSpectrogram, ...]:
         """Per-bin statistics over the training clips, computed by `prepare --recipe` or at the start of training."""
         return ()
 

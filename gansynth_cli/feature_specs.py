@@ -35,18 +35,27 @@ class BatchFeatures:
 class LogSpectrogram:
     """Per-bin statistics of the training clips, computed by `data/statistics.py`.
 
-    Frame t is the `fft` samples from sample t * hop on, zeros beyond the clip's end, with a periodic Hann window.
+    Frame t is the `fft` samples from sample t * hop on, zeros beyond the clip's end, with a periodic Hann window. With `mel_bands` the
+    statistics are those of mel bands (`signal.mel.mel_mean_bank` at `sample_rate`), else of the fft / 2 + 1 bins.
     """
 
     fft: int
     hop: int
     frames: int
     log_offset: float
+    mel_bands: int = 0
+    sample_rate: int = 0  # Hz; read with mel_bands only
 
     @property
     def key(self) -> str:
         """The key in `DatasetInfo.statistics`."""
-        return f"log_spectrogram/fft{self.fft}-hop{self.hop}-frames{self.frames}-offset{self.log_offset:g}"
+        bands = f"-mel{self.mel_bands}-rate{self.sample_rate}" if self.mel_bands else ""
+        return f"log_spectrogram/fft{self.fft}-hop{self.hop}-frames{self.frames}-offset{self.log_offset:g}{bands}"
+
+    @property
+    def bins(self) -> int:
+        """Number of statistics: mel bands, or bins from DC to Nyquist."""
+        return self.mel_bands or self.fft // 2 + 1
 
 
 @dataclass(frozen=True)

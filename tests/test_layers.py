@@ -8,6 +8,8 @@ import pytest
 import tensorflow as tf
 
 from gansynth_cli import layers
+from gansynth_cli.layers.audio import from_bands
+from gansynth_cli.signal.mel import mel_filter_bank, mel_mean_bank
 from gansynth_cli.signal.stft import stft
 
 from .helpers import noise
@@ -208,6 +210,36 @@ def test_spectrogram_to_audio_undoes_the_normalisation():
     assert audio.shape == (1, 2048, 2)
     found, wanted = (np.abs(stft(a[0].T, 128, 32).numpy()) for a in (np.asarray(audio), sine))
     assert np.linalg.norm(found - wanted) / np.linalg.norm(wanted) < 0.1
+
+
+MEL = {"fft": 256, "hop": 64, "mean": [-4.0] * 16, "deviation": [3.0] * 16, "mel_bands": 16, "sample_rate": 8000}
+
+
+def test_mel_bands_are_means_of_magnitudes_and_come_back():
+    """A decaying noise of two channels has the bands of its definition, and the audio made of them has those bands again."""
+    t = np.arange(2048)
+    sound = noise(1, 2048, 2) * np.exp(-t / 600).astype(np.float32)[None, :, None] * 0.3
+    bank = mel_filter_bank(8000, 256, 16).astype(np.float64)
+    bank /= bank.sum(axis=0)
+    picture = layers.NormalizedLogSpectrogram(frames=32, **MEL)
+    magnitude = np.abs(stft(sound.transpose(0, 2, 1), 256, 64, 32).numpy()) @ bank
+    expected = np.clip((np.log(magnitude + 1e-6) + 4.0) / 9.0, -1, 1).transpose(0, 2, 3, 1)
+    shown = np.asarray(picture(sound))
+    np.testing.assert_allclose(shown, expected, atol=1e-5)
+    again = layers.SpectrogramToAudio(samples=2048, iterations=60, momentum=0.99, **MEL)(shown)
+    decibels = 20 / np.log(10) * 9.0 * np.abs(np.asarray(picture(again)) - shown)
+    assert np.median(decibels) < 1.5, "the bands of the audio are those that were asked for"
+
+
+def test_bands_are_spread_so_that_their_means_are_kept():
+    bank = mel_mean_bank(8000, 256, 16)
+    truth = np.abs(noise(3, 129)) + 0.1
+    bands = truth @ bank
+    found = np.asarray(from_bands(tf.constant(bands), bank))
+    assert (found >= 0).all()
+    np.testing.assert_allclose(found @ bank, bands, rtol=0.05)
+    with pytest.raises(ValueError, match="hold no bin"):
+        mel_mean_bank(8000, 256, 100)
 
 
 def test_statistics_of_another_size_are_refused():

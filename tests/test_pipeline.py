@@ -29,6 +29,7 @@ from gansynth_cli.errors import DatasetError
 from gansynth_cli.feature_specs import BatchFeatures, LogSpectrogram
 from gansynth_cli.recipe import recipe_from_tree
 from gansynth_cli.recipe_schema import Augment, Data, Recipe
+from gansynth_cli.signal.mel import mel_mean_bank
 
 from .conftest import write_tones, write_wav
 
@@ -440,6 +441,18 @@ def test_statistics_are_those_of_the_naive_loop():
     result = compute(spec, clips)
     np.testing.assert_allclose(result["mean"], np.mean(logs, axis=0), atol=1e-9)
     np.testing.assert_allclose(result["deviation"], np.std(logs, axis=0), atol=1e-9)
+
+
+def test_statistics_of_mel_bands_are_those_of_the_mean_magnitudes():
+    spec = LogSpectrogram(64, 32, 4, 1e-3, mel_bands=6, sample_rate=8000)
+    clip = np.random.default_rng(0).uniform(-1, 1, (128, 1))
+    frames = np.stack([np.pad(clip[:, 0], (0, 64))[32 * t : 32 * t + 64] for t in range(4)])
+    magnitudes = np.abs(np.fft.rfft(frames * np.hanning(65)[:-1]))
+    logs = np.log(magnitudes @ mel_mean_bank(8000, 64, 6) + 1e-3)
+    found = compute(spec, [clip])
+    np.testing.assert_allclose(found["mean"], logs.mean(axis=0), atol=1e-6)
+    np.testing.assert_allclose(found["deviation"], logs.std(axis=0), atol=1e-6)
+    assert spec.key != LogSpectrogram(64, 32, 4, 1e-3).key
 
 
 def test_longer_clips_count_in_pieces():

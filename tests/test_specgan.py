@@ -23,7 +23,7 @@ def facts(recipe, clips=None, labels=()) -> DatasetInfo:
     flat = {"mean": [-3.0] * bins, "deviation": [3.0] * bins}
     statistics = {
         statistics_key(spec, recipe.data.peak_normalize): compute(spec, clips) if clips is not None else flat
-        for spec in recipe.model.statistics
+        for spec in recipe.model.statistics(recipe.data.sample_rate)
     }
     return DatasetInfo("x", recipe.data.sample_rate, 1, recipe.data.clip_samples, list(labels), {}, statistics=statistics)
 

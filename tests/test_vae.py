@@ -12,13 +12,17 @@ import scipy.stats
 import tensorflow as tf
 
 from gansynth_cli.data.dataset_info import DatasetInfo
+from gansynth_cli.data.foreign import ForeignFileError
 from gansynth_cli.data.statistics import compute, statistics_key
 from gansynth_cli.errors import DatasetError, RecipeError
 from gansynth_cli.families.base import Draws
 from gansynth_cli.families.vae.family import VAE, divergence
+from gansynth_cli.inference.generate.session import open_session
 from gansynth_cli.layers import BoundedLogVariance, LogDeviation, SpectrogramToAudio
+from gansynth_cli.models.model_file import find_model
 from gansynth_cli.recipe import load_recipe
 from gansynth_cli.signal.stft import stft
+from gansynth_cli.training.import_run import import_run
 from gansynth_cli.training.learner import Learner
 from gansynth_cli.training.strategy import Devices
 
@@ -37,7 +41,7 @@ def make(domain: str = "spectrogram", *sets: str, seed: int | None = None) -> VA
 def facts(recipe, **changes) -> DatasetInfo:
     rng = np.random.default_rng(1)
     noise = [rng.uniform(-0.5, 0.5, (recipe.data.clip_samples, 1)).astype(np.float32) for _ in range(4)]
-    statistics = {statistics_key(spec, False): compute(spec, noise) for spec in recipe.model.statistics}
+    statistics = {statistics_key(spec, False): compute(spec, noise) for spec in recipe.model.statistics(recipe.data.sample_rate)}
     labels = changes.pop("labels", ["high", "low"])
     attributes = changes.pop("attributes", {"pitch": PITCHES})
     return DatasetInfo("x", 8000, 1, recipe.data.clip_samples, labels, {}, statistics=statistics, attributes=attributes, **changes)
@@ -341,7 +345,7 @@ def test_recipes_build(size):
     attributes = {"pitch": PITCHES, "instrument": ["flute", "guitar"]} if "pitch" in recipe.model.conditions else {}
     flat = {
         statistics_key(spec, recipe.data.peak_normalize): {"mean": [-3.0] * (spec.fft // 2 + 1), "deviation": [2.0] * (spec.fft // 2 + 1)}
-        for spec in recipe.model.statistics
+        for spec in recipe.model.statistics(recipe.data.sample_rate)
     }
     info = DatasetInfo("x", recipe.data.sample_rate, 1, recipe.data.clip_samples, ["a", "b"], {}, statistics=flat, attributes=attributes)
     family = VAE(recipe, info)
@@ -364,3 +368,45 @@ def test_killed_and_resumed_through_the_command_line(tmp_path, tiny_dataset, cap
     train(tmp_path / "parts", 4)
     whole, parts = (read_checkpoint(Checkpoints(tmp_path / name / "checkpoints").path(4))[0] for name in ("whole", "parts"))
     assert all(np.array_equal(whole[name], parts[name]) for name in whole)
+
+
+# One-shots: mel bands, stereo, and a saved model to begin with.
+
+
+def test_mel_bands_and_two_channels_go_through_the_saved_model(tmp_path):
+    recipe = load_recipe("vae/tiny", ["data.channels=2", "model.fft=256", "model.mel_bands=16"])
+    noise = np.random.default_rng(1).uniform(-0.5, 0.5, (4, recipe.data.clip_samples, 2)).astype(np.float32)
+    noise[..., 1] *= 0.1
+    statistics = {statistics_key(spec, False): compute(spec, noise) for spec in recipe.model.statistics(8000)}
+    family = VAE(recipe, DatasetInfo("x", 8000, 2, recipe.data.clip_samples, ["high", "low"], {}, statistics=statistics))
+    assert family.domain.shape == (64, 16, 2)
+    model = family.inference_model(family.networks)
+    model.save(tmp_path / "model.keras")
+    session = open_session(tmp_path / "model.keras")
+    clips = session.run(np.zeros((16, 4), np.float32), {"label": np.zeros(16, np.int32)})
+    assert clips.shape == (16, recipe.data.clip_samples, 2)
+    means, _ = session.encode(np.resize(noise, (16, *noise.shape[1:])), {})
+    assert means.shape == (16, 4)
+    faster = session.at_rate(16000)
+    assert (faster.sample_rate, faster.clip_samples) == (16000, 2 * recipe.data.clip_samples)
+    assert session.at_rate(8000).sample_rate == 8000
+
+
+def test_bands_that_hold_no_bin_are_refused():
+    recipe = load_recipe("vae/tiny", ["model.mel_bands=32"])
+    with pytest.raises(RecipeError, match="hold no bin"):
+        VAE(recipe, DatasetInfo("x", 8000, 1, recipe.data.clip_samples, ["high", "low"], {}))
+
+
+def test_training_begins_with_a_saved_model(tmp_path):
+    family = VAE(recipe := load_recipe("vae/tiny"), facts(recipe, attributes={}))
+    family.inference_model(family.networks).save(tmp_path / "saved.keras")
+    report = import_run(tmp_path / "saved.keras", tmp_path / "run")
+    assert (report.recipe.name, report.plan.fresh) == ("vae/tiny", ("deviation",))
+    made = find_model(tmp_path / "run").load()
+    for name, network in {"decoder": made.network, "encoder": made.encoder}.items():
+        assert all(np.array_equal(a, b) for a, b in zip(network.variables, family.networks[name].variables, strict=True))
+    assert made.labels == ("high", "low")
+    (tmp_path / "saved.keras").write_bytes(b"no model")
+    with pytest.raises(ForeignFileError, match="not a Keras model file"):
+        import_run(tmp_path / "saved.keras", tmp_path / "other")

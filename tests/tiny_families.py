@@ -39,7 +39,7 @@ def make_family(
     recipe = recipe_from_tree(tree)
     rng = np.random.default_rng(1)
     noise = [rng.uniform(-0.5, 0.5, (recipe.data.clip_samples, 1)).astype(np.float32) for _ in range(4)]
-    statistics = {statistics_key(spec, False): compute(spec, noise) for spec in recipe.model.statistics}
+    statistics = {statistics_key(spec, False): compute(spec, noise) for spec in recipe.model.statistics(recipe.data.sample_rate)}
     info = DatasetInfo("tiny", 8000, recipe.data.channels, recipe.data.clip_samples, list(labels), {}, statistics=statistics)
     return family_class(name)(recipe, info)
 

@@ -199,12 +199,11 @@ def check_model(model: Path) -> None:
         UsageError: Nothing has that path or name.
         RunError: As for `find_model`.
     """
-    from ..models.model_file import GENERATORS, bundled_models, find_model
+    from ..models.model_file import GENERATORS, bundled_models, find_model, nothing_named
 
     if not model.exists() and str(model) not in bundled_models():
-        raise UsageError(
-            f"{model} does not exist; expected a run folder or a .keras file.", hint="gan-audio train --recipe NAME --data DATA --run RUN"
-        )
+        message, hint = nothing_named(model)
+        raise UsageError(message, hint=hint)
     find_model(model, GENERATORS, "generate clips")
 
 

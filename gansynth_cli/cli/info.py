@@ -13,7 +13,7 @@ from ..data.audio.audio_file import probe, read_tag
 from ..data.audio.find import is_audio_name
 from ..data.dataset_info import read_dataset_info
 from ..errors import GanAudioError, UsageError
-from ..models.model_file import bundled_models, find_model
+from ..models.model_file import bundled_models, find_model, nothing_named
 from ..run_folder import RunFolder
 from . import console
 
@@ -151,10 +151,8 @@ def _facts(path: Path) -> dict[str, Any]:
     if path.suffix == ".keras" or str(path) in bundled_models():
         return _model(path)
     if not path.exists():
-        raise UsageError(
-            f"{path} does not exist; expected a run folder, a data set, a .keras model, an audio file, or the name of a bundled model: "
-            f"{', '.join(bundled_models())}."
-        )
+        message, hint = nothing_named(path, "a run folder, a data set, a .keras model, an audio file")
+        raise UsageError(message, hint=hint if hint.startswith("did you") else None)
     if is_audio_name(path):
         return _audio(path)
     raise UsageError(f"{path} is no file that gan-audio knows; expected a .keras model or an audio file.")

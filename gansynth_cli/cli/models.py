@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from ..data.corpora.note_names import ranges
 from ..errors import UsageError
 from ..models import speaker_encoder
-from ..models.model_file import PRETRAINED, USES, bundled_models, find_model
+from ..models.model_file import PRETRAINED, USES, ModelFile, bundled_models, find_model, nothing_named
 from . import console
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="List and show the bundled models; average models.")
@@ -27,6 +29,8 @@ def list_models(json_output: _JSON = False) -> None:
             "does": USES[model.class_name][0],
             "sample_rate": model.sample_rate,
             "megabytes": round(model.file.stat().st_size / 1e6, 1),
+            "licence": _licence(model.file),
+            **_classes(model),
             "use": USES[model.class_name][1].format(path=name),
         }
         for name, model in found.items()
@@ -44,8 +48,12 @@ def list_models(json_output: _JSON = False) -> None:
     if json_output:
         console.result({"models": facts})
         return
-    rows = [[one["name"], one["does"], f"{one['sample_rate']} Hz", f"{one['megabytes']} MB"] for one in facts]
-    console.table("", ["name", "does", "rate", "size"], rows, to_stdout=True)
+    rows = [[one["name"], one["does"], f"{one['sample_rate']} Hz", f"{one['megabytes']} MB", one["licence"]] for one in facts]
+    console.table("", ["name", "does", "rate", "size", "licence"], rows, to_stdout=True)
+    for one in facts:
+        for condition in ("label", "instrument", "pitch"):
+            if condition in one:
+                console.say(f"{one['name']}: {_classes_shown(condition, one[condition])}")
     console.say("Cards, with data, licences and figures: gan-audio models show NAME")
 
 
@@ -55,8 +63,10 @@ def show(name: Annotated[str, typer.Argument(metavar="NAME", help="The name of a
     console.configure()
     cards = {file.stem: file for file in sorted(PRETRAINED.glob("*.md"))}
     if name not in cards:
+        _, hint = nothing_named(name)
         raise UsageError(
-            f"There is no bundled model {name!r}; there are {', '.join(cards)}.", hint="gan-audio info PATH shows other models"
+            f"There is no bundled model {name!r}; there are {', '.join(cards)}.",
+            hint=hint if hint.startswith("did you") else "gan-audio info PATH shows other models",
         )
     console.data(cards[name].read_text(encoding="utf-8").rstrip())
 
@@ -85,6 +95,23 @@ def average(
     average_models(parts, output)
     model = find_model(output)
     console.say(f"{output}: the average of {len(parts)} models. Next: {USES[model.class_name][1].format(path=output)}")
+
+
+def _licence(file: Path) -> str:
+    """Return the licence that a model's card states in its table, "" where it has no such line."""
+    card = file.with_suffix(".md").read_text(encoding="utf-8")
+    found = re.search(r"^\| licence \| (.*?)(?:;.*)? \|$", card, re.MULTILINE)
+    return found[1] if found else ""
+
+
+def _classes(model: ModelFile) -> dict[str, list[str]]:
+    """Return what a generator can be asked for: condition -> class names."""
+    names = {"label": "labels", "pitch": "pitches", "instrument": "instruments", "velocity": "velocities"}
+    return {condition: model.config[key] for condition, key in names.items() if model.config.get(key)}
+
+
+def _classes_shown(condition: str, classes: list[str]) -> str:
+    return f"pitches {ranges(map(int, classes))}" if condition == "pitch" else f"--{condition} {', '.join(classes)}"
 
 
 def _part(text: str):

@@ -262,7 +262,7 @@ def command(
             output,
             _with_details(options, detail or ()),
             noise=noise or (),
-            specs=model.statistics,
+            specs=model.statistics(rate),
             peak_normalize=wanted.peak_normalize,
             peak=wanted.peak,
             frames=model.frame_features(rate),

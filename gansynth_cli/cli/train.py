@@ -58,7 +58,7 @@ def command(
         typer.Option(
             metavar="RUN",
             help="Fine-tune: begin with the weights, and the recipe unless --recipe is given, of another run, of a published checkpoint "
-            "or of the bundled denoiser (denoiser).",
+            "or of a bundled model by its name (denoiser, drums ...).",
         ),
     ] = None,
     threads: Annotated[int, typer.Option("--threads", "-j", help="CPU threads; 0: one for each core.")] = 0,
@@ -90,11 +90,12 @@ def command(
 
 
 def _starting_run(path: Path) -> AbstractContextManager[Path]:
-    from ..models.model_file import bundled_models
+    from ..models.model_file import bundled_models, nothing_named
 
     known = path.exists() or str(path) in bundled_models()
     if not known and not list(path.parent.glob(f"{path.name}.*")):  # a TensorFlow checkpoint is named by its prefix
-        raise UsageError(f"--init-from {path} does not exist; expected a run folder, a published checkpoint or the bundled denoiser.")
+        message, hint = nothing_named(path, "a run folder, a published checkpoint")
+        raise UsageError(f"--init-from {message}", hint=hint)
     from ..training.initialize import starting_run
 
     if not (path / "recipe.toml").is_file():

@@ -10,6 +10,7 @@ import numpy as np
 
 from ..errors import DatasetError
 from ..feature_specs import LogSpectrogram
+from ..signal.mel import mel_mean_bank
 from .dataset_info import DatasetInfo
 
 __all__ = ["ClipSource", "LogSpectrogram", "compute", "ensure_statistics", "statistics_key"]
@@ -34,18 +35,20 @@ def compute(spec: LogSpectrogram, clips: Iterable[np.ndarray]) -> dict[str, list
             length, a shorter one is padded with zeros.
 
     Returns:
-        {"mean": [fft / 2 + 1], "deviation": [fft / 2 + 1]}; the last entry is the Nyquist bin, which SpecGAN drops from its
-        picture and fills with its mean when it goes back.
+        {"mean": [bins], "deviation": [bins]}. Of fft / 2 + 1 bins the last is the Nyquist bin, which SpecGAN drops from its
+        picture and fills with its mean when it goes back; of mel bands all are used.
 
     Raises:
         DatasetError: There is no clip.
     """
-    bins = spec.fft // 2 + 1
+    bins = spec.bins
+    bank = mel_mean_bank(spec.sample_rate, spec.fft, spec.mel_bands).astype(np.float64) if spec.mel_bands else None
     window = np.hanning(spec.fft + 1)[:-1]
     total, squares, count = np.zeros(bins), np.zeros(bins), 0
     for clip in clips:
         for piece in _pieces(clip, spec.frames * spec.hop):
-            logs = np.log(np.abs(np.fft.rfft(_frames(piece, spec) * window, axis=-1)) + spec.log_offset)
+            magnitudes = np.abs(np.fft.rfft(_frames(piece, spec) * window, axis=-1))
+            logs = np.log((magnitudes if bank is None else magnitudes @ bank) + spec.log_offset)
             flat = logs.reshape(-1, bins)
             total += flat.sum(axis=0)
             squares += np.square(flat).sum(axis=0)

@@ -10,6 +10,7 @@ from ..errors import DatasetError, RecipeError
 from ..feature_specs import LogSpectrogram
 from ..layers import NormalizedLogSpectrogram, SpectrogramToAudio
 from ..recipe_schema import Recipe
+from ..signal.mel import mel_mean_bank
 from ..signal.stft import frame_count
 from .sizes import stages_of
 
@@ -34,7 +35,8 @@ class SpectrogramTable(Protocol):
     @property
     def stages(self) -> int: ...
     @property
-    def statistics(self) -> tuple[LogSpectrogram, ...]: ...
+    def mel_bands(self) -> int: ...
+    def statistics(self, sample_rate: int) -> tuple[LogSpectrogram, ...]: ...
 
 
 class Spectrogram:
@@ -62,23 +64,25 @@ class Spectrogram:
                 f"{needed} frames.",
                 hint=f"--set model.frames={needed}, or --set data.clip_samples={model.frames * model.hop}",
             )
-        bins = model.fft // 2
+        bins, rate = model.mel_bands or model.fft // 2, recipe.data.sample_rate
+        if model.mel_bands:
+            check_bands(model.mel_bands, model.fft, rate)
         self.shape = (model.frames, bins, recipe.data.channels)
         self.stages = stages_of(model.frames, bins, model.stages)
-        (spec,) = model.statistics
+        (spec,) = model.statistics(rate)
         self.statistics = statistics_key(spec, recipe.data.peak_normalize, recipe.data.peak)
-        self._scale = self._scale_of(model, info)
+        self._scale = self._scale_of(model, spec, info, rate)
         self._samples, self._model = samples, model
         self.layer = NormalizedLogSpectrogram(frames=model.frames, **self._scale, dtype="float32", name="spectrogram")
 
-    def _scale_of(self, model: SpectrogramTable, info: DatasetInfo) -> dict[str, Any]:
+    def _scale_of(self, model: SpectrogramTable, spec: LogSpectrogram, info: DatasetInfo, rate: int) -> dict[str, Any]:
         found = info.statistics.get(self.statistics)
         if not found:
             raise DatasetError(
                 f"The data set {info.name} holds no statistics {self.statistics!r}, by which each frequency bin is normalised.",
                 hint="gan-audio prepare --recipe NAME computes them; training does so too where it can write to the data set",
             )
-        wanted = model.fft // 2 + 1
+        wanted = spec.bins
         if any(len(found[name]) != wanted for name in ("mean", "deviation")):
             raise DatasetError(f"The statistics {self.statistics!r} of {info.name} have {len(found['mean'])} bins; expected {wanted}.")
         return {
@@ -88,6 +92,8 @@ class Spectrogram:
             "deviation": found["deviation"],
             "log_offset": model.log_offset,
             "clip_deviations": model.clip_deviations,
+            "mel_bands": model.mel_bands,
+            "sample_rate": rate if model.mel_bands else 0,
         }
 
     def to_audio(self, **options: Any) -> SpectrogramToAudio:
@@ -101,3 +107,11 @@ class Spectrogram:
             dtype="float32",
             name="to_audio",
         )
+
+
+def check_bands(bands: int, fft: int, sample_rate: int) -> None:
+    """Raise RecipeError where a mel band would hold no bin of the transform."""
+    try:
+        mel_mean_bank(sample_rate, fft, bands)
+    except ValueError as error:
+        raise RecipeError(f"model.mel_bands: {error}.", hint="choose a larger model.fft, or fewer model.mel_bands") from error

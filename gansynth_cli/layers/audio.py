@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from ..signal.mel import mel_mean_bank
 from ..signal.stft import griffin_lim, griffin_lim_plain, istft, istft_plain, stft
 
 _register = keras.saving.register_keras_serializable(package="gan_audio")
@@ -66,28 +67,46 @@ class _LogSpectrogramScale(keras.layers.Layer):
 
     Args:
         fft, hop: Samples.
-        mean, deviation: Mean and standard deviation over the training data, fft / 2 + 1 values from DC to Nyquist. Part of the config,
-            so a saved model carries them to the last bit.
+        mean, deviation: Mean and standard deviation over the training data, fft / 2 + 1 values from DC to Nyquist, or one per mel band.
+            Part of the config, so a saved model carries them to the last bit.
         log_offset: Added to the magnitude before the logarithm.
         clip_deviations: Number of standard deviations mapped to 1.
+        mel_bands: Number of mel bands in place of linear bins (`signal.mel.mel_mean_bank`); 0: linear bins.
+        sample_rate: Hz; needed for mel bands.
     """
 
     MINIMUM_DEVIATION = 1e-5  # keeps constant bins, as in silence, finite
 
-    def __init__(self, fft: int, hop: int, mean, deviation, log_offset: float = 1e-6, clip_deviations: float = 3.0, **kwargs: Any):
+    def __init__(
+        self,
+        fft: int,
+        hop: int,
+        mean,
+        deviation,
+        log_offset: float = 1e-6,
+        clip_deviations: float = 3.0,
+        mel_bands: int = 0,
+        sample_rate: int = 0,
+        **kwargs: Any,
+    ):
         super().__init__(**kwargs)
+        self.mel_bands, self.sample_rate = int(mel_bands), int(sample_rate)
         self.fft, self.hop = int(fft), int(hop)
         self.mean, self.deviation = [float(v) for v in mean], [float(v) for v in deviation]
         self.log_offset, self.clip_deviations = float(log_offset), float(clip_deviations)
         for name, values in (("mean", self.mean), ("deviation", self.deviation)):
-            if len(values) != self.fft // 2 + 1:
-                raise ValueError(f"{name} has {len(values)} values; expected {self.fft // 2 + 1}, one per bin from DC to Nyquist")
+            wanted = self.mel_bands or self.fft // 2 + 1
+            if len(values) != wanted:
+                what = "mel band" if self.mel_bands else "bin from DC to Nyquist"
+                raise ValueError(f"{name} has {len(values)} values; expected {wanted}, one per {what}")
         self._mean = np.asarray(self.mean, np.float32)
         self._scale = np.maximum(np.asarray(self.deviation, np.float32), self.MINIMUM_DEVIATION) * np.float32(self.clip_deviations)
+        self._bank = mel_mean_bank(self.sample_rate, self.fft, self.mel_bands) if self.mel_bands else None
 
     def get_config(self) -> dict[str, Any]:
         own = ("fft", "hop", "mean", "deviation", "log_offset", "clip_deviations")
-        return {**super().get_config(), **{name: getattr(self, name) for name in own}}
+        bands = ("mel_bands", "sample_rate") if self.mel_bands else ()  # absent: files are what they were without
+        return {**super().get_config(), **{name: getattr(self, name) for name in own + bands}}
 
 
 @_register
@@ -97,7 +116,8 @@ class NormalizedLogSpectrogram(_LogSpectrogramScale):
     Args:
         frames: Number of frames. The other arguments are as for `SpectrogramToAudio`, its inverse.
 
-    Call: float32 [batch, samples, channels] -> float32 [batch, frames, fft / 2, channels]. Framing: `signal.stft` with front = 0.
+    Call: float32 [batch, samples, channels] -> float32 [batch, frames, fft / 2, channels], or mel_bands in place of fft / 2. Framing:
+    `signal.stft` with front = 0.
     """
 
     def __init__(self, fft: int, hop: int, frames: int, mean, deviation, **kwargs: Any):
@@ -105,17 +125,42 @@ class NormalizedLogSpectrogram(_LogSpectrogramScale):
         self.frames = int(frames)
 
     def call(self, audio):
-        spectrum = stft(tf.transpose(tf.cast(audio, tf.float32), [0, 2, 1]), self.fft, self.hop, self.frames)[..., :-1]
+        spectrum = stft(tf.transpose(tf.cast(audio, tf.float32), [0, 2, 1]), self.fft, self.hop, self.frames)
+        if self._bank is None:
+            spectrum = spectrum[..., :-1]
         # Not tf.abs: its gradient at zero is NaN on some devices, and silence is exactly zero.
         magnitude = tf.sqrt(tf.square(tf.math.real(spectrum)) + tf.square(tf.math.imag(spectrum)) + 1e-24)
-        normalized = (tf.math.log(magnitude + self.log_offset) - self._mean[:-1]) / self._scale[:-1]
+        if self._bank is not None:
+            magnitude = tf.matmul(magnitude, self._bank)
+        bins = magnitude.shape[-1]
+        normalized = (tf.math.log(magnitude + self.log_offset) - self._mean[:bins]) / self._scale[:bins]
         return tf.transpose(tf.clip_by_value(normalized, -1.0, 1.0), [0, 2, 3, 1])
 
     def compute_output_shape(self, audio_shape):
-        return (audio_shape[0], self.frames, self.fft // 2, audio_shape[-1])
+        return (audio_shape[0], self.frames, self.mel_bands or self.fft // 2, audio_shape[-1])
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "frames": self.frames}
+
+
+def from_bands(bands: tf.Tensor, bank: np.ndarray, iterations: int = 8) -> tf.Tensor:
+    """Find magnitudes, at least 0, whose weighted means over mel bands are `bands`: Richardson (1972) and Lucy (1974).
+
+    It begins with the interpolation between the bands' centres, so a band says nothing about the bins that it cannot tell apart.
+
+    Args:
+        bands: float32 [..., mel bands], at least 0.
+        bank: float32 [bins, mel bands], columns of sum 1.
+
+    Returns:
+        float32 [..., bins].
+    """
+    share = bank / np.maximum(bank.sum(axis=1, keepdims=True), 1e-9)  # of each bin, in its bands; its rows sum to 1 or 0
+    found = tf.matmul(bands, share, transpose_b=True)
+    for _ in range(iterations):
+        ratio = bands / tf.maximum(tf.matmul(found, bank), 1e-9)
+        found *= tf.matmul(ratio, share, transpose_b=True)
+    return found
 
 
 @_register
@@ -131,7 +176,7 @@ class SpectrogramToAudio(_LogSpectrogramScale):
         loud: Treatment of a clip whose peak exceeds 1: "turn_down" divides it by its peak, which changes the generated level; "clip"
             clips it, like the authors' conversion to 16 bits.
 
-    Call: float32 [batch, frames, fft / 2, channels] -> float32 [batch, samples, channels] in [-1, 1].
+    Call: float32 [batch, frames, fft / 2 or mel_bands, channels] -> float32 [batch, samples, channels] in [-1, 1].
 
     The gradient is that of the magnitudes with the phases found by Griffin-Lim held fixed. The gradient through the iterations is useless:
     each of them turns phases, and gradient descent along it did not reduce the loss.
@@ -160,10 +205,15 @@ class SpectrogramToAudio(_LogSpectrogramScale):
             raise ValueError(f"momentum is {self.momentum}; the plain Griffin-Lim algorithm has none")
 
     def call(self, spectrogram):
-        log_magnitude = tf.transpose(tf.cast(spectrogram, tf.float32), [0, 3, 1, 2]) * self._scale[:-1] + self._mean[:-1]
-        nyquist = tf.fill(tf.concat([tf.shape(log_magnitude)[:-1], [1]], axis=0), self._mean[-1])
-        magnitude = tf.exp(tf.concat([log_magnitude, nyquist], axis=-1))
-        audio = self._invert(magnitude if self.griffin_lim == "plain" else tf.nn.relu(magnitude - self.log_offset))
+        bins = self.mel_bands or self.fft // 2
+        log_magnitude = tf.transpose(tf.cast(spectrogram, tf.float32), [0, 3, 1, 2]) * self._scale[:bins] + self._mean[:bins]
+        if self._bank is None:
+            nyquist = tf.fill(tf.concat([tf.shape(log_magnitude)[:-1], [1]], axis=0), self._mean[-1])
+            log_magnitude = tf.concat([log_magnitude, nyquist], axis=-1)
+        magnitude = tf.exp(log_magnitude)
+        if self.griffin_lim != "plain":
+            magnitude = tf.nn.relu(magnitude - self.log_offset)
+        audio = self._invert(magnitude if self._bank is None else from_bands(magnitude, self._bank))
         if self.loud == "clip":
             audio = tf.clip_by_value(audio, -1.0, 1.0)
         else:

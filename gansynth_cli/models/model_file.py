@@ -5,6 +5,7 @@ Finding and checking imports neither TensorFlow nor Keras and runs nothing that 
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import io
 import json
@@ -160,6 +161,14 @@ def bundled_model(name: str) -> Path:
     return file
 
 
+def nothing_named(model: Path | str, expected: str = "a run folder, a .keras file") -> tuple[str, str]:
+    """Return the message and the hint for a path or name that nothing has: what is expected, and the nearest bundled name."""
+    bundled = bundled_models()
+    near = difflib.get_close_matches(str(model).lower(), bundled, n=1, cutoff=0.5)
+    hint = f"did you mean {near[0]}? gan-audio models list shows all" if near else "gan-audio train --recipe NAME --data DATA --run RUN"
+    return f"{model} does not exist; expected {expected} or the name of a bundled model ({', '.join(bundled)}).", hint
+
+
 def find_model(model: Path | str, kinds: Sequence[str] = (), purpose: str = "") -> ModelFile:
     """Find the model of a run folder, a `.keras` file, or the name of a bundled model; existing paths come before names.
 
@@ -173,14 +182,11 @@ def find_model(model: Path | str, kinds: Sequence[str] = (), purpose: str = "") 
             one of `kinds`. The message says which, the hint names a command that goes on.
     """
     path = Path(model)
-    bundled = bundled_models()
-    if not path.exists() and str(model) in bundled:
-        path = bundled[str(model)]
     if not path.exists():
-        raise RunError(
-            f"{model} does not exist; expected a run folder, a .keras file or the name of a bundled model ({', '.join(bundled)}).",
-            hint="gan-audio train --recipe NAME --data DATA --run RUN",
-        )
+        path = bundled_models().get(str(model), path)
+    if not path.exists():
+        message, hint = nothing_named(model)
+        raise RunError(message, hint=hint)
     run = None
     if path.is_dir():
         from ..run_folder import RunFolder  # late: 0.05 s that a `.keras` file need not wait for

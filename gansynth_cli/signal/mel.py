@@ -88,6 +88,22 @@ def mel_filter_bank(
     return bank.astype(np.float32)
 
 
+def mel_mean_bank(sample_rate: int, fft: int, bands: int) -> np.ndarray:
+    """Build HTK filters whose band is the weighted mean of the magnitudes under its triangle; from DC to Nyquist.
+
+    Returns:
+        float32 [fft // 2 + 1, bands], whose columns sum to 1.
+
+    Raises:
+        ValueError: A band is narrower than the bins and holds none.
+    """
+    bank = mel_filter_bank(sample_rate, fft, bands)
+    total = bank.sum(axis=0)
+    if not total.all():
+        raise ValueError(f"{bands} mel bands of {fft // 2 + 1} bins at {sample_rate} Hz: {int((total == 0).sum())} hold no bin")
+    return bank / total
+
+
 @dataclass(frozen=True)
 class LogMel:
     """The log-mel spectrogram of the metrics.

@@ -31,7 +31,7 @@ def open_data(recipe: Recipe, data_path: Path, on_event: OnEvent | None = None) 
     if source.frames is not None:
         source.add_frame_features(lambda text: say(Event("note", 0, text)))
     progress = lambda key: say(Event("note", 0, f"computing the statistics {key}"))
-    info = ensure_statistics(source.info, source, recipe.model.statistics, progress=progress)
+    info = ensure_statistics(source.info, source, recipe.model.statistics(data.sample_rate), progress=progress)
     if source.clips_per_epoch("train") < 1:
         raise DatasetError(f"{data_path} has no clips to train on.", hint="gan-audio info DATA")
     return source, info

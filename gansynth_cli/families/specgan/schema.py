@@ -21,6 +21,7 @@ class SpecGANModel(LatentGANModel):
     fft: Positive = 256  # samples; the Nyquist bin is dropped, so there are fft / 2 bins
     hop: Positive = 128  # samples
     frames: Positive = 128
+    mel_bands: Count = 0  # bins of the spectrogram on the mel scale (HTK), brought back by Richardson-Lucy; 0: fft / 2 linear bins
     log_offset: Rate = 1e-6
     clip_deviations: Rate = 3.0  # the normalised log spectrogram is clipped at this many standard deviations
     griffin_lim: Literal["matched", "plain"] = "matched"  # plain: the authors' own, whose inverse does not divide the windows out
@@ -32,10 +33,11 @@ class SpecGANModel(LatentGANModel):
     def __post_init__(self) -> None:
         if self.griffin_lim == "plain" and self.griffin_lim_momentum:
             raise ValueError("griffin_lim is 'plain', which has no momentum; expected griffin_lim_momentum = 0")
+        if self.griffin_lim == "plain" and self.mel_bands:
+            raise ValueError("griffin_lim is 'plain', the authors' way back from linear bins; expected mel_bands = 0, or 'matched'")
 
-    @property
-    def statistics(self) -> tuple[LogSpectrogram, ...]:
-        return (LogSpectrogram(self.fft, self.hop, self.frames, self.log_offset),)
+    def statistics(self, sample_rate: int) -> tuple[LogSpectrogram, ...]:
+        return (LogSpectrogram(self.fft, self.hop, self.frames, self.log_offset, self.mel_bands, sample_rate if self.mel_bands else 0),)
 
 
 SCHEMA = FamilySchema(SpecGANModel)

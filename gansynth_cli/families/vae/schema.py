@@ -31,6 +31,7 @@ class VAEModel(ModelTable):
     fft: Positive = 256
     hop: Positive = 128
     frames: Positive = 128
+    mel_bands: Count = 0  # bins of the spectrogram on the mel scale (HTK), brought back by Richardson-Lucy; 0: fft / 2 linear bins
     log_offset: Rate = 1e-2
     clip_deviations: Rate = 3.0
     griffin_lim_iterations: Count = 32
@@ -47,9 +48,10 @@ class VAEModel(ModelTable):
     def conditioning(self) -> str:
         return "label" if "label" in self.conditions else "none"
 
-    @property
-    def statistics(self) -> tuple[LogSpectrogram, ...]:
-        return (LogSpectrogram(self.fft, self.hop, self.frames, self.log_offset),) if self.domain == "spectrogram" else ()
+    def statistics(self, sample_rate: int) -> tuple[LogSpectrogram, ...]:
+        if self.domain != "spectrogram":
+            return ()
+        return (LogSpectrogram(self.fft, self.hop, self.frames, self.log_offset, self.mel_bands, sample_rate if self.mel_bands else 0),)
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,6 +37,7 @@ class GeneratorSession:
         sha256: SHA-256 of that file in hexadecimal, which the provenance tags of clips state.
         load_seconds: Time to read and build it.
         info: Facts of the data set that it was trained on; None for a `.keras` file by itself.
+        resampled: Rate in Hz to which `run` resamples the clips; None: the generator's own. See `at_rate`.
     """
 
     generator: ClipGenerator
@@ -45,11 +46,21 @@ class GeneratorSession:
     sha256: str
     load_seconds: float
     info: DatasetInfo | None = None
+    resampled: int | None = None
+
+    def at_rate(self, sample_rate: int) -> GeneratorSession:
+        """Return the same generator with clips resampled to a rate in Hz."""
+        return replace(self, resampled=None if sample_rate == self.generator.sample_rate else sample_rate)
 
     @property
     def sample_rate(self) -> int:
-        """Hz."""
-        return self.generator.sample_rate
+        """Hz, of the clips that `run` returns."""
+        return self.resampled or self.generator.sample_rate
+
+    @property
+    def channels(self) -> int:
+        """Channels of a clip."""
+        return int(self.generator.to_audio.compute_output_shape(self.generator.network.output_shape)[-1])
 
     @cached_property
     def classes(self) -> dict[str, tuple[str, ...]]:
@@ -76,7 +87,9 @@ class GeneratorSession:
 
     @cached_property
     def clip_samples(self) -> int:
-        """Samples of a clip at the model's rate."""
+        """Samples of a clip at `sample_rate`."""
+        if self.resampled:
+            return int(self.run(np.zeros((GROUP, self.latent_dim), np.float32)).shape[1])
         return self.generator.clip_samples or int(self.run(np.zeros((GROUP, self.latent_dim), np.float32)).shape[1])
 
     @cached_property
@@ -104,7 +117,7 @@ class GeneratorSession:
     def _encode(self):
         import tensorflow as tf
 
-        audio = tf.TensorSpec([GROUP, self.clip_samples, 1], tf.float32)
+        audio = tf.TensorSpec([GROUP, self.clip_samples, self.channels], tf.float32)
         conditions = {name: tf.TensorSpec([GROUP], tf.int32) for name in self.classes}
 
         @tf.function(input_signature=[audio, conditions])
@@ -132,13 +145,18 @@ class GeneratorSession:
         """
         import tensorflow as tf
 
-        return self._call({"latent": tf.constant(latents, tf.float32), **self._conditions(conditions or {})}).numpy()
+        clips = self._call({"latent": tf.constant(latents, tf.float32), **self._conditions(conditions or {})}).numpy()
+        if not self.resampled:
+            return clips
+        import soxr
+
+        return np.stack([soxr.resample(clip, self.generator.sample_rate, self.resampled, "HQ") for clip in clips])
 
     def encode(self, audio: np.ndarray, conditions: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         """Return (mean, log variance) of the latents of clips, float32 [16, latent_dim] each.
 
         Args:
-            audio: float32 [16, clip_samples, 1].
+            audio: float32 [16, clip_samples, channels].
             conditions: As for `run`.
 
         Raises:

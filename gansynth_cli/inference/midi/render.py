@@ -269,7 +269,7 @@ def render(
 
     Args:
         performance: The song and the model; its `report.output` is the file.
-        drums: Channel 10 of the song with a model of drums, of the same sample rate.
+        drums: Channel 10 of the song with a model of drums, whose session gives the same sample rate.
         group: Notes in one call of the network: `session.GROUP`. The notes of a song fall into the same groups every time, so a song
             of a seed is the same to the bit.
         subtype, overwrite: As for `audio_stream.Writer`.
@@ -429,7 +429,7 @@ def _generate(performance: Player, notes: Sequence[PlannedNote], group: int) -> 
     """Generate up to `group` notes; the group is padded with its first, so that the network always computes as many."""
     rows = [*notes, *[notes[0]] * (group - len(notes))]
     conditions = {name: np.array([getattr(note, name) for note in rows], np.int32) for name in ("pitch", "instrument", "velocity", "label")}
-    audio = performance.session.run(np.stack([note.latent for note in rows]), conditions)[: len(notes), :, 0]
+    audio = performance.session.run(np.stack([note.latent for note in rows]), conditions)[: len(notes)].mean(axis=2)
     performance.report.generated += len(notes)
     peaks = np.abs(audio).max(axis=1)
     if not np.isfinite(peaks).all():
