@@ -50,10 +50,9 @@ def list_models(json_output: _JSON = False) -> None:
         return
     rows = [[one["name"], one["does"], f"{one['sample_rate']} Hz", f"{one['megabytes']} MB", one["licence"]] for one in facts]
     console.table("", ["name", "does", "rate", "size", "licence"], rows, to_stdout=True)
-    for one in facts:
-        for condition in ("label", "instrument", "pitch"):
-            if condition in one:
-                console.say(f"{one['name']}: {_classes_shown(condition, one[condition])}")
+    for name, model in found.items():
+        if classes := _classes(model):
+            console.say(f"{name}: {'; '.join(_classes_shown(*item) for item in classes.items())}")
     console.say("Cards, with data, licences and figures: gan-audio models show NAME")
 
 

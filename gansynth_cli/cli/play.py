@@ -43,7 +43,7 @@ def command(
         typer.Option(
             "--drums",
             metavar="RUN",
-            help="A model whose labels name drums (kick, snare ...): plays channel 10 by General MIDI's percussion map; none leaves it out.",
+            help="A model whose labels name drums (kick, snare ...): plays channel 10 by General MIDI's percussion map. none: left out.",
             show_default="the bundled drums",
         ),
     ] = None,

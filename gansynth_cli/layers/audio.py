@@ -131,7 +131,7 @@ class NormalizedLogSpectrogram(_LogSpectrogramScale):
         # Not tf.abs: its gradient at zero is NaN on some devices, and silence is exactly zero.
         magnitude = tf.sqrt(tf.square(tf.math.real(spectrum)) + tf.square(tf.math.imag(spectrum)) + 1e-24)
         if self._bank is not None:
-            magnitude = tf.matmul(magnitude, self._bank)
+            magnitude = _product(magnitude, self._bank)
         bins = magnitude.shape[-1]
         normalized = (tf.math.log(magnitude + self.log_offset) - self._mean[:bins]) / self._scale[:bins]
         return tf.transpose(tf.clip_by_value(normalized, -1.0, 1.0), [0, 2, 3, 1])
@@ -141,6 +141,12 @@ class NormalizedLogSpectrogram(_LogSpectrogramScale):
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "frames": self.frames}
+
+
+def _product(values: tf.Tensor, matrix: np.ndarray) -> tf.Tensor:
+    """Multiply the last axis by a matrix, as one product of two dimensions: a product of four broadcasts one matrix, for which
+    TensorFlow 2.21 crashes on AVX-512 (32 x 1 x 128 x 1025 by 1025 x 128)."""
+    return tf.tensordot(values, matrix.astype(np.float32), axes=1)
 
 
 def from_bands(bands: tf.Tensor, bank: np.ndarray, iterations: int = 8) -> tf.Tensor:
@@ -156,10 +162,9 @@ def from_bands(bands: tf.Tensor, bank: np.ndarray, iterations: int = 8) -> tf.Te
         float32 [..., bins].
     """
     share = bank / np.maximum(bank.sum(axis=1, keepdims=True), 1e-9)  # of each bin, in its bands; its rows sum to 1 or 0
-    found = tf.matmul(bands, share, transpose_b=True)
+    found = _product(bands, share.T)
     for _ in range(iterations):
-        ratio = bands / tf.maximum(tf.matmul(found, bank), 1e-9)
-        found *= tf.matmul(ratio, share, transpose_b=True)
+        found *= _product(bands / tf.maximum(_product(found, bank), 1e-9), share.T)
     return found
 
 

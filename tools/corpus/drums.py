@@ -10,9 +10,10 @@
     python tools/corpus/soundfont.py drums FluidR3_GM.sf2 -o sources/fluid --sample-rate 44100
     python tools/corpus/drums.py sources -o hits
 
-writes hits/train/LABEL/KIT__NAME.flac, hits/held-out/LABEL/... for the kits of `HELD_OUT`, which no model is trained on, and hits/sources.csv
-with kit, licence, author and address of each file. With --judge, kits under the GPL are collected instead: hits that a classifier may be
-trained on which judges the model, and which no shipped model contains. Rates and channels are kept; hits are cut to 4 s.
+writes hits/train/LABEL/KIT__NAME.flac, hits/held-out/LABEL/... for the kits of `HELD_OUT`, which no model is trained on, and
+hits/sources.csv with kit, licence, author and address of each file. Rates and channels are kept; hits are cut to 4 s.
+
+With --judge, kits under the GPL are collected instead: hits for a classifier that judges the model, and that no shipped model contains.
 """
 
 from __future__ import annotations
