@@ -42,6 +42,7 @@ def list_models(json_output: _JSON = False) -> None:
             "does": "compares voices",
             "sample_rate": speaker_encoder.RATE,
             "megabytes": round(encoder.stat().st_size / 1e6, 1),
+            "licence": _licence(encoder),
             "use": "gan-audio info a.wav --against b.wav",
         }
     )
