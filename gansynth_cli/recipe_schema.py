@@ -128,6 +128,7 @@ class Data:
     # "class" repeats the clips of rare labels; "turns" does too, and labels alternate: clip i has label i mod n
     balance: Literal["none", "class", "turns"] = "none"
     label_group: Positive = 1  # g: a batch has g clips of each of its labels; clips i, i + batch/g, ... share one
+    service: str = ""  # address of a tf.data service, as grpc://host:5050, whose workers decode and mix; "": this process does
     deterministic: bool = True  # the same seed gives the same batches; false lets shards overtake one another
     # true: scale each clip to `peak` after cropping; "recording": each recording as the data set holds it, before cropping
     peak_normalize: bool | Literal["recording"] = False

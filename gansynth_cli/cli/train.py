@@ -119,6 +119,7 @@ def _train(chosen: Recipe, folder: Path, data: Path | None, init_from: Path | No
     if dry_run:
         return _dry_run(chosen, data, folder)
 
+    _tell_machines()
     console.start_tensorflow()
     from ..training.trainer import train
 
@@ -126,6 +127,16 @@ def _train(chosen: Recipe, folder: Path, data: Path | None, init_from: Path | No
         report = train(chosen, data, folder, restart=restart, init_from=init_from, command=_command_line(), on_event=_Progress(stack))
     _show(report, chosen.use)
     return EXIT_INTERRUPTED if report.interrupted else EXIT_OK
+
+
+def _tell_machines() -> None:
+    """Say which of the processes of a job step of SLURM this one is, before it waits for the others."""
+    from ..training import slurm
+
+    found = None if os.environ.get("TF_CONFIG", "").strip() else slurm.tf_config(os.environ)
+    if found:
+        workers, index = found["cluster"]["worker"], found["task"]["index"]
+        console.say(f"SLURM: process {index + 1} of {len(workers)}, {workers[index]}; waiting for the others")
 
 
 def _choose(name: str, run: Path | None, changes: list[str], restart: bool) -> tuple[Recipe, Path]:

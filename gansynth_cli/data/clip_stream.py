@@ -92,6 +92,10 @@ class ClipStream:
         batches = stream.map(make, num_parallel_calls=tf.data.AUTOTUNE).batch(size, drop_remainder=repeat)
         if group > 1:
             batches = batches.map(lambda batch: {name: interleave_groups(value, group) for name, value in batch.items()})
+        if self.settings.service:
+            # Epochs are dealt out: each worker reads the shards of its own ones. With one worker the order is that of this process.
+            policy = tf.data.experimental.service.ShardingPolicy.DYNAMIC
+            batches = batches.apply(tf.data.experimental.service.distribute(policy, self.settings.service))
         batches = batches.prefetch(tf.data.AUTOTUNE)
         options = tf.data.Options()
         options.deterministic = self.settings.deterministic

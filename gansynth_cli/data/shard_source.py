@@ -29,6 +29,10 @@ _READERS = 16  # shards read in turn
 class ShardSource(Source):
     """A data set that `prepare` made."""
 
+    @property
+    def in_graph(self) -> bool:
+        return mirror_of(self.path) is None
+
     def check(self, features: BatchFeatures) -> None:
         damage = shards.missing_or_resized(self.info, self.path)
         if damage:

@@ -38,6 +38,11 @@ class Source(ABC):
         return tuple(split for split in shards.SPLITS if split in self.info.splits)
 
     @property
+    def in_graph(self) -> bool:
+        """Whether TensorFlow alone reads the records, so that another process can."""
+        return False
+
+    @property
     def peak_normalize(self) -> bool | str:
         """See `recipe_schema.Data`."""
         return self.recipe.data.peak_normalize
@@ -70,6 +75,11 @@ class Source(ABC):
             DatasetError: Another rate, number of channels or clip length; no labels; an attribute that it does not have; no train
                 split; damaged shards; no noise to mix in, or clean recordings alone where pairs are needed.
         """
+        if self.recipe.data.service and not self.in_graph:
+            raise RecipeError(
+                "data.service takes prepared data sets on a file system: its workers run graphs alone, which read no stores or folders.",
+                hint="prepare the data set to where all machines see it, or --set data.service=''",
+            )
         info, name = self.info, self.recipe.name or self.recipe.family
         wrong = []
         for what, have, wanted, unit in (

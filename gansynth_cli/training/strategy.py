@@ -11,6 +11,7 @@ from typing import Any
 import tensorflow as tf
 
 from ..errors import RecipeError, UsageError
+from . import slurm
 
 try:
     import resource
@@ -108,17 +109,19 @@ class Devices:
 
 
 def find_devices() -> Devices:
-    """Find the devices of this process: all machines of TF_CONFIG, else all GPUs, else two or more logical CPU devices, else the one
-    device.
+    """Find the devices of this process: all machines of TF_CONFIG, or of a job step of SLURM, else all GPUs, else two or more logical CPU
+    devices, else the one device.
 
-    Call it before any other TensorFlow operation, as the machines can only be connected then. With TF_CONFIG it waits for all
-    machines.
+    Call it before any other TensorFlow operation, as the machines can only be connected then. With several machines it waits for all
+    of them.
 
     Raises:
-        UsageError: TF_CONFIG is invalid for tf.distribute.
+        UsageError: TF_CONFIG, or SLURM's variables, are invalid for tf.distribute.
     """
     for gpu in tf.config.list_physical_devices("GPU"):
         tf.config.experimental.set_memory_growth(gpu, True)  # otherwise one process takes the whole GPU
+    if not os.environ.get("TF_CONFIG", "").strip() and (found := slurm.tf_config(os.environ)):
+        os.environ["TF_CONFIG"] = json.dumps(found)
     machines = _machines()
     if machines > 1:
         return Devices(tf.distribute.MultiWorkerMirroredStrategy())
