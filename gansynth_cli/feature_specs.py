@@ -105,8 +105,8 @@ class SpeechFeatures:
 
     @property
     def key(self) -> str:
-        """Its name in `DatasetInfo.frame_features`."""
-        digest = hashlib.sha256(json.dumps([self.convention.to_dict(), self.tracker], sort_keys=True).encode()).hexdigest()
+        """Its name in `DatasetInfo.frame_features`; the 2 is the version of what a record holds."""
+        digest = hashlib.sha256(json.dumps([2, self.convention.to_dict(), self.tracker], sort_keys=True).encode()).hexdigest()
         return f"speech-hop{self.convention.hop}-{digest[:8]}"
 
 

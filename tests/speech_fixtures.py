@@ -1,4 +1,4 @@
-"""Recordings with transcripts and phone times, as a teacher writes them: tones whose pitch and loudness the phones decide."""
+"""Recordings with transcripts and phone times, as a teacher writes them: harmonics whose pitch and loudness the phones decide."""
 
 from __future__ import annotations
 
@@ -24,8 +24,9 @@ def write_spoken(folder: Path, speakers: tuple[str, ...] = ("ann", "bob"), takes
             samples = rng.integers(1000, 3000, len(PHONES) + 2)
             edges = np.concatenate([[0], np.cumsum(samples)])
             hz = np.repeat(rng.uniform(110, 220, len(samples)) * (1 + number), samples)
-            level = np.repeat([0.0, *(0.1 if phone in ",." else 0.5 for phone in PHONES), 0.0], samples)
-            audio = level * np.sin(2 * np.pi * np.cumsum(hz) / RATE) + 1e-3 * rng.standard_normal(len(hz))
+            level = np.repeat([0.0, *(0.0 if phone in ",." else 0.5 for phone in PHONES), 0.0], samples)
+            phase = 2 * np.pi * np.cumsum(hz) / RATE
+            audio = level * sum(np.sin(k * phase) / k for k in range(1, 9)) / 2 + 1e-3 * rng.standard_normal(len(hz))
             path = folder / speaker / f"{take}.wav"
             write_wav(path, audio.astype(np.float32), RATE)
             facts = {
@@ -33,8 +34,6 @@ def write_spoken(folder: Path, speakers: tuple[str, ...] = ("ann", "bob"), takes
                 "sample_rate": RATE,
                 "samples": len(audio),
                 "phones": [[phone, int(edges[i + 1]), int(edges[i + 2])] for i, phone in enumerate(PHONES)],
-                "hop": 200,
-                "f0_hz": np.where(level > 0.2, hz, 0.0)[::200].round(1).tolist(),
             }
             path.with_suffix(".json").write_text(json.dumps(facts), encoding="utf-8")
             rows.append([f"{speaker}/{take}.wav", "Good day, Anna.", speaker, "en-us"])

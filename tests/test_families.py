@@ -80,7 +80,7 @@ def saved_output(model: keras.Model) -> Any:
     if name == "DeepFilterDenoiser":
         return model.enhance(tf.constant(0.1 * noise(1, 3200)), 16000)
     if name == "SpeechSynthesiser":
-        return np.concatenate(model.synthesise(np.array([[0, 0, 4], [1, 1, 1], [2, 0, 3]]), 0, 0, 0)[:1])
+        return model.synthesise(np.array([[0, 0, 4], [1, 1, 1], [2, 0, 3]]), 0, 0, 0).mel
     assert name == "FrameDenoiser", f"test_families.py does not know an input of {name}"
     return model(tf.complex(noise(1, 9, model.fft // 2 + 1), noise(1, 9, model.fft // 2 + 1, seed=1)))[0]
 

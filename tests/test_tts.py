@@ -25,7 +25,8 @@ from gansynth_cli.data.text.tokens import Word
 from gansynth_cli.errors import DatasetError
 from gansynth_cli.families.registry import family_class
 from gansynth_cli.layers.speech import frame_inputs
-from gansynth_cli.models.speech_synthesiser import rounded, spread
+from gansynth_cli.models.model_file import find_model
+from gansynth_cli.models.speech_synthesiser import contour_of, rounded, spread
 from gansynth_cli.recipe import load_recipe
 from gansynth_cli.signal.mel_convention import MelConvention
 
@@ -201,14 +202,46 @@ def test_losses_count_what_is_there_and_the_model_obeys(spoken) -> None:
     model = family.inference_model(family.networks)
     tokens = np.array([[0, 0, 4], [1, 1, 1], [2, 0, 3], [0, 0, 4]])
     durations = np.array([4, 8, 8, 4])
-    mel, given, _ = model.synthesise(tokens, 1, 0, 0, durations=durations)
-    assert (len(mel), given.tolist()) == (24, durations.tolist())
+    spoken = model.synthesise(tokens, 1, 0, 0, durations=durations)
+    assert (len(spoken.mel), spoken.durations.tolist(), spoken.audio) == (24, durations.tolist(), None)
     prosody = np.ones((4, 3, 3), np.float32)
-    _, _, low = model.synthesise(tokens, 1, 0, 0, durations=durations, prosody=prosody)
-    _, _, high = model.synthesise(tokens, 1, 0, 0, durations=durations, prosody=prosody, semitones=12.0)
+    low, high = (model.synthesise(tokens, 1, 0, 0, durations=durations, prosody=prosody, semitones=up).ln_f0 for up in (0.0, 12.0))
     np.testing.assert_allclose(high - low, np.log(2.0), rtol=1e-4)
-    slow, fast = (model.synthesise(tokens, 1, 0, 0, speed=speed)[1].sum() for speed in (0.25, 1.0))
+    slow, fast = (model.synthesise(tokens, 1, 0, 0, speed=speed).durations.sum() for speed in (0.25, 1.0))
     assert slow > fast
+
+
+def test_a_model_with_a_waveform_is_heard_and_saved(spoken, tmp_path) -> None:
+    folder, info = spoken
+    sound = [f"losses.sound_{name}=1.0" for name in ("mel", "magnitude", "convergence", "adversarial", "feature_matching")]
+    small = ["model.segment_frames=16", "model.mpd={channels=1,periods=[2,3]}", "model.mrd={channels=1,resolutions=[256]}"]
+    recipe = load_recipe("tts/tiny", ["model.waveform='source-filter'", "model.discriminators=['mpd','mrd']", *small, *sound])
+    family = family_class("tts")(recipe, info)
+    batch = next(iter(open_source(folder, recipe).batches(recipe, "train", seed=3)))
+    made = family.generate(batch)
+    assert made["sound"].shape == made["recording"].shape == (4, 16 * 256, 1)
+    # The segment is the recording's where the window has it.
+    places = np.lib.stride_tricks.sliding_window_view(batch["audio"][0].numpy(), 16 * 256)[::256]
+    assert (places == made["recording"][0, :, 0].numpy()).all(axis=1).any()
+    np.testing.assert_array_equal(made["recording"], family.generate(batch)["recording"])  # the place follows from the clip
+    judged = {"adversarial_mpd", "adversarial_mrd"}
+    assert set(family.critic_losses(batch, None)) == judged
+    losses = family.generator_losses(batch, None)
+    distances = {"sound_mel", "sound_magnitude", "sound_convergence"}
+    assert judged | distances | {"mel", "feature_matching_mpd", "feature_matching_mrd"} <= set(losses)
+    assert np.isfinite([float(one) for one in losses.values()]).all()
+    model = family.inference_model(family.networks)
+    tokens = np.array([[0, 0, 4], [1, 1, 1], [2, 0, 3], [0, 0, 4]])
+    audio = model.synthesise(tokens, 1, 0, 0, durations=np.array([4, 8, 8, 4])).audio
+    assert audio.shape == (24 * 256,)
+    model.save(tmp_path / "voice.keras")
+    again = find_model(tmp_path / "voice.keras").load().synthesise(tokens, 1, 0, 0, durations=np.array([4, 8, 8, 4])).audio
+    np.testing.assert_allclose(again, audio, atol=1e-6)
+
+
+def test_a_contour_runs_through_the_middles_of_its_parts() -> None:
+    contour = contour_of(np.array([[5.0, 5.3, 5.6], [5.0, 5.0, 5.0]]), np.array([9, 3]))
+    np.testing.assert_allclose(contour[:10], [5.0, 5.0, 5.1, 5.2, 5.3, 5.4, 5.5, 5.6, 5.3, 5.0], atol=1e-6)
 
 
 def test_small_has_the_published_number_of_weights(spoken) -> None:

@@ -11,7 +11,13 @@ VOICE_PANEL = "Voice"
 
 VoiceModel = Annotated[
     str | None,
-    typer.Option("--model", metavar="RUN|FILE", help="A trained model, or a Piper or Kokoro voice.", rich_help_panel=VOICE_PANEL),
+    typer.Option(
+        "--model",
+        metavar="RUN|FILE",
+        help="A trained model, or a Piper or Kokoro voice.",
+        show_default="the bundled English voice",
+        rich_help_panel=VOICE_PANEL,
+    ),
 ]
 Styles = Annotated[
     Path | None, typer.Option("--styles", help="Kokoro: folder of its styles.", show_default="beside it", rich_help_panel=VOICE_PANEL)
@@ -19,7 +25,11 @@ Styles = Annotated[
 VocoderRun = Annotated[
     str | None,
     typer.Option(
-        "--vocoder", metavar="RUN", help="Trained models: a vocoder.", show_default="the bundled one", rich_help_panel=VOICE_PANEL
+        "--vocoder",
+        metavar="RUN",
+        help="Trained models: a vocoder.",
+        show_default="the bundled one, if needed",
+        rich_help_panel=VOICE_PANEL,
     ),
 ]
 Speed = Annotated[float, typer.Option("--speed", help="Pace, 0.25 to 4.", rich_help_panel=VOICE_PANEL)]

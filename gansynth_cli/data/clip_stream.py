@@ -124,8 +124,9 @@ class ClipStream:
             return {"spectrum": spectrum, "label": tf.cast(source.label(record), tf.int32)} | source.attributes(record)
         if source.speech is not None:
             c = source.speech.convention
-            made = speech_window(record, settings.clip_samples // c.hop, source.speech.max_phones, c.bands, place, c.lowest)
-            return made | {"label": tf.cast(source.label(record), tf.int32)} | source.attributes(record)
+            audio, label = source.decode(record)
+            made = speech_window(record, audio, settings.clip_samples // c.hop, source.speech.max_phones, c, place)
+            return made | {"label": label} | source.attributes(record)
         audio, label = source.decode(record)
         given: dict[str, tf.Tensor] = {}
         if source.mels is not None:

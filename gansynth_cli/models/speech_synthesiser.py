@@ -1,19 +1,41 @@
-"""The saved model of text-to-speech: tokens of an utterance to a mel spectrogram, with durations, pitch and energy that can be changed."""
+"""The saved model of text-to-speech: tokens of an utterance to a mel spectrogram and, of a model that makes sound itself, to audio, with
+durations, pitch and energy that can be changed."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from ..layers.source_filter import fixed_noise
 from ..layers.speech import frame_inputs
 from ..signal.mel_convention import MelConvention
+from .stored_weights import store_as
 
 MAX_FRAMES_A_TOKEN = 200  # 3 s: no phone and no pause that is learnt is longer
 _DB = np.log(10.0) / 20.0  # nats a decibel
+
+
+@dataclass(frozen=True)
+class Spoken:
+    """An utterance.
+
+    Attributes:
+        mel: Spectrogram float32 [frames, bands].
+        durations: Frames of each token, int [tokens].
+        ln_f0: float32 [tokens, points]; 0 where unvoiced.
+        audio: float32 [frames * hop]; None of a model that gives spectrograms alone.
+    """
+
+    mel: np.ndarray
+    durations: np.ndarray
+    ln_f0: np.ndarray
+    audio: np.ndarray | None
 
 
 @keras.saving.register_keras_serializable(package="gan_audio")
@@ -29,6 +51,8 @@ class SpeechSynthesiser(keras.Model):
         mel_mean, mel_deviation: [bands].
         f0: [speakers][2]: mean and deviation of ln F0 of voiced frames.
         energy: [speakers][2]: mean and deviation of the energy of frames, natural logarithm.
+        filters, source_filter: Network and layer that make audio of the decoder's hidden frames (`families.tts.waveform`); None: a vocoder
+            makes it of the mel spectrogram.
         phonemiser: Program and version that made the phones; phones of another one are read wrong.
         consent, provenance: Where it comes from.
     """
@@ -47,13 +71,15 @@ class SpeechSynthesiser(keras.Model):
         mel_deviation: Sequence[float],
         f0: Sequence[Sequence[float]],
         energy: Sequence[Sequence[float]],
+        filters: keras.Model | None = None,
+        source_filter: keras.layers.Layer | None = None,
         phonemiser: str = "",
         consent: str = "",
         provenance: Mapping[str, Any] | None = None,
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
-        self.encoder, self.decoder = encoder, decoder
+        self.encoder, self.decoder, self.filters, self.source_filter = encoder, decoder, filters, source_filter
         self.convention = convention if isinstance(convention, MelConvention) else MelConvention.from_dict(convention)
         self.phones, self.speakers, self.languages = list(phones), list(speakers), list(languages)
         self.emotions, self.speaker_languages = list(emotions), list(speaker_languages)
@@ -69,9 +95,20 @@ class SpeechSynthesiser(keras.Model):
 
     def decode(self, phones, condition, durations, prosody, frame_phone, frame_place):
         """Return the mel spectrogram of encoded phones; arguments as for `call`."""
+        return self._decoded(phones, condition, durations, prosody, frame_phone, frame_place)[0]
+
+    def _decoded(self, phones, condition, durations, prosody, frame_phone, frame_place):
         inputs = frame_inputs(prosody, durations, frame_phone, frame_place)
-        mel = self.decoder([phones, condition, frame_phone, inputs], training=False)
-        return tf.cast(mel, tf.float32) * self.mel_deviation + self.mel_mean
+        made = self.decoder([phones, condition, frame_phone, inputs], training=False)
+        mel, hidden = (made["mel"], made["hidden"]) if isinstance(made, dict) else (made, None)
+        return tf.cast(mel, tf.float32) * self.mel_deviation + self.mel_mean, hidden
+
+    def _sound(self, phones, condition, durations, prosody, frame_phone, frame_place, ln_f0):
+        mel, hidden = self._decoded(phones, condition, durations, prosody, frame_phone, frame_place)
+        if self.filters is None or self.source_filter is None:
+            return mel, tf.zeros([1, 0])
+        noise = fixed_noise(tf.shape(mel)[1] * self.convention.hop)
+        return mel, self.source_filter(self.filters([hidden, condition], training=False), ln_f0, noise)[..., 0]
 
     def predict_prosody(self, tokens: np.ndarray, speaker: int, language: int, emotion: int) -> dict[str, np.ndarray]:
         """Return what the encoder says of one utterance: phones, condition, duration (frames, unrounded), prosody with voicing in [0, 1].
@@ -99,8 +136,8 @@ class SpeechSynthesiser(keras.Model):
         energy_db: float = 0.0,
         durations: np.ndarray | None = None,
         prosody: np.ndarray | None = None,
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Speak one utterance.
+    ) -> Spoken:
+        """Speak one utterance: the same arguments give the same samples.
 
         Args:
             tokens, speaker, language, emotion: As for `predict_prosody`.
@@ -109,9 +146,6 @@ class SpeechSynthesiser(keras.Model):
             energy_db: Added to the energy.
             durations: Frames of each token in place of the predicted ones, int [tokens].
             prosody: Standardised prosody in place of the predicted one, float32 [tokens, points, 3].
-
-        Returns:
-            Mel spectrogram float32 [frames, bands], frames of each token int [tokens], ln F0 float32 [tokens, points] (0: unvoiced).
         """
         found = self.predict_prosody(tokens, speaker, language, emotion)
         if durations is None:
@@ -120,16 +154,18 @@ class SpeechSynthesiser(keras.Model):
         prosody[..., 0] += np.float32(semitones * np.log(2.0) / 12.0 / self.f0[speaker, 1])
         prosody[..., 2] += np.float32(energy_db * _DB / self.energy[speaker, 1])
         frame_phone, frame_place = spread(durations)
-        mel = self._decode(
+        ln_f0 = prosody[..., 0] * self.f0[speaker, 1] + self.f0[speaker, 0]
+        mel, audio = self._decode(
             tf.constant(found["phones"][None]),
             tf.constant(found["condition"][None]),
             tf.constant(durations[None], tf.float32),
             tf.constant(prosody[None]),
             tf.constant(frame_phone[None], tf.int32),
             tf.constant(frame_place[None], tf.float32),
+            tf.constant(contour_of(ln_f0, durations)[None]),
         )
-        ln_f0 = prosody[..., 0] * self.f0[speaker, 1] + self.f0[speaker, 0]
-        return mel.numpy()[0], durations, np.where(prosody[..., 1] > 0.5, ln_f0, 0.0).astype(np.float32)
+        voiced = np.where(prosody[..., 1] > 0.5, ln_f0, 0.0).astype(np.float32)
+        return Spoken(mel.numpy()[0], durations, voiced, None if self.filters is None else audio.numpy()[0])
 
     @property
     def _encode(self):
@@ -152,9 +188,16 @@ class SpeechSynthesiser(keras.Model):
                 tf.TensorSpec([1, None, *points]),
                 tf.TensorSpec([1, None], tf.int32),
                 tf.TensorSpec([1, None]),
+                tf.TensorSpec([1, None]),
             ]
-            self._decode_graph = tf.function(lambda *inputs: self.decode(*inputs), input_signature=specs, autograph=False)
+            self._decode_graph = tf.function(lambda *inputs: self._sound(*inputs), input_signature=specs, autograph=False)
         return self._decode_graph
+
+    def save(self, filepath, overwrite: bool = True, stored_as: str = "float32", **kwargs: Any) -> None:
+        """Write the file. `stored_as`: "float16" halves it; computation stays in float32."""
+        super().save(filepath, overwrite=overwrite, **kwargs)
+        if stored_as != "float32":
+            store_as(Path(filepath), stored_as)
 
     def get_config(self):
         return {
@@ -171,6 +214,7 @@ class SpeechSynthesiser(keras.Model):
             "mel_deviation": self.mel_deviation.tolist(),
             "f0": self.f0.tolist(),
             "energy": self.energy.tolist(),
+            **{name: None if part is None else keras.saving.serialize_keras_object(part) for name, part in self._sound_parts().items()},
             "phonemiser": self.phonemiser,
             "consent": self.consent,
             "provenance": self.provenance,
@@ -179,9 +223,25 @@ class SpeechSynthesiser(keras.Model):
     @classmethod
     def from_config(cls, config, custom_objects=None):
         config = dict(config)
-        for key in ("encoder", "decoder"):
-            config[key] = keras.saving.deserialize_keras_object(config[key], custom_objects=custom_objects)
+        for key in ("encoder", "decoder", "filters", "source_filter"):
+            if config.get(key) is not None:
+                config[key] = keras.saving.deserialize_keras_object(config[key], custom_objects=custom_objects)
         return cls(**config)
+
+    def _sound_parts(self) -> dict[str, Any]:
+        return {"filters": self.filters, "source_filter": self.source_filter}
+
+
+def contour_of(ln_f0: np.ndarray, durations: np.ndarray) -> np.ndarray:
+    """Return the contour of F0 in each frame from its means over parts of tokens, linear between their middles: float32 [frames].
+
+    Args:
+        ln_f0: float [tokens, points].
+        durations: Frames of each token.
+    """
+    points = ln_f0.shape[1]
+    middles = (np.cumsum(durations) - durations)[:, None] + durations[:, None] * (np.arange(points) + 0.5) / points - 0.5
+    return np.interp(np.arange(durations.sum()), middles.ravel(), ln_f0.ravel()).astype(np.float32)
 
 
 def rounded(durations: np.ndarray) -> np.ndarray:

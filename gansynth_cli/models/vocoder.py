@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import io
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import h5py
 import keras
 import tensorflow as tf
 
 from ..layers.weight_norm import fold_normalization, is_normalized
 from ..signal.mel_convention import MelConvention
+from .stored_weights import store_as
 
 
 @keras.saving.register_keras_serializable(package="gan_audio")
@@ -77,7 +75,7 @@ class Vocoder(keras.Model):
             return
         super().save(filepath, overwrite=overwrite, **kwargs)
         if stored_as != "float32":
-            _store_as(Path(filepath), stored_as)
+            store_as(Path(filepath), stored_as)
 
     def get_config(self):
         return {
@@ -96,22 +94,3 @@ class Vocoder(keras.Model):
             if config[key] is not None:
                 config[key] = keras.saving.deserialize_keras_object(config[key], custom_objects=custom_objects)
         return cls(**config)
-
-
-def _store_as(file: Path, dtype: str) -> None:
-    """Rewrite the weights in a `.keras` file in another type: on loading, Keras casts them to the type of the variable."""
-    with zipfile.ZipFile(file) as archive:
-        parts = {name: archive.read(name) for name in archive.namelist()}
-    content = io.BytesIO()
-    with h5py.File(io.BytesIO(parts["model.weights.h5"])) as old, h5py.File(content, "w") as new:
-
-        def copy(name: str, item: h5py.Group | h5py.Dataset) -> None:
-            made = new.create_dataset(name, data=item[()].astype(dtype)) if isinstance(item, h5py.Dataset) else new.require_group(name)
-            made.attrs.update(item.attrs)
-
-        old.visititems(copy)
-        new.attrs.update(old.attrs)
-    parts["model.weights.h5"] = content.getvalue()
-    with zipfile.ZipFile(file, "w") as archive:
-        for name, part in parts.items():
-            archive.writestr(zipfile.ZipInfo(name), part, zipfile.ZIP_DEFLATED)

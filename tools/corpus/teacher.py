@@ -1,4 +1,4 @@
-"""Lets Kokoro-82M speak a corpus for text-to-speech models: recordings, and beside each its phones with their times, F0 and energy.
+"""Lets Kokoro-82M speak a corpus for text-to-speech models: recordings, and beside each its phones with their times.
 
     python teacher.py speak --model kokoro/ --styles voices/ --voice af_heart --texts books/*.txt --minutes 600 OUT
     python teacher.py check OUT --whisper whisper-base/        # leaves out what a recogniser hears otherwise; needs faster-whisper
@@ -101,9 +101,6 @@ def speak(chosen: argparse.Namespace) -> None:
                 "samples": len(speech.samples),
                 "delay": DELAY,
                 "phones": [[timing.text, timing.start, timing.end] for timing in speech.phones],
-                "hop": speech.contour_hop,
-                "f0_hz": np.round(speech.contours["f0_hz"].astype(float), 1).tolist(),
-                "energy": np.round(speech.contours["energy"].astype(float), 3).tolist(),
             }
             target.parent.mkdir(parents=True, exist_ok=True)
             tag = {"synthetic": True, "voice": chosen.voice, "model": voice.name}

@@ -24,12 +24,14 @@ from ...losses.weighted import WeightedTerms
 from ...models.model_file import bundled_model, find_model
 from ...models.speech_synthesiser import SpeechSynthesiser
 from ...recipe_schema import Recipe
+from ...schema_types import term_names
 from ...signal.mel_front_end import linear_mel, mel_to_magnitude
 from ...signal.stft import griffin_lim
 from ..base import Batch, Draws, Losses, Phase, provenance_of
 from ..mel_checks import check_mel_clips
-from .networks import Tables, build_critic, build_decoder, build_encoder, logits_of
+from .networks import MEL_KINDS, Tables, build_critic, build_decoder, build_encoder, logits_of
 from .schema import TtsLosses, TtsModel
+from .waveform import Waveform, clip_seeds
 
 if TYPE_CHECKING:
     from ...data.source import Source
@@ -54,6 +56,7 @@ def _pitch(batch: Made) -> tf.Tensor:
     return tf.reduce_sum(error * batch["phone_weight"][..., None]) / tf.maximum(tf.reduce_sum(weight), 1.0)
 
 
+SOUND_TERMS = tuple(name for name in term_names(TtsLosses) if name.startswith("sound_"))
 TERMS: WeightedTerms[Made] = WeightedTerms(
     TtsLosses,
     {
@@ -65,18 +68,19 @@ TERMS: WeightedTerms[Made] = WeightedTerms(
         ),
         "energy": lambda made: _masked(tf.abs(made["predicted"][..., 2] - made["prosody"][..., 2]), made["phone_weight"]),
     },
-    elsewhere=("adversarial", "feature_matching"),
+    elsewhere=("adversarial", "feature_matching", *SOUND_TERMS),  # see `Waveform`
 )
 
 
 class Tts:
-    """Phones to mel spectrograms.
+    """Phones to mel spectrograms, and with `model.waveform` to sound.
 
     Networks:
         encoder, decoder, critic: See `networks`.
+        filters, listener: `Waveform.network` and `Waveform.critic`.
 
-    Phases: before `adversarial.critic_start` encoder and decoder on the reconstruction ("reconstruction"); from there on critic and
-    generator.
+    Phases: before `adversarial.critic_start` encoder, decoder and filters on the reconstruction ("reconstruction"); from there on critics
+    and generator.
 
     Args:
         recipe: A recipe of the family.
@@ -88,7 +92,6 @@ class Tts:
         DatasetError: A data set without transcripts.
     """
 
-    averaged = _GENERATOR
     model: TtsModel
 
     def __init__(self, recipe: Recipe, info: DatasetInfo, seed: int | None = None):
@@ -112,82 +115,100 @@ class Tts:
             "encoder": build_encoder(self.model, tables, seeds),
             "decoder": build_decoder(self.model, seeds),
         }
-        if self.model.discriminators:
+        if set(self.model.discriminators) & set(MEL_KINDS):
             self.networks["critic"] = build_critic(self.model, self.frames, tables.speakers, tables.emotions, seeds)
+        self.averaged: tuple[str, ...] = _GENERATOR
+        self.waveform: Waveform | None = None
+        if self.model.waveform != "none":
+            self.averaged = (*_GENERATOR, "filters")
+            self.waveform = Waveform(self.model, self.convention, self.frames, seeds)
+            self.networks["filters"] = self.waveform.network
+            if self.waveform.critic is not None:
+                self.networks["listener"] = self.waveform.critic
 
     # Training.
 
     def phases(self) -> tuple[Phase, ...]:
-        start = self.recipe.adversarial.critic_start
-        if "critic" not in self.networks:
-            return (Phase("reconstruction", _GENERATOR, self.reconstruction_losses, "generator"),)
-        alone = Phase("reconstruction", _GENERATOR, self.reconstruction_losses, "generator", stop=start)
-        repeats = self.recipe.adversarial.critic_repeats
+        start, trained = self.recipe.adversarial.critic_start, self.averaged
+        critics = tuple(name for name in ("critic", "listener") if name in self.networks)
+        if not critics:
+            return (Phase("reconstruction", trained, self.reconstruction_losses, "generator"),)
+        alone = Phase("reconstruction", trained, self.reconstruction_losses, "generator", stop=start)
+        repeats, forward = self.recipe.adversarial.critic_repeats, self.forward
         return (
             *([alone] if start else []),
-            Phase("critic", ("critic",), self.critic_losses, "critic", repeats=repeats, start=start),
-            Phase("generator", _GENERATOR, self.generator_losses, "adversarial", start=start, fresh=True),
+            Phase("critic", critics, self.critic_losses, "critic", repeats=repeats, start=start, forward=forward),
+            Phase("generator", trained, self.generator_losses, "adversarial", start=start, fresh=True, forward=forward),
         )
 
-    def generate(self, batch: Batch, draws: Draws) -> Made:
-        """Return the batch with what the networks make of it: true durations and prosody in, as in FastSpeech 2.
-
-        "made" and "target" are standardised spectra, "duration" ln frames, "predicted" and "prosody" standardised.
-        """
-        speaker = batch["label"]
-        emotion = self._emotion(batch, draws)
-        f0, energy = tf.gather(self.f0, speaker)[:, None, None], tf.gather(self.energy, speaker)[:, None, None]
-        raw = batch["prosody"]
-        prosody = tf.stack([(raw[..., 0] - f0[..., 0]) / f0[..., 1], raw[..., 1], (raw[..., 2] - energy[..., 0]) / energy[..., 1]], axis=-1)
-        encoded = self.networks["encoder"]([batch["tokens"], speaker, batch["language"], emotion], training=True)
-        inputs = frame_inputs(prosody, batch["durations"], batch["frame_phone"], batch["frame_place"])
+    def forward(self, batch: Batch) -> Made:
+        """Return what the networks make of a batch, true durations and prosody in, as in FastSpeech 2: "made" standardised spectra,
+        "duration" ln frames, "predicted" standardised prosody, and of a model that makes sound, `Waveform.segments`."""
+        given = self._given(batch)
+        encoded = self.networks["encoder"]([batch["tokens"], batch["label"], batch["language"], given["emotion"]], training=True)
+        inputs = frame_inputs(given["prosody"], batch["durations"], batch["frame_phone"], batch["frame_place"])
         made = self.networks["decoder"]([encoded["phones"], encoded["condition"], batch["frame_phone"], inputs], training=True)
-        target = (batch["mel"] - self.mel_mean) / self.mel_deviation
-        return {
-            **batch,
-            "emotion": emotion,
-            "made": tf.cast(made, tf.float32),
-            "target": target,
-            "duration": encoded["duration"],
-            "predicted": encoded["prosody"],
-            "prosody": prosody,
-        }
+        mel = made if self.waveform is None else made["mel"]
+        sound = {} if self.waveform is None else self.waveform.segments(batch, made["hidden"], encoded["condition"])
+        return {"made": tf.cast(mel, tf.float32), "duration": encoded["duration"], "predicted": encoded["prosody"], **sound}
+
+    def generate(self, batch: Batch, forward: Mapping[str, tf.Tensor] | None = None) -> Made:
+        """Return the batch with its standardised "prosody" and "target" spectra, its "emotion", part of them hidden, and `forward`."""
+        return {**batch, **self._given(batch), **(forward or self.forward(batch))}
 
     def reconstruction_losses(self, batch: Batch, draws: Draws) -> Losses:
         """Return the losses without a discriminator."""
-        return TERMS(self.weights, self.generate(batch, draws))
+        return self._distances(self.generate(batch))
 
-    def critic_losses(self, batch: Batch, draws: Draws) -> Losses:
-        """Return the discriminators' losses on real and generated spectra."""
-        made = self.generate(batch, draws)
-        real, fake = logits_of(self.judge(made["target"], made)), logits_of(self.judge(tf.stop_gradient(made["made"]), made))
-        return {"adversarial": tf.add_n([self.loss.critic(a, b) for a, b in zip(real, fake, strict=True)]) / len(real)}
+    def critic_losses(self, batch: Batch, draws: Draws, forward: Mapping[str, tf.Tensor] | None = None) -> Losses:
+        """Return the discriminators' losses on real and generated spectra, and on sound."""
+        made, losses = self.generate(batch, forward), Losses()
+        if "critic" in self.networks:
+            real, fake = logits_of(self.judge(made["target"], made)), logits_of(self.judge(tf.stop_gradient(made["made"]), made))
+            losses["adversarial"] = tf.add_n([self.loss.critic(a, b) for a, b in zip(real, fake, strict=True)]) / len(real)
+        if self.waveform is not None and self.waveform.critic is not None:
+            losses |= self.waveform.critic_losses(made, self.loss)
+        return losses
 
-    def generator_losses(self, batch: Batch, draws: Draws) -> Losses:
-        """Return the losses against the discriminators: feature matching weighs as much as the mel loss (GANSpeech, section 2.3)."""
-        made = self.generate(batch, draws)
-        losses = TERMS(self.weights, made)
-        fake = self.judge(made["made"], made)
-        logits = logits_of(fake)
-        losses["adversarial"] = self.weights.adversarial * tf.add_n([self.loss.generator(one) for one in logits]) / len(logits)
-        if self.weights.feature_matching:
-            real = self.judge(made["target"], made)
-            matched = tf.add_n([feature_matching([maps], [real[kind][1]]) for kind, (_, maps) in fake.items()])
-            mel = _masked(tf.abs(made["made"] - made["target"]), made["frame_weight"])
-            scale = tf.stop_gradient(mel / tf.maximum(matched, 1e-6))
-            losses["feature_matching"] = self.weights.feature_matching * scale * matched
+    def generator_losses(self, batch: Batch, draws: Draws, forward: Mapping[str, tf.Tensor] | None = None) -> Losses:
+        """Return the losses against the discriminators: feature matching of spectra weighs as much as the mel loss (GANSpeech, section
+        2.3), that of sound as its weight says."""
+        made = self.generate(batch, forward)
+        losses = self._distances(made)
+        if "critic" in self.networks:
+            fake = self.judge(made["made"], made)
+            logits = logits_of(fake)
+            losses["adversarial"] = self.weights.adversarial * tf.add_n([self.loss.generator(one) for one in logits]) / len(logits)
+            if self.weights.feature_matching:
+                real = self.judge(made["target"], made)
+                matched = tf.add_n([feature_matching([maps], [real[kind][1]]) for kind, (_, maps) in fake.items()])
+                mel = _masked(tf.abs(made["made"] - made["target"]), made["frame_weight"])
+                scale = tf.stop_gradient(mel / tf.maximum(matched, 1e-6))
+                losses["feature_matching"] = self.weights.feature_matching * scale * matched
+        if self.waveform is not None and self.waveform.critic is not None:
+            losses |= self.waveform.generator_losses(made, self.loss, self.weights)
         return losses
 
     def judge(self, mel: tf.Tensor, made: Made) -> dict[str, Any]:
         """Return what the discriminators say of standardised spectra; what lies after the end of a recording is hidden from them."""
         return self.networks["critic"]([mel * made["frame_weight"][..., None], made["label"], made["emotion"]], training=True)
 
-    def _emotion(self, batch: Batch, draws: Draws) -> tf.Tensor:
+    def _distances(self, made: Made) -> Losses:
+        return TERMS(self.weights, made) | ({} if self.waveform is None else self.waveform.distances(made, self.weights))
+
+    def _given(self, batch: Batch) -> Made:
+        speaker, raw = batch["label"], batch["prosody"]
+        f0, energy = tf.gather(self.f0, speaker)[:, None, None], tf.gather(self.energy, speaker)[:, None, None]
+        prosody = tf.stack([(raw[..., 0] - f0[..., 0]) / f0[..., 1], raw[..., 1], (raw[..., 2] - energy[..., 0]) / energy[..., 1]], axis=-1)
+        target = (batch["mel"] - self.mel_mean) / self.mel_deviation
+        return {"prosody": prosody, "target": target, "emotion": self._emotion(batch)}
+
+    def _emotion(self, batch: Batch) -> tf.Tensor:
         emotion = batch["emotion"]
         if len(self.emotions) < 2 or not self.model.emotion_dropout:
             return emotion
-        hidden = draws.uniform("emotion", (emotion.shape[0] or tf.shape(emotion)[0],)) < self.model.emotion_dropout
-        return tf.where(hidden, len(self.emotions), emotion)
+        chance = tf.map_fn(lambda seed: tf.random.stateless_uniform([], seed), clip_seeds(batch["mel"]), fn_output_signature=tf.float32)
+        return tf.where(chance < self.model.emotion_dropout, len(self.emotions), emotion)
 
     # What the trainer and the verbs ask.
 
@@ -219,13 +240,12 @@ class Tts:
         self._errors = []
         for clip, values in self._clips[:clips]:
             numbers = clip.label, clip.attributes["language"], clip.attributes["emotion"]
-            mel, durations, _ = model.synthesise(values["tokens"], *numbers)
-            true, _, _ = model.synthesise(
-                values["tokens"], *numbers, durations=values["durations"], prosody=self._standard(values, clip.label)
-            )
-            error = np.abs(true - values["mel"]).mean()
-            self._errors.append((error, np.abs(durations - values["durations"]).mean(), _texture(true) / _texture(values["mel"])))
-            made.append(self._sound(mel))
+            spoken = model.synthesise(values["tokens"], *numbers)
+            prosody = self._standard(values, clip.label)
+            true = model.synthesise(values["tokens"], *numbers, durations=values["durations"], prosody=prosody).mel
+            error, late = np.abs(true - values["mel"]).mean(), np.abs(spoken.durations - values["durations"]).mean()
+            self._errors.append((error, late, _texture(true) / _texture(values["mel"])))
+            made.append(self._sound(spoken.mel) if spoken.audio is None else spoken.audio)
         longest = max(map(len, made))
         return np.stack([np.pad(audio, (0, longest - len(audio))) for audio in made])[..., None].astype(np.float32)
 
@@ -250,6 +270,8 @@ class Tts:
             self.mel_deviation.tolist(),
             self.f0.tolist(),
             self.energy.tolist(),
+            networks.get("filters"),
+            None if self.waveform is None else self.waveform.build_head(self.model.filter_emphasis),
             phonemiser=self.facts["phonemiser"],
             consent=self.info.consent,
             provenance=provenance_of(self.recipe, self.info),

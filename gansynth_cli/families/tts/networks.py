@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -11,10 +12,12 @@ from keras import layers
 from ...data.speech_features import POINTS, PROSODY_SIZE
 from ...data.text.phone_tokens import PLACES, STRESSES
 from ...layers.convolution import DepthwiseConvolution1D
+from ...layers.source_filter import FILTER_PARTS
 from ...layers.speech import ConditionedNorm, IsToken, PhoneEmbedding, SpreadPhones, StopGradient
 from .schema import TtsModel
 
 FRAME_INPUTS = 2 + PROSODY_SIZE  # see `layers.speech.frame_inputs`
+MEL_KINDS = ("jcu", "patch")  # of `model.discriminators`: those that see mel spectra
 _SLOPE = 0.2
 
 
@@ -56,7 +59,7 @@ def build_encoder(m: TtsModel, tables: Tables, seeds: Iterator[int]) -> keras.Mo
 
 def build_decoder(m: TtsModel, seeds: Iterator[int]) -> keras.Model:
     """Build [phones [batch, phones, channels], condition, frame_phone int32 [batch, frames], inputs [batch, frames, FRAME_INPUTS]] -> mel
-    [batch, frames, bands], standardised."""
+    [batch, frames, bands], standardised; where the model makes sound itself, {"mel", "hidden" [batch, frames, channels]}."""
     phones, condition = keras.Input((None, m.channels), name="phones"), keras.Input((m.condition_dim,), name="condition")
     frame_phone = keras.Input((None,), dtype="int32", name="frame_phone")
     inputs = keras.Input((None, FRAME_INPUTS), name="inputs")
@@ -68,16 +71,31 @@ def build_decoder(m: TtsModel, seeds: Iterator[int]) -> keras.Model:
     )
     for _ in range(m.decoder_blocks):
         x = _block(x, condition, m, seeds)
-    mel = layers.Dense(m.mel.bands, kernel_initializer=_glorot(seeds), dtype="float32", name="mel")(ConditionedNorm()(x, condition))
-    return keras.Model([phones, condition, frame_phone, inputs], mel, name="decoder")
+    hidden = ConditionedNorm()(x, condition)
+    mel = layers.Dense(m.mel.bands, kernel_initializer=_glorot(seeds), dtype="float32", name="mel")(hidden)
+    outputs = mel if m.waveform == "none" else {"mel": mel, "hidden": hidden}
+    return keras.Model([phones, condition, frame_phone, inputs], outputs, name="decoder")
+
+
+def build_filters(m: TtsModel, seeds: Iterator[int]) -> keras.Model:
+    """Build [hidden [batch, frames, channels], condition] -> the filters of `layers.source_filter.SourceFilter`."""
+    hidden, condition = keras.Input((None, m.channels), name="hidden"), keras.Input((m.condition_dim,), name="condition")
+    x = hidden
+    for _ in range(m.filter_blocks):
+        x = _block(x, condition, m, seeds)
+    # Magnitudes begin at -55 dB, below speech, and phases at a whole turn.
+    size, initializer = m.filter_steps * FILTER_PARTS * (m.filter_fft // 2 + 1), keras.initializers.RandomNormal(0.0, 0.01, next(seeds))
+    last = layers.Dense(size, kernel_initializer=initializer, bias_initializer=keras.initializers.Constant(-2.0 * math.pi), dtype="float32")
+    return keras.Model([hidden, condition], last(ConditionedNorm()(x, condition)), name="filters")
 
 
 def build_critic(m: TtsModel, frames: int, speakers: int, emotions: int, seeds: Iterator[int]) -> keras.Model:
-    """Build [mel [batch, frames, bands], speaker, emotion] -> {kind: (logits, feature maps)}, of the kinds in `model.discriminators`."""
+    """Build [mel [batch, frames, bands], speaker, emotion] -> {kind: (logits, feature maps)}, of the kinds of `MEL_KINDS` in
+    `model.discriminators`."""
     mel = keras.Input((frames, m.mel.bands), name="mel")
     speaker, emotion = keras.Input((), dtype="int32", name="speaker"), keras.Input((), dtype="int32", name="emotion")
     builders = {"jcu": _jcu, "patch": _patch}
-    outputs = {kind: builders[kind](mel, speaker, emotion, m, speakers, emotions, seeds) for kind in m.discriminators}
+    outputs = {kind: builders[kind](mel, speaker, emotion, m, speakers, emotions, seeds) for kind in m.discriminators if kind in MEL_KINDS}
     return keras.Model([mel, speaker, emotion], outputs, name="critic")
 
 

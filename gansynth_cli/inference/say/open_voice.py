@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ...errors import UsageError
-from ...models.model_file import SYNTHESISERS, bundled_models, find_model
+from ...models.model_file import SYNTHESISERS, bundled_model, bundled_models, find_model
 from .kokoro import KokoroVoice
 from .onnx_graph import VoiceError, input_names, read_graph
 from .piper import PiperVoice
 from .voice import Voice
+
+BUNDLED = "voice"  # name of the model that speaks where none is given
 
 
 def open_voice(path: str | Path | None, *, threads: int = 1, styles: str | Path | None = None, vocoder: str | None = None) -> Voice:
     """Open a voice, whatever its kind: found by the inputs of the graph, not by names.
 
     Args:
-        path: An `.onnx` file, the `.json` beside it, a folder that holds one voice, or a run or model of the family tts. None: refused, as
-            no voice is bundled.
+        path: An `.onnx` file, the `.json` beside it, a folder that holds one voice, or a run or model of the family tts. None: the bundled
+            voice.
         threads: Threads that synthesis may take.
         vocoder: For a model of the family tts: run, file or name of the vocoder; None: the bundled one.
         styles: Kokoro's styles: a folder of `.bin` or `.npy` files, or an `.npz`; None: looked for beside the model.
@@ -26,15 +27,10 @@ def open_voice(path: str | Path | None, *, threads: int = 1, styles: str | Path 
         VoiceError: There is no voice at that path, several, one of an unknown kind, or its parts do not fit together.
         MissingExtraError: onnx or onnxruntime is not installed.
     """
-    if path is None:
-        raise UsageError(
-            "No voice comes with this installation; expected --model.",
-            hint="--model voice.onnx (a Piper or Kokoro voice), or --model RUN of the family tts",
-        )
-    if is_student(Path(path)):
+    if path is None or is_student(path):
         from .student import StudentVoice
 
-        return StudentVoice(find_model(path, SYNTHESISERS, "speak text"), vocoder)
+        return StudentVoice(find_model(bundled_model(BUNDLED) if path is None else path, SYNTHESISERS, "speak text"), vocoder)
     file = model_file(Path(path))
     model = read_graph(file)
     try:
@@ -52,8 +48,11 @@ def open_voice(path: str | Path | None, *, threads: int = 1, styles: str | Path 
     )
 
 
-def is_student(path: Path) -> bool:
-    """Whether a path means a model that was trained here: a run folder, a `.keras` file, or the name of a bundled model."""
+def is_student(path: str | Path | None) -> bool:
+    """Whether a path means a model that was trained here: a run folder, a `.keras` file, or the name of a bundled model; None is one."""
+    if path is None:
+        return True
+    path = Path(path)
     if path.exists():
         return path.suffix == ".keras" or (path.is_dir() and (path / "recipe.toml").is_file())
     return str(path) in bundled_models()

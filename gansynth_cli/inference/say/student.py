@@ -12,7 +12,7 @@ from ...data.text.phone_tokens import phone_tokens, token_ids
 from ...data.text.report import TextReport
 from ...data.text.tokens import Word
 from ...models.model_file import ModelFile
-from ...models.speech_synthesiser import SpeechSynthesiser
+from ...models.speech_synthesiser import SpeechSynthesiser, Spoken
 from ..vocode.stream import NetworkVocoder, open_vocoder
 from .licences import NOT_STATED, Statement
 from .onnx_graph import VoiceError
@@ -22,11 +22,11 @@ PHONEMISER = "espeak-ng"
 
 
 class StudentVoice:
-    """A trained model of text-to-speech with a vocoder.
+    """A trained model of text-to-speech, with a vocoder where it does not make sound itself.
 
     Args:
         found: The acoustic model.
-        vocoder: Run, file or name of the vocoder; None: the bundled one.
+        vocoder: Run, file or name of the vocoder; None: the bundled one, or none where the model makes sound itself.
 
     Raises:
         RunError: One of them cannot be loaded.
@@ -47,8 +47,9 @@ class StudentVoice:
         self.speakers, self.emotions = tuple(model.speakers), tuple(model.emotions) if len(model.emotions) > 1 else ()
         self.languages = tuple(dict.fromkeys([model.speaker_languages[0], *model.languages]))
         self._table = {symbol: number for number, symbol in enumerate(model.phones)}
-        self.vocoder: NetworkVocoder = open_vocoder(vocoder)
-        if wrong := model.convention.differences(self.vocoder.convention):
+        # A model that makes sound itself takes a vocoder only where one is asked for.
+        self.vocoder: NetworkVocoder | None = open_vocoder(vocoder) if vocoder or model.filters is None else None
+        if self.vocoder and (wrong := model.convention.differences(self.vocoder.convention)):
             raise VoiceError(
                 f"The vocoder {self.vocoder.name} reads other mel spectrograms than {self.name} makes: {'; '.join(wrong)}.",
                 hint="--vocoder RUN of the same mel convention",
@@ -56,7 +57,7 @@ class StudentVoice:
         if not model.phonemiser.startswith(PHONEMISER):
             raise VoiceError(f"{self.name} was trained on the phones of {model.phonemiser!r}; here {PHONEMISER} makes them.")
         # Tracing the graphs takes two seconds: better now than before the first sound.
-        self.vocoder(self.model.synthesise(np.zeros((4, 3), np.int32), 0, 0, 0)[0])
+        self._sound(self.model.synthesise(np.zeros((4, 3), np.int32), 0, 0, 0))
 
     def language_of(self, speaker: str = "") -> str:
         """Return the language that a speaker was trained in; see `Voice`."""
@@ -89,7 +90,7 @@ class StudentVoice:
         if report is not None:
             for symbol in missing:
                 report.count(report.unknown_phones, symbol)
-        mel, durations, ln_f0 = self.model.synthesise(
+        spoken = self.model.synthesise(
             np.array(ids, np.int32),
             number,
             self._language(language or self.language_of(speaker)),
@@ -98,7 +99,7 @@ class StudentVoice:
             semitones=manner.pitch,
             energy_db=manner.energy,
         )
-        samples = self.vocoder(mel)
+        samples, durations, ln_f0 = self._sound(spoken), spoken.durations, spoken.ln_f0
         ends = np.minimum(np.cumsum(durations) * self.model.convention.hop, len(samples))
         spans = [
             Span(token.word, token.text, int(ends[i - 1]), int(ends[i]), token.is_pause)
@@ -116,6 +117,12 @@ class StudentVoice:
         files = (VoiceFile(self.found.file, self.found.file.stat().st_size, self.found.sha256),)
         licences = (Statement("weights", NOT_STATED), Statement("data", self.model.consent or NOT_STATED))
         return VoiceFacts(self.name, "tts", files, self.sample_rate, self.languages, self.speakers, self.model.phonemiser, licences)
+
+    def _sound(self, spoken: Spoken) -> np.ndarray:
+        if self.vocoder is not None:
+            return self.vocoder(spoken.mel)
+        assert spoken.audio is not None
+        return spoken.audio
 
     def _number(self, speaker: str) -> int:
         if not speaker:

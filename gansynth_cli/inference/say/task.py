@@ -152,7 +152,7 @@ class SayTask(FileTask):
         overwrite: bool = False,
     ):
         self.model, self.styles, self.vocoder, self.options = model, styles, vocoder, options
-        self.needs_tensorflow = model is not None and is_student(Path(model))
+        self.needs_tensorflow = is_student(model)
         self.lexicon, self.timings, self.overwrite = dict(lexicon or {}), timings, overwrite
 
     def open(self) -> None:

@@ -74,7 +74,7 @@ class TranslateTask(FileTask):
         self.asr, self.asr_model, self.mt = asr, asr_model, mt
         self.model, self.styles, self.vocoder = model, styles, vocoder
         self.options, self.overwrite = replace(options or SayOptions(), language=self.target), overwrite
-        self.needs_tensorflow = stage == "say" and model is not None and is_student(Path(model))
+        self.needs_tensorflow = stage == "say" and is_student(model)
         self._recogniser: Recogniser | None = None
         self._translator: Translator | None = None
 
