@@ -8,6 +8,7 @@ share, or an object store. Needs apache-beam (extra `beam`).
 from __future__ import annotations
 
 import json
+import logging
 import os
 import re
 import tempfile
@@ -22,6 +23,7 @@ from .stores.store import Store, url_of
 
 LOCAL = "local"
 PARTS = 16
+_QUIET = "--default_sdk_harness_log_level=ERROR"
 REPORTS = ".beam-reports"  # folder beside the outputs, hidden from whoever lists recordings
 _COLLAPSED = re.compile(r"((?:--[\w-]+=)?[a-z][a-z0-9+]+):/(?=[^/])(.*)", re.DOTALL)  # of a path: gs:/bucket
 
@@ -72,14 +74,18 @@ def run_parts(work: Callable[[Part], Any], count: int, reports: str, options: Se
         from apache_beam.options.pipeline_options import PipelineOptions
     except ImportError as error:
         raise MissingExtraError("--runner beam", "beam") from error
+    logging.getLogger("apache_beam").setLevel(logging.ERROR)  # pages of notes on options that nobody gave
     try:
-        chosen = PipelineOptions(list(options))
+        chosen = PipelineOptions([_QUIET, *options])
         unknown = chosen.get_all_options(retain_unknown_options=False) and _unknown(chosen, options)
     except SystemExit as error:  # argparse
         raise UsageError(f"Apache Beam refuses its options: {' '.join(options)}.") from error
     if unknown:
         raise UsageError(f"Apache Beam has no option {unknown}.", hint="options behind -- are Beam's; gan-audio's go in front of it")
-    pipeline = beam.Pipeline(options=chosen)
+    try:
+        pipeline = beam.Pipeline(options=chosen)
+    except (ValueError, ImportError) as error:  # no such runner, or its packages are missing
+        raise UsageError(f"Apache Beam: {error}", hint="-- --runner=DirectRunner, or FlinkRunner, SparkRunner, DataflowRunner") from error
     numbers = pipeline | "Parts" >> beam.Create(range(1, count + 1)) | "Share" >> beam.Reshuffle()
     _ = numbers | "Work" >> beam.Map(_do, work=work, count=count, reports=reports)
     try:

@@ -109,6 +109,9 @@ def test_the_direct_runner_gives_the_same_bytes(tmp_path: Path, capsys: pytest.C
     code, _, err = helpers.run(capsys, *given, "--overwrite", "--", "--direct_num_wrkers", "2")
     assert code == 2
     assert "Apache Beam has no option --direct_num_wrkers" in err
+    code, _, err = helpers.run(capsys, *given, "--overwrite", "--", "--runner=FlinkRunnr")
+    assert code == 2
+    assert "Unexpected pipeline runner: FlinkRunnr" in err
 
 
 @pytest.mark.slow

@@ -6,10 +6,12 @@ import json
 import shutil
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
 from gansynth_cli.data.corpora.source_file import LabelOptions
+from gansynth_cli.data.prepare import parts as parts_module
 from gansynth_cli.data.prepare import write as prepare_write
 from gansynth_cli.data.prepare.clip_cutting import CutOptions
 from gansynth_cli.data.prepare.job import prepare
@@ -19,6 +21,7 @@ from gansynth_cli.errors import DatasetError, UsageError
 from gansynth_cli.feature_specs import LogSpectrogram
 from gansynth_cli.inference.files.plan import plan_files
 from gansynth_cli.parts import Part
+from gansynth_cli.recipe import load_recipe
 
 from . import helpers
 from .conftest import write_tones, write_wav
@@ -100,6 +103,20 @@ def test_merged_parts_have_the_bytes_of_one_run(recordings: Path, whole: Path, p
     assert merge(given, tmp_path / "data").status == "unchanged"
 
 
+def test_what_recipes_add_survives_a_part():
+    """Statistics, frame features, given mel spectrograms and phones, as `part.json` keeps them."""
+    wanted = [
+        parts_module._Wanted(load_recipe("specgan/tiny").model.statistics(16000), True, 0.9, consent="They agreed."),
+        parts_module._Wanted(frames=load_recipe("stargan_vc/tiny").model.frame_features(16000)),
+        parts_module._Wanted(mels=(load_recipe("hifigan/tiny", ["model.given_mels=true"]).model.mels_beside(16000), "mels")),
+        parts_module._Wanted(speech=load_recipe("tts/tiny").model.speech_features(16000)),
+    ]
+    assert wanted[0].specs
+    assert None not in (wanted[1].frames, wanted[2].mels[0], wanted[3].speech)
+    for one in wanted:
+        assert msgspec.convert(json.loads(json.dumps(msgspec.to_builtins(one))), parts_module._Wanted) == one
+
+
 def test_a_part_goes_on_where_it_was(recordings: Path, parts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     from gansynth_cli.data.prepare import plan
 
@@ -126,8 +143,6 @@ def test_a_part_goes_on_where_it_was(recordings: Path, parts: Path, tmp_path: Pa
 
 
 def test_a_merge_goes_on_where_it_was(parts: Path, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    from gansynth_cli.data.prepare import parts as parts_module
-
     copied: list[str] = []
 
     def append(out, source, piece, digest):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -228,6 +229,17 @@ def test_an_interrupted_upload_goes_on(tones: Path, tmp_path: Path, failing: typ
     assert stored("memory://bucket/d") == contents(tmp_path / "d")
     assert len(failing.requests) == len(contents(tmp_path / "d")) - 2, "what was sent is not sent again"
     assert failing.requests[-1].endswith("dataset_info.json")
+
+
+def test_another_data_set_after_an_interrupted_upload(tones: Path, tmp_path: Path, failing: type[Failing]):
+    """Shards of the same names and sizes, but of other content: nothing of the earlier ones stays."""
+    other = {"cut": dataclasses.replace(OPTIONS.cut, level="peak")}
+    failing.errors += [None] * 4 + [OSError("connection reset by peer")] * 3
+    with pytest.raises(StoreError):
+        make(tones, "memory://bucket/d")
+    prepare([tones], "memory://bucket/d", dataclasses.replace(OPTIONS, **other), jobs=1, overwrite=True)
+    prepare([tones], tmp_path / "d", dataclasses.replace(OPTIONS, **other), jobs=1)
+    assert stored("memory://bucket/d") == contents(tmp_path / "d")
 
 
 def test_a_store_that_fails_for_a_moment(tones: Path, tmp_path: Path, failing: type[Failing]):

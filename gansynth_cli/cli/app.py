@@ -133,6 +133,8 @@ def main(arguments: list[str] | None = None) -> int:
 def _check_urls(arguments: list[str]) -> None:
     """Raise UsageError for a URL where only paths are taken: `s3://a/b` would be a local folder `s3:`."""
     verb = next(iter(arguments), "")
+    if any(url_of(word).startswith("memory:") for word in arguments[1:]):
+        console.warn("memory:// is a store within one process: what is written there is lost when this command ends.")
     if verb in TAKING_URLS or verb not in VERBS:
         return
     for word in arguments[1:]:

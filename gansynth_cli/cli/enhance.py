@@ -156,6 +156,8 @@ def command(
     check_bitrate(bitrate)
     given = list(inputs or [])  # with --runner beam its options too
     piped = str(output) == _STREAM or any(str(path) == _STREAM or path.is_fifo() for path in given)
+    if runner != LOCAL and (live or piped or detect_only):
+        raise UsageError("--runner beam is for files and folders that are written.", hint="leave out --live, --detect-only and -")
     if live:
         _refuse_file_options(options, dry_run, detect_only, report, "--live")
     else:

@@ -267,15 +267,18 @@ class GrowingOutput:
         """
         sent = set(self._journal.read_text(encoding="utf-8").splitlines()) if self._journal.is_file() else set()
         found = {path.relative_to(self.local).as_posix(): path for path in sorted(self.local.rglob("*")) if path.is_file()}
+        lines = {name: f"{path.stat().st_mtime_ns} {path.stat().st_size} {name}" for name, path in found.items()}
         left = [
-            n for n, p in found.items() if n not in sent and not p.name.startswith(".") and not (self._mirror and self._mirror.holds(p))
+            name
+            for name, path in found.items()
+            if lines[name] not in sent and not path.name.startswith(".") and not (self._mirror and self._mirror.holds(path))
         ]
-        if left and not sent:
+        if left and not sent & {*lines.values()}:
             self._store.delete(self.seal)
         with self._journal.open("a", encoding="utf-8") as journal:
             for name in sorted(left, key=lambda name: name == self.seal):
                 self._store.upload(found[name], name)
-                journal.write(f"{name}\n")
+                journal.write(f"{lines[name]}\n")
                 journal.flush()
         for name in self._mirror.names.keys() - found.keys() if self._mirror else ():
             self._store.delete(name)

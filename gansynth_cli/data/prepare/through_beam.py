@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
@@ -38,7 +39,7 @@ def prepare_through_beam(
     Raises:
         GanAudioError: As `prepare`, `merge` and `beam.run_parts` have it.
     """
-    place = beam.absolute(output).rstrip("/")
+    began, place = time.monotonic(), beam.absolute(output).rstrip("/")
     if arguments.get("dry_run") or (not arguments.get("overwrite") and _is_finished(place)):
         return prepare(inputs, output, options, noise=noise, **arguments)  # says whether it is the same
     folder, jobs, progress = f"{place}.parts", arguments.pop("jobs", 0), arguments.pop("progress", None)
@@ -46,6 +47,7 @@ def prepare_through_beam(
     work = partial(_work, given, folder, options, [beam.absolute(one) for one in noise], arguments)
     beam.run_parts(work, parts, f"{folder}/{beam.REPORTS}", beam_options)
     report = merge([folder], output, jobs=jobs, overwrite=arguments.get("overwrite", False), progress=progress)
+    report.elapsed = time.monotonic() - began
     if url_of(folder):
         remote = Store(folder)
         for name in remote.files():
