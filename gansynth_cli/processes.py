@@ -8,6 +8,7 @@ import signal
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
@@ -52,9 +53,14 @@ def _signals(*wanted: signal.Signals | str) -> list[signal.Signals]:
 
 
 @contextmanager
-def ending_at_once(pool: ProcessPoolExecutor) -> Iterator[ProcessPoolExecutor]:
-    """Run a block with a pool of workers that write nothing: when the block fails or is interrupted, end them in the middle of their work,
-    which would otherwise be waited for, minutes for a long recording."""
+def ending_at_once(pool: ProcessPoolExecutor, grace: float = 0.0) -> Iterator[ProcessPoolExecutor]:
+    """Run a block with a pool of workers: when the block fails or is interrupted, end them in the middle of their work, which would
+    otherwise be waited for, minutes for a long recording. What they write has to be swept afterwards.
+
+    Args:
+        pool: The pool, which the block gets.
+        grace: Seconds for workers that can end by themselves.
+    """
     workers: dict[int, Any] = {}
     try:
         with pool:
@@ -63,7 +69,9 @@ def ending_at_once(pool: ProcessPoolExecutor) -> Iterator[ProcessPoolExecutor]:
             except BaseException:
                 workers = dict(pool._processes or {})  # public only from Python 3.14 on, as `kill_workers`
                 pool.shutdown(wait=False, cancel_futures=True)
+                deadline = time.monotonic() + grace
                 for worker in workers.values():
+                    worker.join(max(0.0, deadline - time.monotonic()))
                     worker.kill()
                 raise
     finally:

@@ -62,6 +62,30 @@ def test_nothing_in_gives_nothing_out():
     assert enhancer_of().stream(3).finish().shape == (3, 0)
 
 
+def test_a_model_hears_the_start_backwards_first(denoiser, monkeypatch):
+    """Equal to the enhancement of the mirrored start and the recording, without the former, however it is cut."""
+    audio = noise(2, 7000)
+    options = {"sample_rate": 16000, "passes": 1}
+    monkeypatch.setattr(denoiser, "mirrors", True)
+    lead = audio[:, 1599:0:-1]
+    expected = run(denoiser.stream(2, **options), np.concatenate([lead, audio], axis=1))[:, 1599:]
+    for block in (None, 700, 1601):
+        np.testing.assert_allclose(run(denoiser.stream(2, start_seconds=0.1, **options), audio, block), expected, atol=2e-6)
+    for samples in (1, 2, 1599):
+        assert run(denoiser.stream(2, start_seconds=0.1, **options), audio[:, :samples]).shape == (2, samples)
+    assert denoiser.stream(2, start_seconds=0.1).finish().shape == (2, 0)
+
+
+def test_a_constant_offset_is_hidden_from_the_model_and_removed(denoiser):
+    audio, offset = noise(2, 6000), np.array([[0.3], [0]], np.float32)
+    audio -= audio[:, :1600].mean(axis=1, keepdims=True)
+    enhanced = lambda recording, strength: run(denoiser.stream(2, sample_rate=16000, start_seconds=0.1, strength_db=strength), recording)
+    np.testing.assert_allclose(enhanced(audio + offset, 100), enhanced(audio, 100), atol=3e-5)
+    left = enhanced(audio + offset, 20) - enhanced(audio, 20)
+    np.testing.assert_allclose(left, np.broadcast_to(0.1 * offset, audio.shape), atol=1e-6)  # as noise is: by 20 dB
+    np.testing.assert_array_equal(enhanced(audio + offset, 0), audio + offset)
+
+
 def reference(audio: np.ndarray, rate: int, formula) -> np.ndarray:
     """The module's definition, sample by sample in float64: audio [n] -> enhanced [n]. No interpolation where bins coincide."""
     n, h, bins = len(audio), 256 * rate / 16000, 257

@@ -120,6 +120,7 @@ def test_a_dry_run_opens_nothing(verb, tmp_path: Path, capsys, monkeypatch):
         (["rec", "-o", "rec"], "-o rec-quieter"),
         (["rec", "-o", "out", "-j", "-1"], "--jobs is -1"),
         (["out", "-o", "out/more"], "holds no recording"),
+        (["rec/a.wav", "-o", "a.m4a"], "cannot write the format .m4a"),
     ],
 )
 def test_usage_is_checked_once_for_all_verbs(verb, arguments, message, tmp_path: Path, capsys, monkeypatch):

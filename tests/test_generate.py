@@ -406,6 +406,18 @@ def test_normalize_and_trim(tmp_path):
     assert float(rows(tmp_path)[0]["peak"]) == pytest.approx(10 ** (-6 / 20), abs=1e-4)
 
 
+def test_the_end_of_a_clip_is_faded(tmp_path):
+    fake = FakeSession()
+    fake.run = lambda latents, conditions: np.full((GROUP, 4000, 1), 0.5, np.float32)
+    generate(Plan(GenerateOptions(clips=1, fade_out_ms=100.0, subtype="FLOAT"), fake), tmp_path)
+    audio, rate = audio_file.read(tmp_path / "000000_0.wav")
+    faded = round(0.1 * rate)
+    np.testing.assert_array_equal(audio[:-faded], 0.5)
+    np.testing.assert_allclose(audio[-faded:, 0], 0.5 * np.cos(np.pi / 2 * np.arange(1, faded + 1) / faded) ** 2, atol=1e-6)
+    with pytest.raises(UsageError, match="--fade-out is -1 ms"):
+        GenerateOptions(fade_out_ms=-1.0).check()
+
+
 def test_clips_above_full_scale_are_counted_and_clipped(tmp_path):
     report = generate(Plan(GenerateOptions(clips=8), FakeSession(level=100.0)), tmp_path / "pcm")
     assert report.clipped == 8

@@ -63,6 +63,58 @@ def test_a_signal_ends_enhance(tmp_path: Path, signals: list, code: int):
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
+def test_workers_in_a_long_step_are_ended(tmp_path: Path):
+    """Their step takes a minute, and nobody waits for it; what they had begun to write is removed."""
+    for name in ("a.wav", "b.wav"):
+        write_wav(tmp_path / "in" / name, 0.1 * np.random.default_rng(0).standard_normal(16000 * 60), 16000)
+    (tmp_path / "slow_task.py").write_text(SLOW)
+    place = os.pathsep.join([str(tmp_path), str(Path(__file__).parents[1])])
+    process = subprocess.Popen([sys.executable, str(tmp_path / "slow_task.py"), str(tmp_path)], env=os.environ | {"PYTHONPATH": place})
+    deadline = time.monotonic() + 60
+    while len(list((tmp_path / "out").glob(".*.partial*"))) < 2 and time.monotonic() < deadline:
+        time.sleep(0.1)
+    started = children(process.pid)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=20) == 143
+    assert not list((tmp_path / "out").iterdir())
+    deadline = time.monotonic() + 10
+    while alive := [pid for pid in started if Path(f"/proc/{pid}").exists()]:
+        assert time.monotonic() < deadline, f"processes {alive} stay"
+        time.sleep(0.1)
+
+
+SLOW = """
+import sys, time
+from pathlib import Path
+from gansynth_cli.inference.files.batch import run_jobs
+from gansynth_cli.inference.files.plan import plan_files
+from gansynth_cli.inference.files.task import FileTask, Words
+from gansynth_cli.processes import Interrupts
+
+class Slow(FileTask):
+    words = Words("slow", "slowed", "Slowing", "slow")
+    overwrite = False
+
+    def open(self):
+        pass
+
+    def process(self, job, work):
+        with work.reader() as reader, work.writer(job.target, reader, reader.tags) as out:
+            for block in work.blocks(reader):
+                out.write(block)
+                time.sleep(60)
+
+if __name__ == "__main__":
+    interrupts, folder = Interrupts(), Path(sys.argv[1])
+    interrupts.install()
+    try:
+        run_jobs(Slow(), plan_files(Slow(), [folder / "in"], folder / "out").jobs, workers=2)
+    except KeyboardInterrupt:
+        sys.exit(interrupts.exit_code(130))
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
 def test_a_signal_ends_evaluate(tmp_path: Path):
     """Its workers are in the middle of two minutes of recording, of which PESQ and STOI take longer than a user waits."""
     for folder in ("reference", "estimate"):

@@ -98,6 +98,14 @@ def test_the_ratio_of_the_output_is_the_one_that_was_asked_for(snr_db: float, ro
             np.testing.assert_allclose(alone["noisy"], alone["clean"], atol=1e-6)
 
 
+def test_arrays_of_soundfile_are_taken_and_other_shapes_named():
+    draw = np.random.default_rng(0)
+    speech, noise = draw.standard_normal(4000), draw.standard_normal(4000).astype(np.float32)  # soundfile reads float64
+    assert at_snr(speech, noise, 5.0, 8000).dtype == "float32"
+    with pytest.raises(ValueError, match=r"\(4000,\) and \(1, 4000\); expected \(samples,\) and \(2, samples\)"):
+        mixing.mix(speech, noise[None], mixing.conditions(), 8000)
+
+
 def test_at_snr_is_that_of_each_row():
     clean, hiss = np.stack([speech_like(0), speech_like(1)]), noise(2, 2, SAMPLES)
     summed = at_snr(tf.constant(clean), tf.constant(hiss), tf.constant([3.0, 15.0]), RATE).numpy()

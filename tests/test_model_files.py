@@ -162,8 +162,53 @@ def test_python_code_in_a_file_is_not_run(tmp_path):
     model = keras.Sequential([keras.Input((3,)), keras.layers.Lambda(lambda x: x)])
     parts, config = config_of("wavegan")
     config["config"]["network"] = keras.saving.serialize_keras_object(model)
-    with pytest.raises(RunError, match="cannot be loaded"):
+    with pytest.raises(RunError, match="a layer Lambda, which runs code"):
         find_model(write_with(parts, config, tmp_path / "x.keras")).load()
+    config["config"]["network"]["config"]["layers"][1]["class_name"] = "StringLookup"  # would read the file of its vocabulary
+    with pytest.raises(RunError, match="a layer StringLookup, which runs code or reads other files"):
+        find_model(write_with(parts, config, tmp_path / "x.keras")).load()
+
+
+def test_an_archive_that_claims_far_more_than_it_holds_is_refused(tmp_path):
+    _, config = config_of("wavegan")
+    with zipfile.ZipFile(tmp_path / "x.keras", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("config.json", json.dumps(config))
+        with archive.open("model.weights.h5", "w", force_zip64=True) as entry:
+            for _ in range(64):
+                entry.write(bytes(1 << 20))
+    with pytest.raises(RunError, match=r"model.weights.h5 claims 67,108,864 bytes, packed into"):
+        find_model(tmp_path / "x.keras")
+    with zipfile.ZipFile(tmp_path / "y.keras", "w") as archive:
+        archive.writestr("config.json", b"{}")
+        with pytest.warns(UserWarning, match="Duplicate name"):
+            archive.writestr("config.json", json.dumps(config))
+    with pytest.raises(RunError, match=r"2 entries named config.json"):
+        find_model(tmp_path / "y.keras")
+
+
+@pytest.mark.parametrize("kind", ["shape", "link", "soft", "external", "twice"])
+def test_weights_that_claim_or_read_what_is_not_theirs_are_refused(kind, tmp_path):
+    """Keras would allocate a terabyte, or read another file."""
+    import io
+
+    import h5py
+
+    parts, config = config_of("wavegan")
+    buffer = io.BytesIO(parts["model.weights.h5"])
+    with h5py.File(buffer, "r+") as content:
+        if kind == "shape":
+            content.create_dataset("huge", shape=(1 << 40,), dtype="f4", chunks=(1024,))
+        elif kind == "external":
+            content.create_dataset("other", shape=(10,), dtype="u1", external=[("/etc/passwd", 0, 10)])
+        elif kind == "twice":
+            content.create_group("loop")["loop"] = content["/"]
+        else:
+            content["other"] = h5py.ExternalLink("/etc/passwd", "/x") if kind == "link" else h5py.SoftLink("/x")
+    file = write_with({**parts, "model.weights.h5": buffer.getvalue()}, config, tmp_path / "x.keras")
+    messages = {"shape": "claim more than the", "external": "lie in another file", "twice": "name one array twice"}
+    for use in (find_model(file).load, find_model(file).weights):
+        with pytest.raises(RunError, match=messages.get(kind, "link elsewhere")):
+            use()
 
 
 @pytest.mark.parametrize(

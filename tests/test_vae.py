@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import scipy.stats
 import tensorflow as tf
+from scipy.integrate import trapezoid
 
 from gansynth_cli.data.dataset_info import DatasetInfo
 from gansynth_cli.data.foreign import ForeignFileError
@@ -65,7 +66,7 @@ def test_divergence_is_that_of_two_gaussians():
     mean, deviation = 0.7, 1.3
     x = np.linspace(-12, 12, 200_001)
     q, p = scipy.stats.norm(mean, deviation), scipy.stats.norm()
-    expected = np.trapezoid(q.pdf(x) * (q.logpdf(x) - p.logpdf(x)), x)
+    expected = trapezoid(q.pdf(x) * (q.logpdf(x) - p.logpdf(x)), x)
     found = divergence(tf.constant([[mean, 0.0]]), tf.constant([[2 * math.log(deviation), 0.0]])).numpy()[0]
     assert found == pytest.approx([expected, 0.0], abs=1e-5)
 

@@ -76,6 +76,7 @@ class ClipOptions:
     trim_silence: Annotated[bool, option("--trim-silence", panel=_AUDIO, help="Remove what is 60 dB below the peak from both ends.")] = (
         False
     )
+    fade_out: Annotated[float, option("--fade-out", panel=_AUDIO, metavar="MS", help="Fade the end of each clip to silence.")] = 0.0
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be written, and stop.")] = False
     json_output: Json = False
     quiet: Quiet = False
@@ -100,6 +101,7 @@ class ClipOptions:
             sample_rate=self.sample_rate,
             peak_db=peak_of(self.normalize),
             trim_silence=self.trim_silence,
+            fade_out_ms=self.fade_out,
             sidecar=self.sidecar,
             **{"save_latents": self.save_latents} | more,
         )

@@ -96,10 +96,9 @@ def _starting_run(path: Path) -> AbstractContextManager[Path]:
     if not known and not list(path.parent.glob(f"{path.name}.*")):  # a TensorFlow checkpoint is named by its prefix
         message, hint = nothing_named(path, "a run folder, a published checkpoint")
         raise UsageError(f"--init-from {message}", hint=hint)
+    console.start_tensorflow()
     from ..training.initialize import starting_run
 
-    if not (path / "recipe.toml").is_file():
-        console.start_tensorflow()
     return starting_run(path, console.say)
 
 

@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ import numpy as np
 from ..errors import DatasetError
 from ..feature_specs import FrameFeatures
 from ..files import replacing
-from ..processes import clean_context, follow_parent
+from ..processes import clean_context, ending_at_once, follow_parent
 from ..signal.mel_frames import active_frames, log_mel
 from ..signal.pitch import HIGHEST_HZ, LOWEST_HZ, ln_f0_contour, resolve_tracker
 from . import shards
@@ -119,12 +120,13 @@ def ensure_frame_features(
     sums = {label: _Sums.empty(spec.convention.bands) for label in info.labels}
     files: dict[str, Any] = {}
     seconds = sum(info.splits[split].seconds for split in info.splits)
-    for done, ((_, name), (facts, parts)) in enumerate(zip(tasks, _results(work, jobs, seconds), strict=True), 1):
-        files[name] = facts
-        for label, part in parts.items():
-            sums[label].merge(part)
-        if progress is not None:
-            progress(done, len(tasks))
+    with closing(_results(work, jobs, seconds)) as results:
+        for done, ((_, name), (facts, parts)) in enumerate(zip(tasks, results, strict=True), 1):
+            files[name] = facts
+            for label, part in parts.items():
+                sums[label].merge(part)
+            if progress is not None:
+                progress(done, len(tasks))
     hop_seconds = spec.convention.hop / spec.convention.sample_rate
     statistics = dict(info.statistics)
     for label, part in sums.items():
@@ -226,12 +228,12 @@ def _check(info: DatasetInfo, spec: FrameFeatures) -> None:
         raise DatasetError(f"The data set {info.name} {' and '.join(wrong)}.", hint="gan-audio prepare INPUT... -o DATA --recipe NAME")
 
 
-def _results(work: list[tuple], jobs: int, seconds: float) -> Iterator[tuple[dict[str, Any], dict[str, _Sums]]]:
+def _results(work: list[tuple], jobs: int, seconds: float) -> Generator[tuple[dict[str, Any], dict[str, _Sums]], None, None]:
     workers = min(jobs or os.cpu_count() or 1, len(work))
     if workers <= 1 or seconds < _POOL_SECONDS:
         yield from (_work(*task) for task in work)
         return
-    with ProcessPoolExecutor(workers, mp_context=clean_context(_work.__module__), initializer=follow_parent) as pool:
+    with ending_at_once(ProcessPoolExecutor(workers, clean_context(_work.__module__), initializer=follow_parent)) as pool:
         yield from pool.map(_work, *zip(*work, strict=True))
 
 

@@ -29,6 +29,8 @@ LIMITS = {
 }
 _ANY = ("seed", "latent_seed", "shared_object_id", "provenance")  # numbers under these keys are never sizes
 _KERAS = ("keras", "builtins", "keras.layers", "keras.initializers", "keras.activations", "keras.dtype_policies", "keras.models")
+# Keras layers that run stored code or read files which the configuration names.
+_REFUSED = {"Lambda", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer", "StringLookup", "IntegerLookup", "TextVectorization"}
 _SIZES = ("sample_rate", "fft", "window", "hop", "bands", "mel_bands", "frames", "samples", "clip_samples")  # must be at least 1
 
 
@@ -65,6 +67,8 @@ def check_config(config: Mapping[str, Any], registered: Container[str]) -> None:
 
 def _check_class(value: Mapping[str, Any], name: str, registered: Container[str]) -> None:
     module, registered_name = value.get("module"), value.get("registered_name")
+    if name in _REFUSED:
+        raise ConfigError(f"it has a layer {name}, which runs code or reads other files")
     if registered_name is not None and str(registered_name) in registered:
         return
     if str(registered_name).startswith("gan_audio>"):

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import difflib
 import importlib
-import io
 import json
 import pkgutil
 import re
@@ -21,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import RunError
 from ..files import sha256_of
+from .weight_file import check_archive
 
 if TYPE_CHECKING:
     import keras
@@ -103,8 +103,10 @@ class ModelFile:
         Raises:
             RunError: The file is damaged.
         """
-        import h5py  # late: half of the import time of `enhance`, whose --help needs none of it
+        import h5py
         import numpy as np
+
+        from .weight_file import opened_weights
 
         found: dict[str, np.ndarray] = {}
 
@@ -113,7 +115,7 @@ class ModelFile:
                 found[name] = np.asarray(item)
 
         try:
-            with zipfile.ZipFile(self.file) as archive, h5py.File(io.BytesIO(archive.read("model.weights.h5")), "r") as content:
+            with opened_weights(self.file) as content:
                 content.visititems(take)
         except (zipfile.BadZipFile, KeyError, ValueError, OSError) as error:
             raise RunError(f"The weights of {self.file} cannot be read: {error}.", hint="copy the file again, or train again") from error
@@ -128,10 +130,13 @@ class ModelFile:
         import keras
 
         from .config_checks import check_config, check_sizes, weights_within
+        from .weight_file import opened_weights
 
         register_layers()
         try:
             check_config(self.serialized, keras.saving.get_custom_objects())
+            with opened_weights(self.file):  # checks what Keras would believe
+                pass
             with weights_within(self.weight_bytes):
                 model = keras.saving.load_model(self.file, compile=False, safe_mode=True)
             check_sizes(model)
@@ -218,6 +223,7 @@ def _read(file: Path, run: RunFolder | None) -> ModelFile:
     """Read the architecture and metadata in a `.keras` file without building anything."""
     try:
         with zipfile.ZipFile(file) as archive:
+            check_archive(archive)
             if archive.getinfo("config.json").file_size > MAX_CONFIG_BYTES:
                 raise RunError(f"{file} is not a model of gan-audio: its config.json claims more than {MAX_CONFIG_BYTES >> 20} MiB.")
             saved = json.loads(archive.read("config.json"))
@@ -227,6 +233,8 @@ def _read(file: Path, run: RunFolder | None) -> ModelFile:
         raise RunError(f"{file} cannot be read: {error.strerror or error}.") from error
     except (zipfile.BadZipFile, zipfile.LargeZipFile, KeyError, ValueError, NotImplementedError, RecursionError, zlib.error) as error:
         what = "no ZIP archive" if isinstance(error, zipfile.BadZipFile) else "no config.json in it"
+        if type(error) is ValueError:  # of `check_archive`
+            what = str(error)
         raise RunError(
             f"{file} is not a Keras model file ({what}).", hint="give a run folder, or the model/generator.keras of one"
         ) from error

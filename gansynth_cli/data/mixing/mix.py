@@ -163,7 +163,16 @@ def mix(
     Returns:
         `clean` is the target: zero where there is no speech. Both are at most .99. Where speech or noise is silent, the other is
         at the level that was asked for.
+
+    Raises:
+        ValueError: Speech or noises of another shape.
     """
+    speech, noises = tf.cast(speech, tf.float32), tf.cast(noises, tf.float32)
+    if speech.shape.rank != 1 or noises.shape.rank != 2 or noises.shape[0] != GROUPS:
+        found = f"{tuple(speech.shape)} and {tuple(noises.shape)}"
+        raise ValueError(
+            f"the shapes of speech and noises are {found}; expected (samples,) and ({GROUPS}, samples): zeros for no second noise"
+        )
     samples = speech.shape[0]
 
     def filtered(taps: int) -> tuple[int, tf.Tensor, tf.Tensor]:
@@ -219,6 +228,7 @@ def at_snr(clean: tf.Tensor, noise: tf.Tensor, snr_db: tf.Tensor | float, sample
 
     The ratio is that of the active frames, as in training. Nothing is limited: the sum may pass full scale.
     """
+    clean, noise = tf.cast(clean, tf.float32), tf.cast(noise, tf.float32)  # a file that soundfile reads is float64
     ratio = active_power(clean, sample_rate) / tf.pow(10.0, tf.cast(snr_db, tf.float32) / 10.0)
     return clean + noise * tf.sqrt(tf.math.divide_no_nan(ratio, active_power(noise, sample_rate)))[..., None]
 

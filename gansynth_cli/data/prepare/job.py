@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterable
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -93,7 +94,8 @@ def prepare(
         extras = Extras(tuple(specs), peak_normalize, peak, frames, mels, consent, jobs, shard_done, spoken)
         workers = jobs or os.cpu_count() or 1
         if dry_run:
-            outcomes = [result.outcome for results in results_of(plan, workers, None, 0, progress) for result in results]
+            with closing(results_of(plan, workers, None, 0, progress)) as cut:
+                outcomes = [result.outcome for results in cut for result in results]
             report = report_of(folder, "dry run", facts_of(facts, outcomes, None), facts, outcomes)
         elif part is not None:
             report = make_part(plan, folder, extras, overwrite, workers, progress)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections import deque
-from collections.abc import Iterator
-from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from collections.abc import Generator, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -15,7 +15,7 @@ from typing import Any
 
 from ...errors import AudioFileError, DatasetError, UsageError
 from ...files import sha256_of
-from ...processes import clean_context, follow_parent
+from ...processes import clean_context, ending_at_once, follow_parent
 from ...stores.mirror import fetch, release
 from ..audio import audio_file
 from ..audio.wav_clip import wav_bytes
@@ -242,7 +242,7 @@ def _sha256(path: Path) -> str:
         raise AudioFileError(path, f"cannot be opened: {(error.strerror or str(error)).lower()}") from error
 
 
-def run_units(units: list[list[SourceFile]], work: Work, workers: int, total_bytes: int) -> Iterator[list[FileResult]]:
+def run_units(units: list[list[SourceFile]], work: Work, workers: int, total_bytes: int) -> Generator[list[FileResult], None, None]:
     """`process_unit` of each unit, in order, by as many processes as it pays to start."""
     workers = min(workers, len(units))
     if workers <= 1 or total_bytes < _POOL_BYTES:
@@ -251,7 +251,7 @@ def run_units(units: list[list[SourceFile]], work: Work, workers: int, total_byt
             yield process_unit(unit, work)
             release(_paths(unit))
         return
-    with _pool(workers) as pool:
+    with ending_at_once(_pool(workers)) as pool:
         waiting: deque[tuple[list[SourceFile], Future[list[FileResult]]]] = deque()
 
         def first() -> list[FileResult]:
@@ -282,6 +282,6 @@ def _paths(unit: list[SourceFile]) -> list[Path]:
     return [path for source in unit for path in (source.path, source.noisy) if path is not None]
 
 
-def _pool(workers: int) -> Executor:
+def _pool(workers: int) -> ProcessPoolExecutor:
     """Processes that start clean: TensorFlow, if this process has it, must not be forked."""
     return ProcessPoolExecutor(workers, mp_context=clean_context(process_unit.__module__), initializer=follow_parent)

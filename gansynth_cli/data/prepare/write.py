@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
+from contextlib import closing
 from pathlib import Path
 
 from ...files import write_text
@@ -69,7 +70,9 @@ def report_of(output: Path, status: str, info: DatasetInfo, facts: PlanFacts, ou
     return PrepareReport(output, status, info, in_order, [*facts.left_out], warnings_of(facts, outcomes), resumed_files=resumed)
 
 
-def results_of(plan: Plan, workers: int, folder: Path | None, first_unit: int, progress: Progress | None) -> Iterator[list[FileResult]]:
+def results_of(
+    plan: Plan, workers: int, folder: Path | None, first_unit: int, progress: Progress | None
+) -> Generator[list[FileResult], None, None]:
     """Cut the units from `first_unit` on, in order."""
     numbers = {name: index for index, name in enumerate(plan.label_names)}
     classes = {name: {value: index for index, value in enumerate(values)} for name, values in plan.attributes.items()}
@@ -77,11 +80,12 @@ def results_of(plan: Plan, workers: int, folder: Path | None, first_unit: int, p
     units = plan.units()
     done, total = sum(len(unit) for unit in units[:first_unit]), sum(map(len, units))
     left = units[first_unit:]
-    for unit, results in zip(left, run_units(left, work, workers, sum(map(plan.bytes_of, units))), strict=True):
-        yield results
-        done += len(unit)
-        if progress is not None:
-            progress(done, total, unit[-1].name)
+    with closing(run_units(left, work, workers, sum(map(plan.bytes_of, units)))) as cut:  # ends its processes when this one is interrupted
+        for unit, results in zip(left, cut, strict=True):
+            yield results
+            done += len(unit)
+            if progress is not None:
+                progress(done, total, unit[-1].name)
 
 
 def write_shards(plan: Plan, folder: Path, workers: int, progress: Progress | None) -> tuple[list[Outcome], ShardSet, int]:
@@ -101,8 +105,9 @@ def write_shards(plan: Plan, folder: Path, workers: int, progress: Progress | No
         write_text(folder / "journal.jsonl", "".join(json.dumps(line) + "\n" for line in (*head, *lines)))
         for leftover in folder.glob("spill-*"):
             leftover.unlink()
-        with (folder / "journal.jsonl").open("ab", buffering=0) as journal:
-            for results in results_of(plan, workers, folder, len(lines), progress):
+        cutting = closing(results_of(plan, workers, folder, len(lines), progress))
+        with (folder / "journal.jsonl").open("ab", buffering=0) as journal, cutting as cut:
+            for results in cut:
                 for result in results:
                     for batch in result.batches():
                         shards.append((result.outcome.split, record) for record in batch)

@@ -13,6 +13,8 @@ from ..repair.findings import Stream
 from .enhancers import Enhancer, EnhancerStream
 from .options import EnhanceOptions
 
+START_SECONDS = 0.25  # of a file; see `EnhancerStream`
+
 
 def open_stream(enhancer: Enhancer, channels: int, sample_rate: int, options: EnhanceOptions, *, live: bool = False) -> EnhancerStream:
     """Begin a stream with the options of `enhance`: `strength_db`, `mix`, `per_channel` and `passes` count.
@@ -29,6 +31,7 @@ def open_stream(enhancer: Enhancer, channels: int, sample_rate: int, options: En
         mix=options.mix,
         passes=options.passes,
         live=live,
+        start_seconds=START_SECONDS if enhancer.masks and not live else 0.0,
     )
 
 

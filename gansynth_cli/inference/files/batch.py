@@ -8,7 +8,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_completed
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
@@ -16,12 +16,15 @@ from typing import Any
 from ... import files
 from ...data.audio import audio_file
 from ...errors import AudioFileError, GanAudioError
-from ...processes import clean_context, follow_parent
+from ...processes import clean_context, ending_at_once, follow_parent, start_tensorflow
 from .job import Job, Outcome, Stopped
 from .provenance import INPUT
 from .task import FileTask, Work
 
 _POOL_SECONDS = 60.0  # of audio; less than this is done before processes have started
+_GRACE = (
+    1.0  # seconds in which interrupted processes remove what is unfinished; those in a long step are killed, and it is removed for them
+)
 
 OnAudio = Callable[[float], None]
 OnOutcome = Callable[[Outcome], None]
@@ -181,21 +184,20 @@ class _Pool:
         """Do some jobs; return those that were lost because a process died."""
         lost = []
         arguments = (self._task, self._workers, self._done_audio, self._stop)
-        pool: Executor = ProcessPoolExecutor(workers, mp_context=self._context, initializer=_start, initargs=arguments)
-        try:
-            futures: dict[Future[Outcome], int] = {pool.submit(_do, self._jobs[i]): i for i in pending}
-            for future in as_completed(futures):
-                try:
-                    self._outcomes[futures[future]] = future.result()
-                except BrokenProcessPool:
-                    lost.append(futures[future])
-                else:
-                    self._on_outcome(self._outcomes[futures[future]])
-        except BaseException:
-            self._stop.set()
-            raise
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+        workers_of = ProcessPoolExecutor(workers, mp_context=self._context, initializer=_start, initargs=arguments)
+        with ending_at_once(workers_of, _GRACE) as pool:
+            try:
+                futures: dict[Future[Outcome], int] = {pool.submit(_do, self._jobs[i]): i for i in pending}
+                for future in as_completed(futures):
+                    try:
+                        self._outcomes[futures[future]] = future.result()
+                    except BrokenProcessPool:
+                        lost.append(futures[future])
+                    else:
+                        self._on_outcome(self._outcomes[futures[future]])
+            except BaseException:
+                self._stop.set()
+                raise
         return [i for i in pending if i in lost]
 
 
@@ -213,6 +215,8 @@ def _start(task: FileTask, workers: int, done_audio: Any, stop: Any) -> None:
     follow_parent()
     os.environ.setdefault("TF_NUM_INTRAOP_THREADS", str(max(1, (os.cpu_count() or 1) // workers)))
     os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
+    if task.needs_tensorflow:
+        start_tensorflow()
     _worker.update(task=task.opened(), done_audio=done_audio, stop=stop)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from ...data.audio.audio_stream import format_for
 from ...data.audio.find import LeftOut, find_audio, is_audio_name
 from ...errors import AudioFileError, UsageError
 from ...parts import Part
@@ -57,8 +58,8 @@ def plan_files(task: FileTask, inputs: Sequence[Path], output: Path | None, part
             outputs depend on each other.
 
     Raises:
-        UsageError: An input does not exist, an output would replace an input, two inputs have the same output, or `output` has the
-            suffix of an audio format, but is no folder and not for one file.
+        UsageError: An input does not exist, `output` names a format that cannot be written, an output would replace an input, two inputs
+            have the same output, or `output` has the suffix of an audio format, but is no folder and not for one file.
         DatasetError: A folder holds no recording.
     """
     listing = list_files(task, inputs, output, part)
@@ -74,6 +75,8 @@ def list_files(task: FileTask, inputs: Sequence[Path], output: Path | None, part
     if output is not None:
         listing.to_file = len(inputs) == 1 and not folders and is_audio_name(output) and not output.is_dir()
         _check_output(task, inputs, folders, output, listing.to_file)
+        if listing.to_file:
+            format_for(output, "PCM_16")  # refuses a suffix that cannot be written
         listing.below = _folder_names(folders)
     out = output.resolve() if output is not None else None
     for root, source in find_audio(inputs, task.also, listing.others):

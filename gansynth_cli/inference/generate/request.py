@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 FORMATS = ("wav", "flac", "ogg", "mp3")
 MIDDLE_C, USUAL_VELOCITY = 60, 100  # played by given latents where the user names none
+MAX_FADE_MS = 10_000.0
 _GOLDEN = (math.sqrt(5) - 1) / 2
 
 
@@ -51,6 +52,7 @@ class GenerateOptions:
         sample_rate: Resample to this rate, Hz; None keeps the model's.
         peak_db: Scale every clip to this peak, dBFS; None keeps the level. Silence stays silent.
         trim_silence: Remove what is 60 dB below the clip's peak from both ends.
+        fade_out_ms: Fade the end of every clip to silence over this time; 0 does not.
         sidecar: Write `<file>.json` beside every clip: its provenance tag and its row of the manifest.
         save_latents: Write the latent of every clip beside it, as `.npy`.
     """
@@ -73,6 +75,7 @@ class GenerateOptions:
     sample_rate: int | None = None
     peak_db: float | None = None
     trim_silence: bool = False
+    fade_out_ms: float = 0.0
     sidecar: bool = False
     save_latents: bool = False
 
@@ -104,6 +107,8 @@ class GenerateOptions:
             raise UsageError(f"--sample-rate is {self.sample_rate} Hz; expected 1000 to 384000.")
         if self.peak_db is not None and not -100 <= self.peak_db <= 0:
             raise UsageError(f"--normalize is {self.peak_db} dBFS; expected -100 to 0, or none.")
+        if not 0 <= self.fade_out_ms <= MAX_FADE_MS:
+            raise UsageError(f"--fade-out is {self.fade_out_ms:g} ms; expected 0 to {MAX_FADE_MS:g}.", hint="--fade-out 20")
         if self.template is not None:
             check_template(self.template)
 
@@ -217,6 +222,7 @@ class Plan:
             "trim_silence": options.trim_silence,
             "template": self.template,
             "sidecar": options.sidecar,
+            **({"fade_out_ms": options.fade_out_ms} if options.fade_out_ms else {}),
             **({"save_latents": True} if options.save_latents else {}),
         }
 

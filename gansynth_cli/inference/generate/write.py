@@ -238,6 +238,8 @@ def _finish(plan: Plan, clip: Clip, audio: np.ndarray, output: Path) -> tuple[Ro
     if options.peak_db is not None and peak > 0:
         audio = audio * np.float32(10 ** (options.peak_db / 20) / peak)
         peak = 10 ** (options.peak_db / 20)
+    if options.fade_out_ms:
+        audio = _faded(audio, round(options.fade_out_ms * plan.sample_rate / 1000))
     clipped = peak > 1.0 + 1e-6 and plan.subtype not in ("FLOAT", "DOUBLE")
     path = output / clip.file
     tag = plan.tag(clip)
@@ -249,6 +251,14 @@ def _finish(plan: Plan, clip: Clip, audio: np.ndarray, output: Path) -> tuple[Ro
         about = {**tag, "sample_rate": row.sample_rate, "samples": row.samples, "peak": round(row.peak, 6), "file": path.name}
         write_text(path.with_name(f"{path.name}.json"), json.dumps(about, indent=1, ensure_ascii=False) + "\n", durable=False)
     return row, clipped
+
+
+def _faded(audio: np.ndarray, samples: int) -> np.ndarray:
+    """Fade the end to silence along the falling half of a Hann window; all of a clip that is shorter."""
+    samples = min(samples, len(audio))
+    gain = np.ones((len(audio), 1), np.float32)
+    gain[len(audio) - samples :, 0] = 0.5 + 0.5 * np.cos(np.pi * (np.arange(samples) + 1) / max(samples, 1))
+    return audio * gain
 
 
 def _trimmed(audio: np.ndarray, sample_rate: int) -> np.ndarray:
