@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from gansynth_cli.cli.app import main
 from gansynth_cli.data.corpora.labelling import label_sources
 from gansynth_cli.data.corpora.source_file import LabelOptions
 from gansynth_cli.data.dataset_info import DatasetInfo
@@ -237,6 +238,18 @@ def test_a_model_with_a_waveform_is_heard_and_saved(spoken, tmp_path) -> None:
     model.save(tmp_path / "voice.keras")
     again = find_model(tmp_path / "voice.keras").load().synthesise(tokens, 1, 0, 0, durations=np.array([4, 8, 8, 4])).audio
     np.testing.assert_allclose(again, audio, atol=1e-6)
+
+
+@pytest.mark.slow
+def test_a_voice_trains_against_discriminators(spoken, tmp_path) -> None:
+    settings = ["model.waveform='source-filter'", "model.discriminators=['mpd','jcu']", "model.segment_frames=16", "training.steps=3"]
+    settings += ["model.mpd={channels=1,periods=[2]}", "losses.sound_mel=1.0", "losses.sound_adversarial=1.0", "training.preview_every=3"]
+    chosen = [part for one in settings for part in ("--set", one)]
+    command = ["train", "--recipe", "tts/tiny", "--data", str(spoken[0]), "--run", str(tmp_path / "run"), *chosen]
+    assert main(command) == 0
+    logged = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    assert {"reconstruction/sound_mel", "critic/adversarial_mpd", "critic/adversarial", "generator/adversarial_mpd"} <= set().union(*logged)
+    assert find_model(tmp_path / "run").load().filters is not None
 
 
 def test_a_contour_runs_through_the_middles_of_its_parts() -> None:
