@@ -7,7 +7,7 @@ TFIO_VENV ?= .venv-tfio
 OLDEST_VENV ?= .venv-oldest
 BEAM_VENV ?= .venv-beam
 DEMO ?= demo
-OLDEST := tensorflow==2.16.2 keras==3.3.3 'numpy<2' soundfile==0.12.1 soxr==0.5.0 typer==0.12.5 'click<8.2' msgspec==0.18.6 pillow==10.4.0
+OLDEST := tensorflow==2.16.2 keras==3.6.0 'numpy<2' soundfile==0.13.0 soxr==0.5.0 typer==0.12.5 'click<8.2' msgspec==0.18.6 pillow==10.4.0
 
 .PHONY: setup demo test test-all test-tfio test-oldest test-beam lint docs bench wheel clean
 
@@ -54,7 +54,7 @@ test-tfio:
 test-oldest:
 	test -x $(OLDEST_VENV)/bin/python || $(PYTHON) -m venv $(OLDEST_VENV)
 	$(OLDEST_VENV)/bin/python -m pip install --quiet --upgrade pip
-	$(OLDEST_VENV)/bin/python -m pip install --quiet -e . $(OLDEST) mido pytest pytest-xdist hypothesis fsspec
+	$(OLDEST_VENV)/bin/python -m pip install --quiet -e '.[world]' $(OLDEST) mido pytest pytest-xdist hypothesis fsspec
 	$(OLDEST_VENV)/bin/python -m pytest -n 2 --dist loadfile
 
 # Apache Beam wants an older protobuf than TensorFlow takes, so it is tested in an environment of its own.

@@ -90,7 +90,7 @@ class FrameFeatures:
 
 @dataclass(frozen=True)
 class SpeechFeatures:
-    """What is cached of recordings with transcripts for models that speak: phones with their durations, F0, energy and mel spectra
+    """Name what is cached of recordings with transcripts for models that speak: phones with their durations, F0, energy and mel spectra
     (`data/speech_features.py`).
 
     Attributes:

@@ -1,4 +1,4 @@
-"""What the commands that write clips share: the options of classes and files, one run from the model to the report."""
+"""Shared by the commands that write clips: the options of classes and files, one run from the model to the report."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a verb over files reports: the plan of `--dry-run`, a line for each file, and the summary."""
+"""Report of a verb over files: the plan of `--dry-run`, a line for each file, and the summary."""
 
 from __future__ import annotations
 

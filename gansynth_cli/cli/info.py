@@ -267,7 +267,7 @@ def _audio(path: Path) -> dict[str, Any]:
 
 
 def _voice(path: Path, other: Path) -> dict[str, Any]:
-    """How alike the voices of two recordings are, beside what is usual."""
+    """Compare the voices of two recordings, beside what is usual."""
     from ..models.speaker_encoder import SAME_SPEAKER, STRANGERS, compared
 
     cosine = compared(path, other)

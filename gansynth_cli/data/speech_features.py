@@ -49,7 +49,7 @@ _QUIET_NATS = 4.6  # 40 dB below the loudest frame
 
 @dataclass
 class Transcript:
-    """What is known of a recording before its sound is read.
+    """Facts on a recording before its sound is read.
 
     Attributes:
         text: As written.
@@ -224,7 +224,7 @@ def _check(info: DatasetInfo, spec: SpeechFeatures) -> None:
 
 
 def _transcript(source: SourceFile | None, start: float) -> Transcript:
-    """What a corpus and a teacher's file say of a recording; `start`: seconds that were trimmed off its beginning."""
+    """Return what a corpus and a teacher's file say of a recording; `start`: seconds that were trimmed off its beginning."""
     if source is None or not source.text.strip():
         return Transcript("", "", problem="no transcript")
     beside = source.path.with_suffix(".json")

@@ -83,7 +83,7 @@ class ModelFile:
 
     @property
     def provenance(self) -> dict[str, Any]:
-        """What the model records of its training: software, family, recipe, seed, data."""
+        """The facts that the model records of its training: software, family, recipe, seed, data."""
         found = self.config.get("provenance")
         return dict(found) if isinstance(found, dict) else {}
 

@@ -34,7 +34,7 @@ WARM_UP_STEPS = 1000  # of a new discriminator before the generator moves; the r
 
 @dataclass(frozen=True)
 class ImportReport:
-    """What an import did. Lines as in `Plan`."""
+    """The outcome of an import. Lines as in `Plan`."""
 
     run: Path
     family: str
@@ -352,7 +352,7 @@ def _manifest(report: ImportReport, learner: Learner, command: Sequence[str]) ->
 
 
 def imported_facts(report: ImportReport) -> dict[str, Any]:
-    """What the manifest keeps of the source, and `--json` prints."""
+    """Return the facts on the source that the manifest keeps and `--json` prints."""
     plan, proof = report.plan, report.proof
     return {
         "program": report.program,

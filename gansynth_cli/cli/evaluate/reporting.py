@@ -1,4 +1,4 @@
-"""How a report of `evaluate` is written and printed, the same for every sub-command."""
+"""Write and print a report of `evaluate`, the same for every sub-command."""
 
 from __future__ import annotations
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -23,7 +22,6 @@ from .tags import PROVENANCE, TAGGED, Tags, read_tags, write_tags
 
 _MAX_WAV = (1 << 32) - (1 << 16)  # bytes of samples; a WAV's header states sizes in 32 bits, a longer one becomes an RF64
 _STEPPED = frozenset({"PCM_S8", "PCM_U8", "PCM_16", "PCM_24", "PCM_32"})
-_ENCODER_OPTIONS = "bitrate_mode" in inspect.signature(soundfile.SoundFile.__init__).parameters  # soundfile 0.13
 _NEVER_REACHED = 8.0  # times full scale
 _OPUS = (6.0, 256.0)  # kbit/s a channel
 
@@ -225,7 +223,7 @@ class Writer:
         return texts
 
     def _encoder_options(self) -> dict[str, object]:
-        if self._bitrate is None or not _ENCODER_OPTIONS:
+        if self._bitrate is None:
             return {}
         if self.subtype == "MPEG_LAYER_III":
             mode, level = encoder_mode(self._bitrate, self.sample_rate, self.channels)

@@ -21,7 +21,7 @@ _WINDOW = 1 << 20
 
 @dataclass
 class Survey:
-    """What the bytes of a recording hold.
+    """Content of the bytes of a recording.
 
     Attributes:
         links: What is decoded, one after the other: parts of the file and corrected headers. Empty: libsndfile reads the file as it is.

@@ -113,7 +113,7 @@ def _walk(root: Path, also: re.Pattern[str] | None, others: LeftOut) -> Iterator
 
 
 def kind_of(path: Path) -> str:
-    """What a path is that is neither a file nor a folder, in words; "" for what can be read, or tells its reason when it is."""
+    """Say what a path is that is neither a file nor a folder, in words; "" for what can be read, or tells its reason when it is."""
     try:
         mode = path.stat().st_mode
     except OSError:

@@ -1,4 +1,4 @@
-"""What a WAV holds beside its samples: LIST INFO texts, ID3, and chunks of editors and samplers (bext, iXML, cue, smpl)."""
+"""Chunks of a WAV beside its samples: LIST INFO texts, ID3, and chunks of editors and samplers (bext, iXML, cue, smpl)."""
 
 from __future__ import annotations
 

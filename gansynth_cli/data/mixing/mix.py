@@ -39,7 +39,7 @@ _EDGE = 0.05  # a band limit goes from 1 to 0 within 5 % of its frequency on eit
 
 
 class Conditions(NamedTuple):
-    """How a clip is mixed. float32 scalars where nothing else is said; `draw_conditions` makes them of a recipe.
+    """Conditions of one clip. float32 scalars where nothing else is said; `draw_conditions` makes them of a recipe.
 
     Attributes:
         snr_db: Target to noise, each over its active frames.
@@ -331,7 +331,7 @@ def _companded(audio: tf.Tensor) -> tf.Tensor:
 
 
 def _with_holes(audio: tf.Tensor, below_db: tf.Tensor, sample_rate: int) -> tf.Tensor:
-    """What a transform codec with few bits leaves: of each frame of 32 ms and each half kilohertz, the bins near its loudest one."""
+    """Return what a transform codec with few bits leaves: of each frame of 32 ms and each half kilohertz, the bins near its loudest one."""
     size = 2 * round(_CODEC_SECONDS * sample_rate / 2)
     group = max(1, round(_CODEC_BAND_HZ * size / sample_rate))
     samples = audio.shape[0]

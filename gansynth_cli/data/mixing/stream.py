@@ -113,7 +113,7 @@ class Mixer:
         return spoken
 
     def _part(self, audio: tf.Tensor, draw: tf.Tensor) -> tf.Tensor:
-        """What a clip needs of a recording, from a random place, without the zeros that `prepare` put at its end."""
+        """Return what a clip needs of a recording, from a random place, without the zeros that `prepare` put at its end."""
         audio = _without_padding(audio)
         most = min(int(np.ceil(self.samples * max(1.0, self.settings.rate[1]))), self.rate_length)
         start = index_below(draw, tf.maximum(tf.shape(audio)[0] - most, 0) + 1)

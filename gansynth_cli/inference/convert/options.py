@@ -12,7 +12,7 @@ MAX_STRENGTH = 2.0
 
 @dataclass(frozen=True)
 class ConvertOptions:
-    """How a voice is converted, and what is written beside the output.
+    """Options of a conversion, and of the files written beside its output.
 
     Attributes:
         to: Domain of the output; "" with `anonymize`.

@@ -1,4 +1,4 @@
-"""How converted spectra become a waveform: resynthesis by WORLD, a filter on the recording itself, or a mel vocoder."""
+"""Turn converted spectra into a waveform: resynthesis by WORLD, a filter on the recording itself, or a mel vocoder."""
 
 from __future__ import annotations
 

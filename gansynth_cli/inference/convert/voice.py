@@ -1,4 +1,4 @@
-"""Who speaks in a recording, and whose voice it gets."""
+"""Determine who speaks in a recording, and whose voice it gets."""
 
 from __future__ import annotations
 

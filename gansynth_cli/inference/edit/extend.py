@@ -22,7 +22,7 @@ MAX_OVERLAP = 0.5
 
 @dataclass(frozen=True)
 class ExtendOptions:
-    """How a texture is made.
+    """Settings of a texture.
 
     Attributes:
         seconds: Its length; a loop has the nearest whole number of windows.

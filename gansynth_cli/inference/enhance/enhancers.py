@@ -108,7 +108,7 @@ class EnhancerStream:
         return held
 
     def _heard(self, audio: np.ndarray) -> np.ndarray:
-        """What to remove, once the lead is over."""
+        """Return what to remove, once the lead is over."""
         return self._removed(self._core.process(audio if self._offset is None else audio - self._offset))
 
     def _removed(self, removed: np.ndarray) -> np.ndarray:

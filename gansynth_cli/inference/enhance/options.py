@@ -15,7 +15,7 @@ DENOISE = "denoise"
 
 @dataclass(frozen=True)
 class EnhanceOptions:
-    """What is done to the audio, and what is written beside it.
+    """Options of the enhancement, and of the files written beside its output.
 
     Attributes:
         strength_db: Maximum attenuation, dB; None: the default of the model.

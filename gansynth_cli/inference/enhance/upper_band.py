@@ -39,7 +39,7 @@ class BandAbove:
         self._measuring.process(np.concatenate([dry, enhanced]))
 
     def below(self, removed: np.ndarray, last: bool = False) -> np.ndarray:
-        """What the model removes, at the recording's rate -> the part of it below the cross-fade; with `last` all that remains."""
+        """Return the part below the cross-fade of what the model removes, at the recording's rate; with `last` all that remains."""
         kept = self._keeping.process(removed)
         return np.concatenate([kept, self._keeping.finish()], axis=1) if last else kept
 

@@ -54,7 +54,7 @@ def block_frames(sample_rate: int) -> int:
 
 @dataclass(frozen=True)
 class Words:
-    """How messages name a verb.
+    """Words by which messages name a verb.
 
     Attributes:
         verb: Imperative: "enhance".

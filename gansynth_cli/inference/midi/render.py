@@ -112,7 +112,7 @@ class PlannedNote:
 
 
 class Player(Protocol):
-    """What the mix needs of a performance: its model, its report, the shape of its notes, and the notes in the order of their starts."""
+    """The parts of a performance that the mix needs: model, report, shape of the notes, and the notes in the order of their starts."""
 
     session: GeneratorSession
     options: RenderOptions

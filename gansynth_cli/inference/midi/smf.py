@@ -32,7 +32,7 @@ class Event(NamedTuple):
 
 @dataclass
 class MidiFile:
-    """What a file holds.
+    """The content of a file.
 
     Attributes:
         format: 0, 1 or 2.

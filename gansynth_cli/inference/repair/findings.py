@@ -1,4 +1,4 @@
-"""What a repair step has found in a recording, and the interface of the steps: look first, then repair."""
+"""Findings of a repair step in a recording, and the interface of the steps: look first, then repair."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ STDIN = "-"
 
 @dataclass(frozen=True)
 class SayOptions:
-    """How texts are spoken; "" and None: as the voice has it.
+    """Options of speech; "" and None: as the voice has it.
 
     Attributes:
         voice: One of the model's speakers.

@@ -23,7 +23,7 @@ MAX_PITCH, MAX_ENERGY = 12.0, 60.0
 
 @dataclass(frozen=True)
 class Manner:
-    """How a voice is to speak beside its pace. A voice takes those that its `controls` name.
+    """Manner of speaking beside the pace. A voice takes those that its `controls` name.
 
     Attributes:
         pitch: Semitones above its own, -12 to 12.

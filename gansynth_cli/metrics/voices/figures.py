@@ -87,7 +87,7 @@ class ConvertedFile:
 
 @dataclass(frozen=True)
 class Context:
-    """What the figures of all conversions share.
+    """Settings that the figures of all conversions share.
 
     Attributes:
         classifier: Classifier of domains.
