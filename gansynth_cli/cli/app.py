@@ -38,6 +38,8 @@ VERBS = {
     "convert": "Convert recordings to another speaker's voice.",
     "import": "Make a run of a published checkpoint of another program.",
     "evaluate": "Measure generated clips and notes, enhanced recordings, vocoders or converted voices.",
+    "export": "Write a model as ONNX, LiteRT or SavedModel, or as a page for browsers.",
+    "report": "Write a page to listen to and compare runs, clips and pairs.",
     "models": "List and show the bundled models; average models.",
     "recipes": "List, show, explain, compare, check and copy recipes.",
     "info": "Show information about runs, data sets, models and audio files.",

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from ..signal.mel import mel_mean_bank
-from ..signal.stft import griffin_lim, griffin_lim_plain, istft, istft_plain, stft
+from ..signal.stft import griffin_lim, griffin_lim_plain, istft_parts, istft_plain, stft, stft_parts
 
 _register = keras.saving.register_keras_serializable(package="gan_audio")
 GriffinLim = Literal["matched", "plain"]
@@ -231,12 +231,11 @@ class SpectrogramToAudio(_LogSpectrogramScale):
             audio = self._with_phases(magnitude)
 
             def gradient(upstream):
-                bound = stft(audio, self.fft, self.hop, magnitude.shape[-2] or tf.shape(magnitude)[-2])
-                real, imaginary = tf.math.real(bound), tf.math.imag(bound)
+                real, imaginary = stft_parts(audio, self.fft, self.hop, magnitude.shape[-2] or tf.shape(magnitude)[-2])
                 scale = tf.math.rsqrt(tf.square(real) + tf.square(imaginary) + 1e-20)
                 with tf.GradientTape() as tape:
                     tape.watch(magnitude)
-                    again = self._from_spectrum(tf.complex(magnitude * real * scale, magnitude * imaginary * scale))
+                    again = self._from_spectrum(magnitude * real * scale, magnitude * imaginary * scale)
                 return tape.gradient(again, magnitude, upstream)
 
             return audio, gradient
@@ -256,15 +255,16 @@ class SpectrogramToAudio(_LogSpectrogramScale):
             audio = griffin_lim(common, self.fft, self.hop, self.samples, iterations=self.iterations, momentum=self.momentum)
         if common is magnitude:
             return audio
-        phase = tf.math.angle(stft(audio, self.fft, self.hop, magnitude.shape[-2] or tf.shape(magnitude)[-2]))
+        real, imaginary = stft_parts(audio, self.fft, self.hop, magnitude.shape[-2] or tf.shape(magnitude)[-2])
+        phase = tf.math.atan2(imaginary, real)
         if self.griffin_lim == "plain":
-            return self._from_spectrum(tf.complex(magnitude * tf.cos(phase), magnitude * tf.sin(phase)))
+            return self._from_spectrum(magnitude * tf.cos(phase), magnitude * tf.sin(phase))
         return griffin_lim(magnitude, self.fft, self.hop, self.samples, iterations=0, phase=phase)
 
-    def _from_spectrum(self, spectrum):
+    def _from_spectrum(self, real, imaginary):
         if self.griffin_lim == "plain":
-            return istft_plain(spectrum, self.fft, self.hop, self.samples)
-        return istft(spectrum, self.fft, self.hop, self.samples, floor=self._GRADIENT_FLOOR)
+            return istft_plain(real, imaginary, self.fft, self.hop, self.samples)
+        return istft_parts(real, imaginary, self.fft, self.hop, self.samples, floor=self._GRADIENT_FLOOR)
 
     def compute_output_shape(self, spectrogram_shape):
         return (spectrogram_shape[0], self.samples, spectrogram_shape[-1])

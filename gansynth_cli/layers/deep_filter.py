@@ -13,7 +13,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from .recurrent import gru
+from .recurrent import gru, gru_step
 
 _register = keras.saving.register_keras_serializable(package="gan_audio")
 
@@ -148,6 +148,14 @@ class CausalConvolution(NamedWeights):
             y = tf.add_n([self._shift(part, *divmod(index, bins)) for index, part in enumerate(parts)])
         return self.activation(y + self.bias)
 
+    def last_frame(self, x: tf.Tensor) -> tf.Tensor:
+        """Return the output at the last of as many frames as the kernel spans: [batch, taps, bins, channels] -> one frame."""
+        taps, bins = self.kernel_size
+        count, half = x.shape[2], bins // 2
+        wide = tf.pad(x, [[0, 0], [0, 0], [half, half], [0, 0]])
+        parts = [wide[:, tap : tap + 1, bin_ : bin_ + count] for tap in range(taps) for bin_ in range(bins)]
+        return self.activation(_product(tf.concat(parts, axis=-1), tf.reshape(self._whole_kernel(), [-1, self.filters])) + self.bias)
+
     def _whole_kernel(self) -> tf.Tensor:
         """[frames, bins, channels, filters] of a plain convolution that gives the same."""
         taps, bins, width, filters = self.kernel.shape
@@ -265,13 +273,18 @@ class FrameRecurrence(NamedWeights):
         self.built = True
 
     def call(self, x: tf.Tensor) -> tf.Tensor:
+        outputs = gru(tf.transpose(x, [1, 0, 2]), *self._parameters(), tf.zeros([_sizes(x)[0], self.units]))
+        return tf.transpose(outputs, [1, 0, 2])
+
+    def step(self, x: tf.Tensor, state: tf.Tensor) -> tf.Tensor:
+        """Run one frame: x [batch, inputs] and the state [batch, units] -> the next state, which is the output."""
+        return gru_step(x, *self._parameters(), state)
+
+    def _parameters(self) -> tuple[tf.Tensor, ...]:
         bias, units = tf.convert_to_tensor(self.bias), self.units
         # The recurrent biases of the two gates are added outside of the loop; the candidate's is inside its reset gate.
         outside = bias[0] + tf.concat([bias[1, : 2 * units], tf.zeros([units])], axis=0)
-        kernel, recurrent = tf.convert_to_tensor(self.kernel), tf.convert_to_tensor(self.recurrent_kernel)
-        state = tf.zeros([_sizes(x)[0], units])
-        outputs = gru(tf.transpose(x, [1, 0, 2]), kernel, outside, recurrent, bias[1, 2 * units :], state)
-        return tf.transpose(outputs, [1, 0, 2])
+        return tf.convert_to_tensor(self.kernel), outside, tf.convert_to_tensor(self.recurrent_kernel), bias[1, 2 * units :]
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "units": self.units}

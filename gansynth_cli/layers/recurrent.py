@@ -49,6 +49,17 @@ def gru(x: tf.Tensor, input_kernel: tf.Tensor, input_bias: tf.Tensor, kernel: tf
     return gru_sequence(tf.reshape(inputs, [steps, rows, input_kernel.shape[1]]), kernel, bias, state)
 
 
+def gru_step(
+    x: tf.Tensor, input_kernel: tf.Tensor, input_bias: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor, state: tf.Tensor
+) -> tf.Tensor:
+    """Run one step of `gru` without a loop: x [rows, n] and the state [rows, units] -> the next state. For graphs that are exported."""
+    units = kernel.shape[0]
+    inputs, recurrent = tf.matmul(x, input_kernel) + input_bias, tf.matmul(state, kernel)
+    z, r = tf.split(tf.sigmoid(inputs[:, : 2 * units] + recurrent[:, : 2 * units]), 2, axis=1)
+    c = tf.tanh(inputs[:, 2 * units :] + r * (recurrent[:, 2 * units :] + bias))
+    return c + z * (state - c)
+
+
 def cudnn_parameters(input_kernel: tf.Tensor, input_bias: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
     """Return the weights of `gru` as the one vector that cuDNN takes, float32 [3 units (n + units + 2)].
 

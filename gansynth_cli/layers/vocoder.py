@@ -12,7 +12,7 @@ import tensorflow as tf
 from ..signal import pqmf
 from ..signal.mel_convention import MelConvention
 from ..signal.mel_front_end import inverse_bank_of, linear_mel, magnitude_floor_of, mel_spectrogram, mel_to_magnitude, revised_for_mel
-from ..signal.stft import griffin_lim, istft
+from ..signal.stft import griffin_lim, istft_parts
 
 MOMENTUM = 0.99  # of fast Griffin-Lim
 _MEL_ROUNDS = 2  # multiplicative updates in an iteration that keeps the mel spectrum
@@ -156,8 +156,7 @@ class SpectrumToAudio(_OfConvention):
                 mel = linear_mel(tf.cast(spectrum[..., 2 * bins :], tf.float32), c)
                 options |= {"more": self.mel_iterations, "revise": lambda own: _with_mel(own, mel, c)}
             return griffin_lim(magnitude, c.fft, c.hop, frames * c.hop, front, self.iterations, **options)[:, :, None]
-        audio = istft(tf.complex(magnitude * tf.cos(phase), magnitude * tf.sin(phase)), c.fft, c.hop, samples=frames * c.hop, front=front)
-        return audio[:, :, None]
+        return istft_parts(magnitude * tf.cos(phase), magnitude * tf.sin(phase), c.fft, c.hop, frames * c.hop, front)[:, :, None]
 
     def compute_output_shape(self, shape):
         return (shape[0], None if shape[1] is None else shape[1] * self.convention.hop, 1)

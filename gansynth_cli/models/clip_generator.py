@@ -9,6 +9,7 @@ import keras
 import tensorflow as tf
 
 from ..errors import RunError
+from .exported import ExportedNetwork, ExportPlan, Port, noise_like
 from .model_file import RENAMED
 
 CONDITIONS = ("label", "pitch", "instrument", "velocity")
@@ -117,6 +118,47 @@ class ClipGenerator(keras.Model):
         if missing:
             raise ValueError(f"{missing[0]} is missing; the model is conditioned on {', '.join(self.classes)}")
         return {name: tf.cast(tf.convert_to_tensor(inputs[name]), tf.int32) for name in self.classes}
+
+    def export_plan(self) -> ExportPlan:
+        """Return what `gan-audio export` writes: latent and conditions to audio, and the encoder if there is one."""
+        names, dim = list(self.classes), int(self.latent["dim"])
+        conditions = tuple(Port(name, ("batch",), f"number of the {name}, see labels", "int32") for name in names)
+        clip = Port(
+            "audio",
+            ("batch", self.clip_samples or "samples", self.to_audio.compute_output_shape(self.network.output_shape)[-1]),
+            "within -1 to 1",
+        )
+
+        def classes(rng: Any, batch: int) -> dict[str, Any]:
+            return {name: rng.integers(0, len(self.classes[name]), batch).astype("int32") for name in names}
+
+        networks = [
+            ExportedNetwork(
+                "generator",
+                lambda latent, *chosen: (self({"latent": latent, **dict(zip(names, chosen, strict=True))}),),
+                (Port("latent", ("batch", dim), f"{self.latent.get('distribution', 'normal')} distribution"), *conditions),
+                (clip,),
+                lambda rng, call: {"latent": noise_like(rng, (1 + call, dim)), **classes(rng, 1 + call)},
+            )
+        ]
+        if self.encoder is not None and self.clip_samples:
+            networks.append(
+                ExportedNetwork(
+                    "encoder",
+                    lambda audio, *chosen: self.encode(audio, dict(zip(names, chosen, strict=True))),
+                    (clip, *conditions),
+                    (Port("mean", ("batch", dim)), Port("log_variance", ("batch", dim))),
+                    lambda rng, call: {"audio": 0.3 * noise_like(rng, (1 + call, *clip.shape[1:])), **classes(rng, 1 + call)},
+                )
+            )
+        facts = {
+            "kind": "generator of clips",
+            "sample_rate": self.sample_rate,
+            "clip_samples": self.clip_samples,
+            "latent": self.latent,
+            "labels": {name: list(values) for name, values in self.classes.items()},
+        }
+        return ExportPlan(tuple(networks), "generate", facts)
 
     def get_config(self) -> dict[str, Any]:
         serialize = lambda part: None if part is None else keras.saving.serialize_keras_object(part)

@@ -17,9 +17,11 @@ from ..layers.deep_filter import (
     NamedWeights,
     deep_filter,
 )
+from ..signal import erb
 from ..signal import erb_front_end as front_end
 from ..signal.erb_front_end import ComplexSpectrum, Features
 from .deep_filter_settings import DeepFilterSettings
+from .exported import ExportPlan, Port, denoiser_plan
 
 _register = keras.saving.register_keras_serializable(package="gan_audio")
 
@@ -54,8 +56,34 @@ class Gains(NamedTuple):
     snr_db: tf.Tensor | None
 
 
+class FrameMemory:
+    """The past of a network that runs frame by frame: inputs of the causal convolutions and states of the recurrences.
+
+    Args:
+        before: Layer -> its past, "encoder/erb_conv0" ...; zeros before a recording.
+
+    Attributes:
+        after: The same after the frames that ran.
+    """
+
+    def __init__(self, before: Mapping[str, tf.Tensor]):
+        self.before, self.after = before, dict[str, tf.Tensor]()
+
+    def convolve(self, name: str, layer: CausalConvolution, x: tf.Tensor) -> tf.Tensor:
+        """Run one frame, [batch, 1, bins, channels]."""
+        window = tf.concat([self.before[name], x], axis=1)
+        self.after[name] = window[:, 1:]
+        return layer.last_frame(window)
+
+    def recur(self, name: str, layer: FrameRecurrence, x: tf.Tensor) -> tf.Tensor:
+        """Run one frame, [batch, 1, units]."""
+        self.after[name] = layer.step(x[:, 0], self.before[name])
+        return self.after[name][:, None]
+
+
 class _Part(keras.layers.Layer):
-    """A part of the network. Its layers are attributes, whose names are the paths of their weights in a file."""
+    """A part of the network. Its layers are attributes, whose names are the paths of their weights in a file. With a `memory` it runs a
+    single frame."""
 
     def __init__(self, settings: DeepFilterSettings, seed: int, **kwargs: Any):
         super().__init__(**kwargs)
@@ -75,11 +103,16 @@ class _Part(keras.layers.Layer):
         for index in range(layers):
             self.add(f"gru{index}", FrameRecurrence, (s.hidden,), s.hidden)
 
-    def run_recurrent(self, x: tf.Tensor, layers: int) -> tf.Tensor:
+    def convolve(self, layer: CausalConvolution, x: tf.Tensor, memory: FrameMemory | None) -> tf.Tensor:
+        """Run a convolution over time."""
+        return layer(x) if memory is None else memory.convolve(f"{self.name}/{layer.name}", layer, x)
+
+    def run_recurrent(self, x: tf.Tensor, layers: int, memory: FrameMemory | None) -> tf.Tensor:
         """[batch, frames, embedding] -> [batch, frames, hidden]."""
         x = self.linear_in(x)
         for index in range(layers):
-            x = getattr(self, f"gru{index}")(x)
+            layer = getattr(self, f"gru{index}")
+            x = layer(x) if memory is None else memory.recur(f"{self.name}/{layer.name}", layer, x)
         return x
 
 
@@ -102,14 +135,14 @@ class DeepFilterEncoder(_Part):
         if s.snr_head:
             self.add("snr_head", SnrHead, (s.embedding,))
 
-    def call(self, bands: tf.Tensor, bins: tf.Tensor) -> Encoded:
-        e0 = self.erb_conv0(bands[..., None])
+    def call(self, bands: tf.Tensor, bins: tf.Tensor, memory: FrameMemory | None = None) -> Encoded:
+        e0 = self.convolve(self.erb_conv0, bands[..., None], memory)
         e1 = self.erb_conv1(e0)
         e2 = self.erb_conv2(e1)
         e3 = self.erb_conv3(e2)
-        c0 = self.df_conv0(bins)
+        c0 = self.convolve(self.df_conv0, bins, memory)
         combined = _joined(e3) + self.df_fc_emb(_joined(self.df_conv1(c0)))
-        embedding = self.linear_out(self.run_recurrent(combined, 1))
+        embedding = self.linear_out(self.run_recurrent(combined, 1, memory))
         return Encoded((e0, e1, e2, e3), c0, embedding, self.snr_head(embedding) if self.settings.snr_head else None)
 
 
@@ -129,9 +162,9 @@ class BandDecoder(_Part):
         self.add("convt1", FrequencyConvolution, (s.bands // 2, c), 2, transposed=True)
         self.add("conv0_out", CausalConvolution, (s.bands, c), 1, (1, 3), activation="sigmoid")
 
-    def call(self, encoded: Encoded) -> tf.Tensor:
+    def call(self, encoded: Encoded, memory: FrameMemory | None = None) -> tf.Tensor:
         s, (e0, e1, e2, e3) = self.settings, encoded.skips
-        x = self.linear_out(self.run_recurrent(encoded.embedding, s.band_layers))
+        x = self.linear_out(self.run_recurrent(encoded.embedding, s.band_layers, memory))
         batch, frames = tf.shape(x)[0], tf.shape(x)[1]
         x = tf.reshape(x, [batch, frames, s.bands // 4, s.channels])
         x = self.convt3(self.conv3p(e3) + x)
@@ -152,12 +185,12 @@ class FilterDecoder(_Part):
         self.add("df_skip", GroupedLinear, (s.embedding,), s.hidden, s.groups)
         self.add("df_out", GroupedLinear, (s.hidden,), s.filter_outputs, s.groups, "tanh")
 
-    def call(self, encoded: Encoded) -> tf.Tensor:
+    def call(self, encoded: Encoded, memory: FrameMemory | None = None) -> tf.Tensor:
         s = self.settings
-        x = self.run_recurrent(encoded.embedding, s.filter_layers) + self.df_skip(encoded.embedding)
+        x = self.run_recurrent(encoded.embedding, s.filter_layers, memory) + self.df_skip(encoded.embedding)
         taps = self.df_out(x)
         batch, frames = tf.shape(taps)[0], tf.shape(taps)[1]
-        return tf.reshape(taps, [batch, frames, s.filter_bins, 2 * s.filter_taps]) + self.df_convp(encoded.bins)
+        return tf.reshape(taps, [batch, frames, s.filter_bins, 2 * s.filter_taps]) + self.convolve(self.df_convp, encoded.bins, memory)
 
 
 @_register
@@ -264,6 +297,73 @@ class DeepFilterDenoiser(keras.Model):
         filtered = deep_filter(real, imaginary, gains.taps[:, ahead:, :low])
         masked = [part[:, :frames, low:] * mask[..., low:] for part in spectrum]
         return ComplexSpectrum(*(tf.concat(parts, axis=-1) for parts in zip(filtered, masked, strict=True)))
+
+    def step(
+        self, real: tf.Tensor, imaginary: tf.Tensor, floor: tf.Tensor, states: Mapping[str, tf.Tensor]
+    ) -> tuple[tf.Tensor, tf.Tensor, dict[str, tf.Tensor]]:
+        """Denoise one frame without a loop and without complex numbers, for runtimes of other programs.
+
+        Args:
+            real, imaginary: float32 [batch, bins], the transform of a frame under the Vorbis window, not scaled.
+            floor: Scalar, share of the noisy audio that is mixed back in.
+            states: As `step_states` names them, zeros before a recording.
+
+        Returns:
+            Parts of the clean spectrum of the frame `lookahead` frames before, and the next states.
+        """
+        s = self.settings
+        x = [part / s.frame for part in (real, imaginary)]
+        power = tf.square(x[0]) + tf.square(x[1])
+        after: dict[str, tf.Tensor] = {}
+
+        def mean(name: str, values: tf.Tensor, first: Any) -> tf.Tensor:
+            # The state is relative to the first mean, so that every state begins at zero.
+            after[name] = s.past * states[name] + (1.0 - s.past) * (values - first)
+            return after[name] + first
+
+        levels = front_end.band_levels(power, s.band_widths)
+        bands = (levels - mean("levels", levels, erb.first_levels(s.bands))) / erb.LEVEL_SCALE_DB
+        magnitudes = mean("magnitudes", tf.sqrt(power[:, : s.filter_bins]), erb.first_magnitudes(s.filter_bins))
+        scale = tf.math.rsqrt(tf.maximum(magnitudes, 1e-12))
+        bins = tf.stack([part[:, : s.filter_bins] * scale for part in x], axis=-1)
+
+        memory = FrameMemory(states)
+        encoded = self.encoder.call(bands[:, None], bins[:, None], memory)
+        mask, taps = self.band_decoder.call(encoded, memory), self.filter_decoder.call(encoded, memory)
+        history = [tf.concat([states[name], part[:, None]], axis=1) for name, part in zip(("past_real", "past_imaginary"), x, strict=True)]
+        after |= {"past_real": history[0][:, 1:], "past_imaginary": history[1][:, 1:], **memory.after}
+        noisy = [part[:, s.filter_taps - 1 - s.lookahead] for part in history]
+        filtered = deep_filter(*(part[..., : s.filter_bins] for part in history), taps)
+        gains = front_end.spread_bands(mask[:, 0], s.band_widths, s.bins)[:, s.filter_bins :]
+        clean = [tf.concat([low[:, 0], part[:, s.filter_bins :] * gains], axis=-1) for low, part in zip(filtered, noisy, strict=True)]
+        made = [(c + (n - c) * floor) * s.frame for c, n in zip(clean, noisy, strict=True)]
+        return *made, {name: after[name] for name in self.step_states()}
+
+    def step_states(self) -> dict[str, tuple[int, ...]]:
+        """Return the shapes of the states of `step` without the batch axis."""
+        s = self.settings
+        recurrent = {"encoder": 1, "band_decoder": s.band_layers, "filter_decoder": s.filter_layers}
+        return {
+            "levels": (s.bands,),
+            "magnitudes": (s.filter_bins,),
+            "past_real": (s.filter_taps - 1, s.bins),
+            "past_imaginary": (s.filter_taps - 1, s.bins),
+            "encoder/erb_conv0": (2, s.bands, 1),
+            "encoder/df_conv0": (2, s.filter_bins, 2),
+            "filter_decoder/df_convp": (4, s.filter_bins, s.channels),
+            **{f"{part}/gru{index}": (s.hidden,) for part, count in recurrent.items() for index in range(count)},
+        }
+
+    def export_plan(self) -> ExportPlan:
+        """Return what `gan-audio export` writes: one frame a call."""
+        s, shapes = self.settings, self.step_states()
+
+        def function(real: tf.Tensor, imaginary: tf.Tensor, floor: tf.Tensor, *states: tf.Tensor) -> tuple[tf.Tensor, ...]:
+            *made, after = self.step(real, imaginary, floor, dict(zip(shapes, states, strict=True)))
+            return *made, *after.values()
+
+        states = tuple(Port(f"state{i}", (1, *shape), name) for i, (name, shape) in enumerate(shapes.items()))
+        return denoiser_plan(function, states, s.sample_rate, s.frame, s.hop, "vorbis", s.lookahead)
 
     @property
     def stored_as(self) -> str:

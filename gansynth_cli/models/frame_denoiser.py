@@ -10,7 +10,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from ..layers.recurrent import gru
+from ..layers.recurrent import gru, gru_step
+from .exported import ExportPlan, Port, denoiser_plan
 from .mask_networks import MaskNetwork, make_network
 
 MAX_WEIGHTS = 1 << 27  # the largest recipe has 1.6 million; a file that claims more is damaged
@@ -102,6 +103,23 @@ class FrameDenoiser(keras.Model):
         """Return the states before a recording: zeros."""
         return [tf.zeros([rows * items, units]) for items, units in self.mask.states]
 
+    def export_plan(self) -> ExportPlan:
+        """Return what `gan-audio export` writes: one frame a call."""
+
+        def function(real: tf.Tensor, imaginary: tf.Tensor, floor: tf.Tensor, *states: tf.Tensor) -> tuple[tf.Tensor, ...]:
+            operations = FrameOperations({name: variable.value for name, variable in self.table.items()})
+            gain, turn, after = self.mask.run(operations, real[None], imaginary[None], states)
+            if turn is None:
+                g = tf.maximum(gain[0] * self.level, floor)
+                return real * g, imaginary * g, *after
+            g, turn = gain[0] * self.level, turn[0] * self.level
+            # As `inference.enhance.gain_stream.limit`: a small complex gain has no meaningful phase, so the noisy audio is added.
+            g += tf.maximum(floor - tf.sqrt(tf.square(g) + tf.square(turn)), 0.0)
+            return real * g - imaginary * turn, real * turn + imaginary * g, *after
+
+        states = tuple(Port(f"state{i}", tuple(shape)) for i, shape in enumerate(self.mask.states))
+        return denoiser_plan(function, states, self.sample_rate, self.fft, self.hop, "sqrt_hann", lookahead=0)
+
     def _own_config(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in ("network", "sample_rate", "fft", "hop")}
 
@@ -173,6 +191,18 @@ class TensorOperations:
         input_kernel, input_bias, kernel, bias = (self.weights[f"{name}/{key}"] for key in ("input/kernel", "input/bias", "kernel", "bias"))
         outputs = gru(x, input_kernel, input_bias, kernel, bias, state)
         return outputs, outputs[-1]
+
+
+class FrameOperations(TensorOperations):
+    """The operations on a single frame, without loops."""
+
+    def follow(self, x, state, release):
+        return tf.maximum(x[0], state - release)[None]
+
+    def gru(self, x, name, state):
+        weights = (self.weights[f"{name}/{key}"] for key in ("input/kernel", "input/bias", "kernel", "bias"))
+        after = gru_step(x[0], *weights, state)
+        return after[None], after
 
 
 def _first_weights(name: str, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:

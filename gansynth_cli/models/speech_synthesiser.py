@@ -15,6 +15,7 @@ import tensorflow as tf
 from ..layers.source_filter import fixed_noise
 from ..layers.speech import frame_inputs
 from ..signal.mel_convention import MelConvention
+from .exported import ExportedNetwork, ExportPlan, Port, noise_like
 from .stored_weights import store_as
 
 MAX_FRAMES_A_TOKEN = 200  # 3 s: no phone and no pause that is learnt is longer
@@ -192,6 +193,73 @@ class SpeechSynthesiser(keras.Model):
             ]
             self._decode_graph = tf.function(lambda *inputs: self._sound(*inputs), input_signature=specs, autograph=False)
         return self._decode_graph
+
+    def export_plan(self) -> ExportPlan:
+        """Return what `gan-audio export` writes: the encoder of phones and the decoder of frames; between them stands plain arithmetic."""
+        c, encoded = self.convention, self.encoder.output
+        channels, condition, points = encoded["phones"].shape[-1], encoded["condition"].shape[-1], tuple(encoded["prosody"].shape[2:])
+        number = [Port(name, (1,), f"number of the {name}, see labels", "int32") for name in ("speaker", "language", "emotion")]
+        phones, prosody = (
+            Port("phones", (1, "tokens", channels)),
+            Port("prosody", (1, "tokens", *points), "standardised F0, voicing, energy"),
+        )
+        names = ("phones", "condition", "duration", "prosody")
+
+        def tokens(rng: Any, call: int) -> dict[str, np.ndarray]:
+            given = np.stack([rng.integers(0, len(self.phones), 7 + call), np.zeros(7 + call), np.zeros(7 + call)], axis=-1)
+            return {"tokens": given[None].astype(np.int32), **{port.name: np.zeros(1, np.int32) for port in number}}
+
+        def frames(rng: Any, call: int) -> dict[str, np.ndarray]:
+            durations = rng.integers(1, 6, 7 + call)
+            frame_phone, frame_place = spread(durations)
+            return {
+                "phones": noise_like(rng, (1, 7 + call, channels)),
+                "condition": noise_like(rng, (1, condition)),
+                "durations": durations[None].astype(np.float32),
+                "prosody": noise_like(rng, (1, 7 + call, *points)),
+                "frame_phone": frame_phone[None],
+                "frame_place": frame_place[None],
+            }
+
+        def encode(*given: tf.Tensor) -> tuple[tf.Tensor, ...]:
+            found = self.encoder(list(given), training=False)
+            return tuple(tf.cast(found[name], tf.float32) for name in names)
+
+        frame = (1, "frames")
+        networks = (
+            ExportedNetwork(
+                "encoder",
+                encode,
+                (Port("tokens", (1, "tokens", 3), "phone, stress, place in the word", "int32"), *number),
+                (phones, Port("condition", (1, condition)), Port("duration", (1, "tokens"), "ln of frames"), prosody),
+                tokens,
+            ),
+            ExportedNetwork(
+                "decoder",
+                lambda *given: (self.decode(*given),),
+                (
+                    phones,
+                    Port("condition", (1, condition)),
+                    Port("durations", (1, "tokens"), "frames"),
+                    prosody,
+                    Port("frame_phone", frame, "number of the token of each frame", "int32"),
+                    Port("frame_place", frame, "place in the token, 0 to 1"),
+                ),
+                (Port("mel", (*frame, c.bands), c.describe()),),
+                frames,
+            ),
+        )
+        facts = {
+            "kind": "speech synthesiser",
+            "sample_rate": c.sample_rate,
+            "mel": c.to_dict(),
+            "labels": {"phone": self.phones, "speaker": self.speakers, "language": self.languages, "emotion": self.emotions},
+            "phonemiser": self.phonemiser,
+            "consent": self.consent,
+        }
+        if self.filters is not None:
+            facts["waveform"] = "not exported: a vocoder of this mel convention makes the audio"
+        return ExportPlan(networks, "speak", facts)
 
     def save(self, filepath, overwrite: bool = True, stored_as: str = "float32", **kwargs: Any) -> None:
         """Write the file. `stored_as`: "float16" halves it; computation stays in float32."""

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from ..layers.weight_norm import fold_normalization, is_normalized
 from ..signal.mel_convention import MelConvention
+from .exported import ExportedNetwork, ExportPlan, Port, mel_network, noise_like
 from .stored_weights import store_as
 
 
@@ -61,6 +62,25 @@ class Vocoder(keras.Model):
         """float32 [batch, frames, bands] -> float32 [batch, frames * hop, 1]."""
         made = self.network(mel, training=False)
         return tf.cast(made if self.head is None else self.head(made), tf.float32)
+
+    def export_plan(self) -> ExportPlan:
+        """Return what `gan-audio export` writes: the mel spectrogram of audio, and the vocoder."""
+        c, source = self.convention, self.folded() if is_normalized(self.network) else self
+        network = ExportedNetwork(
+            "vocoder",
+            lambda mel: (source(mel),),
+            (Port("mel", ("batch", "frames", c.bands), c.describe()),),
+            (Port("audio", ("batch", "samples", 1), "frames times hop samples"),),
+            lambda rng, call: {"mel": c.lowest * (0.3 + 0.2 * noise_like(rng, (1, 40 + 9 * call, c.bands)))},
+        )
+        facts = {
+            "kind": "vocoder",
+            "sample_rate": self.sample_rate,
+            "mel": c.to_dict(),
+            "receptive_frames": self.receptive_frames,
+            "latency_samples": self.receptive_frames * c.hop,
+        }
+        return ExportPlan((mel_network(c), network), "vocode", facts)
 
     def folded(self) -> Vocoder:
         """Return a copy with weights of its own and no normalised kernel."""

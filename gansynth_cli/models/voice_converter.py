@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from ..signal.mel_convention import MelConvention
+from .exported import ExportedNetwork, ExportPlan, Port, mel_network, noise_like
 
 MIN_VOICED_SECONDS = 10.0  # with less voiced speech a domain's standard deviation is unreliable: only the median is shifted
 MIN_RATIO, MAX_RATIO = 0.5, 2.0  # of the standard deviations of two domains' ln F0
@@ -261,6 +262,37 @@ class VoiceConverter(keras.Model):
         made = np.asarray(self.prosody(inputs, training=False))[0, : len(contour)] * (to @ deviation) + to @ mean
         moved = movement + recompose(made.astype(np.float64)) - recompose(scales)
         return moved[voiced] + mean_t
+
+    def export_plan(self) -> ExportPlan:
+        """Return what `gan-audio export` writes: the spectrum conversion, and the mel spectrogram where that is its input."""
+        c, step = self.convention, self.stride_frames
+        mel = Port("mel", (1, "frames", c.bands), c.describe())
+        codes = tuple(
+            Port(name, (1, len(self.domains)), "weights of the domains, such as 1 for one of them") for name in ("source", "target")
+        )
+
+        def example(rng: Any, call: int) -> dict[str, np.ndarray]:
+            frames = self.chunk_frames or step * (16 + 3 * call)
+            count = len(self.domains)
+            picked = [np.eye(count, dtype=np.float32)[[(call + i) % count]] for i in range(2)]
+            return {"mel": self.mel_mean.mean() + noise_like(rng, (1, frames, c.bands)), "source": picked[0], "target": picked[1]}
+
+        network = ExportedNetwork(
+            "converter", lambda *given: (self.convert(*given),), (mel, *codes), (Port("converted", mel.shape, c.describe()),), example
+        )
+        facts = {
+            "kind": "voice converter",
+            "sample_rate": self.sample_rate,
+            "mel": c.to_dict(),
+            "features": self.features,
+            "labels": {"domain": self.domains},
+            "receptive_frames": self.receptive_frames,
+            "chunk_frames": self.chunk_frames,
+            "stride_frames": step,
+            "f0": {name: _listed(getattr(self, name)) for name in ("f0_mean", "f0_deviation", "f0_median")},
+            "consent": self.consent,
+        }
+        return ExportPlan((*([mel_network(c)] if self.features == "mel" else []), network), "convert", facts)
 
     def get_config(self):
         arrays = ["mel_mean", "mel_deviation", "f0_mean", "f0_deviation", "f0_median", "f0_seconds", "active_level"]

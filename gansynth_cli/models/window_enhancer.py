@@ -9,6 +9,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from .exported import ExportedNetwork, ExportPlan, Port, noise_like
+
 
 @keras.saving.register_keras_serializable(package="gan_audio")
 class WindowEnhancer(keras.Model):
@@ -61,6 +63,27 @@ class WindowEnhancer(keras.Model):
             return tf.cast(self.network(noisy, training=False), tf.float32)
         latent = tf.repeat(tf.constant(self._latent), tf.shape(noisy)[0], axis=0)
         return tf.cast(self.network([noisy, latent], training=False), tf.float32)
+
+    def export_plan(self) -> ExportPlan:
+        """Return what `gan-audio export` writes: one window a call."""
+        window = ("batch", self.window, 1)
+        network = ExportedNetwork(
+            "denoiser",
+            lambda noisy: (self(noisy),),
+            (Port("noisy", window, "pre-emphasised samples"),),
+            (Port("clean", window, "pre-emphasised samples"),),
+            lambda rng, call: {"noisy": noise_like(rng, (1 + call, self.window, 1))},
+        )
+        facts = {
+            "kind": "speech denoiser",
+            "sample_rate": self.sample_rate,
+            "window": self.window,
+            "hop": self.hop,
+            "preemphasis": self.preemphasis,
+            "latency_samples": self.window,
+            "overlap": "each output times a periodic Hann window, added; then the pre-emphasis is undone",
+        }
+        return ExportPlan((network,), "windows", facts)
 
     def get_config(self):
         own = ("sample_rate", "window", "hop", "preemphasis", "latent_seed", "provenance")

@@ -69,7 +69,7 @@ def features(spectrum: ComplexSpectrum, widths: np.ndarray, filter_bins: int, pa
     """
     bins, bands = spectrum.real.shape[-1], len(widths)
     power = tf.square(spectrum.real) + tf.square(spectrum.imaginary)
-    levels = _band_levels(power, widths)
+    levels = band_levels(power, widths)
     mean = running_mean(levels, erb.first_levels(bands), past)
     low = [part[..., :filter_bins] for part in (*spectrum, power)]
     if bins < filter_bins:
@@ -106,7 +106,8 @@ def spread_bands(gains: tf.Tensor, widths: np.ndarray, bins: int) -> tf.Tensor:
     return tf.gather(gains, np.repeat(np.arange(len(widths)), widths)[:bins], axis=-1)
 
 
-def _band_levels(power: tf.Tensor, widths: np.ndarray) -> tf.Tensor:
+def band_levels(power: tf.Tensor, widths: np.ndarray) -> tf.Tensor:
+    """Compute `erb.band_levels`: float32 [..., bins] -> [..., bands]; further bins that the bands cover count as silent."""
     bins = power.shape[-1]
     band_of_bin = np.repeat(np.arange(len(widths)), widths)[:bins]
     means = np.zeros((bins, len(widths)), np.float32)

@@ -24,7 +24,7 @@ from typing import Literal
 import numpy as np
 import tensorflow as tf
 
-from .stft import hann, istft, stft
+from .stft import hann, istft_parts, stft
 
 MelBank = Literal["even", "authors"]
 LOG_OFFSET = 1e-6
@@ -91,9 +91,9 @@ def spectra_to_audio(
     front = front_padding(samples, fft, hop, frames)
     magnitude = tf.nn.relu(tf.exp(log_magnitude) - log_offset)
     phase = phase_of(frequency)
-    spectrum = tf.complex(magnitude * tf.cos(phase), magnitude * tf.sin(phase))
-    spectrum = tf.concat([tf.zeros_like(spectrum[..., :1]), spectrum], axis=-1)
-    return istft(spectrum, fft, hop, samples, front=front, floor=full_overlap(fft, hop))
+    no_dc = tf.zeros_like(magnitude[..., :1])
+    real, imaginary = (tf.concat([no_dc, magnitude * part], axis=-1) for part in (tf.cos(phase), tf.sin(phase)))
+    return istft_parts(real, imaginary, fft, hop, samples, front=front, floor=full_overlap(fft, hop))
 
 
 def full_overlap(fft: int, hop: int) -> float:

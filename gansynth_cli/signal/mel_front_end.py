@@ -11,7 +11,7 @@ import tensorflow as tf
 from ..errors import AudioFileError
 from .mel import mel_filter_bank
 from .mel_convention import MelConvention
-from .stft import stft
+from .stft import stft_parts
 
 _TINY_POWER = 1e-20  # keeps the derivative of the root finite at silence; its root is far below every floor in use
 
@@ -52,8 +52,8 @@ def _power(audio: tf.Tensor, c: MelConvention, padded: bool = False) -> tf.Tenso
     if not padded:
         audio = tf.pad(audio, [[0, 0], [c.reach, c.reach]], "REFLECT")
     samples = audio.shape[1] if audio.shape[1] is not None else tf.shape(audio)[1]
-    spectrum = stft(audio, c.fft, c.hop, frames=(samples - c.window) // c.hop + 1, window=c.window)
-    return tf.square(tf.math.real(spectrum)) + tf.square(tf.math.imag(spectrum))
+    real, imaginary = stft_parts(audio, c.fft, c.hop, frames=(samples - c.window) // c.hop + 1, window=c.window)
+    return tf.square(real) + tf.square(imaginary)
 
 
 def linear_mel(mel: tf.Tensor, convention: MelConvention) -> tf.Tensor:

@@ -13,12 +13,29 @@ float32 error of the next ones grows by 1 / window.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 INVERSE_FLOOR = 1e-10  # of the summed squared windows: effective only where no frame covers the sample
+
+_as_products: ContextVar[bool] = ContextVar("as_products", default=False)
+
+
+@contextmanager
+def real_arithmetic() -> Iterator[None]:
+    """Trace transforms as products with real matrices, and Griffin-Lim without a loop, for runtimes without complex numbers (ONNX,
+    LiteRT). Within it call `stft_parts` and `istft_parts`. A product costs fft / (5 log2 fft) times what the fast transform does."""
+    before = _as_products.set(True)
+    try:
+        yield
+    finally:
+        _as_products.reset(before)
 
 
 def hann(fft: int) -> np.ndarray:
@@ -58,15 +75,19 @@ def stft(audio: tf.Tensor, fft: int, hop: int, frames: int | None = None, front:
     elif not 0 < 2 * hop <= window <= fft or front < 0:
         raise ValueError(f"fft {fft}, window {window}, hop {hop}, front {front}: expected 0 < hop <= window / 2, window <= fft, front >= 0")
     audio = tf.convert_to_tensor(audio)
-    leading = tf.shape(audio)[:-1]
-    samples = audio.shape[-1] if audio.shape[-1] is not None else tf.shape(audio)[-1]
-    if frames is None:
-        frames = -(-(front + samples) // hop)
-    static = audio.shape[:-1]
-    framed = _frame(tf.reshape(audio, [-1, samples]), samples, window, hop, frames, front) * hann(window)
-    spectrum = tf.signal.rfft(framed, [fft])
-    spectrum = tf.reshape(spectrum, tf.concat([leading, tf.shape(spectrum)[1:]], axis=0))
-    return tf.ensure_shape(spectrum, [*static, frames if isinstance(frames, int) else None, fft // 2 + 1])
+    return _shaped(tf.signal.rfft(_windowed(audio, window, hop, frames, front), [fft]), audio, frames, fft // 2 + 1)
+
+
+def stft_parts(
+    audio: tf.Tensor, fft: int, hop: int, frames: int | None = None, front: int = 0, window: int | None = None
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Compute `stft` as real and imaginary part, each float32; within `real_arithmetic` without complex numbers."""
+    if not _as_products.get():
+        spectrum = stft(audio, fft, hop, frames, front, window)
+        return tf.math.real(spectrum), tf.math.imag(spectrum)
+    audio = tf.convert_to_tensor(audio)
+    parts = _transform(_windowed(audio, window or fft, hop, frames, front), fft)
+    return tuple(_shaped(part, audio, frames, fft // 2 + 1) for part in parts)  # type: ignore[return-value]
 
 
 def istft(spectrum: tf.Tensor, fft: int, hop: int, samples: int | None = None, front: int = 0, floor: float = INVERSE_FLOOR) -> tf.Tensor:
@@ -81,18 +102,27 @@ def istft(spectrum: tf.Tensor, fft: int, hop: int, samples: int | None = None, f
     Returns:
         float32 [..., samples].
     """
-    _check(fft, hop, front)
     spectrum = tf.convert_to_tensor(spectrum)
-    leading = tf.shape(spectrum)[:-2]
-    frames = spectrum.shape[-2] if spectrum.shape[-2] is not None else tf.shape(spectrum)[-2]
+    return istft_parts(tf.math.real(spectrum), tf.math.imag(spectrum), fft, hop, samples, front, floor)
+
+
+def istft_parts(
+    real: tf.Tensor,
+    imaginary: tf.Tensor,
+    fft: int,
+    hop: int,
+    samples: int | None = None,
+    front: int = 0,
+    floor: float = INVERSE_FLOOR,
+) -> tf.Tensor:
+    """Compute `istft` of a spectrum given as real and imaginary part; within `real_arithmetic` without complex numbers."""
+    _check(fft, hop, front)
+    frames = real.shape[-2] if real.shape[-2] is not None else tf.shape(real)[-2]
     if samples is None:
         samples = frames * hop - front
-    flat = tf.reshape(spectrum, [-1, frames, fft // 2 + 1])
-    audio = _overlap(flat, fft, hop) * _inverse_weight(frames, fft, hop, floor)
-    audio = _cut(audio, samples, front)
-    return tf.ensure_shape(
-        tf.reshape(audio, tf.concat([leading, [samples]], axis=0)), [*spectrum.shape[:-2], samples if isinstance(samples, int) else None]
-    )
+    flat = (tf.reshape(part, [-1, frames, fft // 2 + 1]) for part in (real, imaginary))
+    audio = _cut(_overlap(*flat, fft, hop) * _inverse_weight(frames, fft, hop, floor), samples, front)
+    return _as_signals(audio, real, samples)
 
 
 def griffin_lim(
@@ -142,50 +172,45 @@ def griffin_lim(
     if phase is not None and seed is not None:
         raise ValueError("griffin_lim takes either an initial phase or a seed, not both")
     magnitude = tf.convert_to_tensor(magnitude, tf.float32)
-    leading, bins = tf.shape(magnitude)[:-2], fft // 2 + 1
+    bins = fft // 2 + 1
     frames = magnitude.shape[-2] if magnitude.shape[-2] is not None else tf.shape(magnitude)[-2]
     if samples is None:
         samples = frames * hop - front
     if seed is not None:
         phase = tf.random.stateless_uniform([frames, bins], [seed, 0x6C], -math.pi, math.pi)
     if phase is None:
-        start = tf.complex(magnitude, tf.zeros_like(magnitude))
+        first = magnitude, tf.zeros_like(magnitude)
     else:
-        start = tf.complex(magnitude * tf.cos(phase), magnitude * tf.sin(phase))
+        first = magnitude * tf.cos(phase), magnitude * tf.sin(phase)
     target = tf.reshape(magnitude, [-1, frames, bins])
     free = -(-max(0, fft - hop - front) // hop)
-    start = tf.pad(tf.reshape(start, [-1, frames, bins]), [[0, 0], [free, 0], [0, 0]])
+    start = [tf.pad(tf.reshape(part, [-1, frames, bins]), [[0, 0], [free, 0], [0, 0]]) for part in first]
     all_frames, all_front = frames + free, front + free * hop
     weight = _inverse_weight(all_frames, fft, hop, INVERSE_FLOOR)
     window = hann(fft)
 
-    def signal(spectrum):
-        return _cut(_overlap(spectrum, fft, hop) * weight, samples, all_front)
+    def signal(*spectrum):
+        return _cut(_overlap(*spectrum, fft, hop) * weight, samples, all_front)
 
-    def iterate(spectrum, previous, revise=None):
-        projected = tf.signal.rfft(_frame(signal(spectrum), samples, fft, hop, all_frames, all_front) * window)
-        bound = projected[:, free:]
+    def iterate(*state, revise=None):
+        projected = _transform(_frame(signal(*state[:2]), samples, fft, hop, all_frames, all_front) * window, fft)
         # Real and imaginary parts separately: rsqrt is fifteen times faster than angles, and twice as fast as complex division.
-        real, imaginary = tf.math.real(bound), tf.math.imag(bound)
+        real, imaginary = bound = [part[:, free:] for part in projected]
         wanted = target if revise is None else revise(tf.sqrt(tf.square(real) + tf.square(imaginary) + floor))
         if momentum:
-            real += momentum * (real - tf.math.real(previous))
-            imaginary += momentum * (imaginary - tf.math.imag(previous))
+            real += momentum * (real - state[2])
+            imaginary += momentum * (imaginary - state[3])
         scale = wanted * tf.math.rsqrt(tf.square(real) + tf.square(imaginary) + floor)
-        spectrum = tf.complex(real * scale, imaginary * scale)
-        return (tf.concat([projected[:, :free], spectrum], axis=1) if free else spectrum), bound
+        made = [real * scale, imaginary * scale]
+        if free:
+            made = [tf.concat([whole[:, :free], part], axis=1) for whole, part in zip(projected, made, strict=True)]
+        return *made, *bound
 
     # The first "previous" is zero, which scales the first projection and changes no phase.
-    first = (start, tf.zeros_like(start[:, free:]))
-    state = tf.while_loop(lambda *_: True, iterate, first, maximum_iterations=iterations, parallel_iterations=1)
+    state = _repeat(iterate, (*start, *(tf.zeros_like(part[:, free:]) for part in start)), iterations)
     if more and revise is not None:
-        follow = lambda spectrum, previous: iterate(spectrum, previous, revise)
-        state = tf.while_loop(lambda *_: True, follow, state, maximum_iterations=more, parallel_iterations=1)
-    spectrum, _ = state
-    audio = signal(spectrum)
-    return tf.ensure_shape(
-        tf.reshape(audio, tf.concat([leading, [samples]], axis=0)), [*magnitude.shape[:-2], samples if isinstance(samples, int) else None]
-    )
+        state = _repeat(lambda *before: iterate(*before, revise=revise), state, more)
+    return _as_signals(signal(*state[:2]), magnitude, samples)
 
 
 def griffin_lim_plain(magnitude: tf.Tensor, fft: int, hop: int, samples: int, iterations: int = 16) -> tf.Tensor:
@@ -209,21 +234,21 @@ def griffin_lim_plain(magnitude: tf.Tensor, fft: int, hop: int, samples: int, it
     target = tf.reshape(magnitude, [-1, frames, fft // 2 + 1])
     length = (frames - 1) * hop + fft
 
-    def iterate(spectrum):
-        again = tf.signal.rfft(_frame(_overlap(spectrum, fft, hop), length, fft, hop, frames, 0) * hann(fft))
-        scale = target / tf.maximum(1e-8, tf.abs(again))
-        return (tf.complex(tf.math.real(again) * scale, tf.math.imag(again) * scale),)
+    def iterate(real, imaginary):
+        real, imaginary = _transform(_frame(_overlap(real, imaginary, fft, hop), length, fft, hop, frames, 0) * hann(fft), fft)
+        scale = target / tf.maximum(1e-8, tf.sqrt(tf.square(real) + tf.square(imaginary)))
+        return real * scale, imaginary * scale
 
-    start = (tf.complex(target, tf.zeros_like(target)),)
-    (spectrum,) = tf.while_loop(lambda _: True, iterate, start, maximum_iterations=iterations, parallel_iterations=1)
-    return istft_plain(tf.reshape(spectrum, tf.shape(magnitude)), fft, hop, samples)
+    parts = _repeat(iterate, (target, tf.zeros_like(target)), iterations)
+    return istft_plain(*(tf.reshape(part, tf.shape(magnitude)) for part in parts), fft, hop, samples)
 
 
-def istft_plain(spectrum: tf.Tensor, fft: int, hop: int, samples: int) -> tf.Tensor:
-    """Overlap-add the windowed inverse transforms of complex64 [..., frames, fft // 2 + 1] without division: float32 [..., samples]."""
-    frames = spectrum.shape[-2] if spectrum.shape[-2] is not None else tf.shape(spectrum)[-2]
-    audio = _cut(_overlap(tf.reshape(spectrum, [-1, frames, fft // 2 + 1]), fft, hop), samples, 0)
-    return tf.reshape(audio, tf.concat([tf.shape(spectrum)[:-2], [samples]], axis=0))
+def istft_plain(real: tf.Tensor, imaginary: tf.Tensor, fft: int, hop: int, samples: int) -> tf.Tensor:
+    """Overlap-add the windowed inverse transforms of a spectrum, parts float32 [..., frames, fft // 2 + 1], without division: float32
+    [..., samples]."""
+    frames = real.shape[-2] if real.shape[-2] is not None else tf.shape(real)[-2]
+    audio = _cut(_overlap(*(tf.reshape(part, [-1, frames, fft // 2 + 1]) for part in (real, imaginary)), fft, hop), samples, 0)
+    return tf.reshape(audio, tf.concat([tf.shape(real)[:-2], [samples]], axis=0))
 
 
 def _check(fft: int, hop: int, front: int) -> None:
@@ -249,9 +274,58 @@ def _frame(audio: tf.Tensor, samples: int, fft: int, hop: int, frames: int, fron
     return tf.concat([blocks[:, k : k + last : hop // block] for k in range(fft // block)], axis=-1)
 
 
-def _overlap(spectrum: tf.Tensor, fft: int, hop: int) -> tf.Tensor:
+def _windowed(audio: tf.Tensor, window: int, hop: int, frames: Any, front: int) -> tf.Tensor:
+    """[..., samples] -> windowed frames [batch, frames, window]."""
+    samples = audio.shape[-1] if audio.shape[-1] is not None else tf.shape(audio)[-1]
+    if frames is None:
+        frames = -(-(front + samples) // hop)
+    return _frame(tf.reshape(audio, [-1, samples]), samples, window, hop, frames, front) * hann(window)
+
+
+def _shaped(spectrum: tf.Tensor, audio: tf.Tensor, frames: Any, bins: int) -> tf.Tensor:
+    """[batch, frames, bins] -> the leading axes of `audio`, frames, bins."""
+    spectrum = tf.reshape(spectrum, tf.concat([tf.shape(audio)[:-1], tf.shape(spectrum)[1:]], axis=0))
+    return tf.ensure_shape(spectrum, [*audio.shape[:-1], frames if isinstance(frames, int) else None, bins])
+
+
+def _as_signals(audio: tf.Tensor, spectrum: tf.Tensor, samples: Any) -> tf.Tensor:
+    """[batch, samples] -> the leading axes of `spectrum`, samples."""
+    audio = tf.reshape(audio, tf.concat([tf.shape(spectrum)[:-2], [samples]], axis=0))
+    return tf.ensure_shape(audio, [*spectrum.shape[:-2], samples if isinstance(samples, int) else None])
+
+
+def _repeat(step: Callable[..., Any], state: tuple[tf.Tensor, ...], times: int) -> tuple[tf.Tensor, ...]:
+    if not _as_products.get():
+        return tf.while_loop(lambda *_: True, lambda *now: tuple(step(*now)), state, maximum_iterations=times, parallel_iterations=1)
+    for _ in range(times):
+        state = tuple(step(*state))
+    return state
+
+
+def _transform(framed: tf.Tensor, fft: int) -> tuple[tf.Tensor, tf.Tensor]:
+    """Transform frames [batch, frames, n <= fft] to real and imaginary part [batch, frames, fft // 2 + 1]."""
+    if _as_products.get():
+        return tuple(tf.matmul(framed, matrix[: framed.shape[-1]]) for matrix in _fourier(fft))  # type: ignore[return-value]
+    spectrum = tf.signal.rfft(framed, [fft])
+    return tf.math.real(spectrum), tf.math.imag(spectrum)
+
+
+@lru_cache(maxsize=4)
+def _fourier(fft: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return cosines and minus sines, float32 [fft, fft // 2 + 1]."""
+    turns = np.outer(np.arange(fft), np.arange(fft // 2 + 1)) % fft * (2.0 * np.pi / fft)
+    return np.cos(turns).astype(np.float32), -np.sin(turns).astype(np.float32)
+
+
+def _overlap(real: tf.Tensor, imaginary: tf.Tensor, fft: int, hop: int) -> tf.Tensor:
     """Overlap-add windowed inverse transforms: [batch, frames, bins] -> [batch, (frames - 1) hop + fft]."""
-    return _add_frames(tf.signal.irfft(spectrum, [fft]) * hann(fft), fft, hop)
+    if _as_products.get():
+        # A real signal's bins count twice, but those that are their own mirror images.
+        counts = np.where(np.arange(fft // 2 + 1) % (fft / 2) == 0, 1.0, 2.0).astype(np.float32) / np.float32(fft)
+        framed = tf.add_n([tf.matmul(part * counts, m, transpose_b=True) for part, m in zip((real, imaginary), _fourier(fft), strict=True)])
+    else:
+        framed = tf.signal.irfft(tf.complex(real, imaginary), [fft])
+    return _add_frames(framed * hann(fft), fft, hop)
 
 
 def _add_frames(framed: tf.Tensor, fft: int, hop: int) -> tf.Tensor:
