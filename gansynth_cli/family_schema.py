@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+from collections.abc import Collection
 from dataclasses import dataclass
+from importlib import metadata
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -69,8 +71,56 @@ class FamilySchema:
     use: str = GENERATE
 
 
+@dataclass(frozen=True)
+class Plugin:
+    """A family that another distribution brings, by an entry point `NAME = "its.package"` of the group `gan_audio.families`.
+
+    Attributes:
+        name: Of the family.
+        package: Python package with the modules `schema` (SCHEMA), `family` (FAMILY) and, if it saves layers of its own, `layers`.
+        distribution: Its distribution and version.
+        schema: None where it cannot be used.
+        problem: Why it cannot; empty if it can.
+    """
+
+    name: str
+    package: str
+    distribution: str
+    schema: FamilySchema | None = None
+    problem: str = ""
+
+
+PLUGIN_GROUP = "gan_audio.families"
+
+
 def find_families() -> dict[str, FamilySchema]:
     """Return name -> schema of every family: each folder of `families/`, whose `schema.py` defines `SCHEMA`."""
     families = importlib.import_module(f"{__package__}.families")
     names = sorted(found.name for found in pkgutil.iter_modules(families.__path__) if found.ispkg)
     return {name: importlib.import_module(f"{families.__name__}.{name}.schema").SCHEMA for name in names}
+
+
+def find_plugins(built_in: Collection[str]) -> dict[str, Plugin]:
+    """Return name -> family of another distribution. One that raises on import, or has the name of another family, keeps its reason, and
+    the others work.
+
+    Args:
+        built_in: Names that cannot be taken.
+    """
+    found: dict[str, Plugin] = {}
+    for entry in metadata.entry_points(group=PLUGIN_GROUP):
+        distribution = f"{entry.dist.name} {entry.dist.version}" if entry.dist else "unknown"
+        if entry.name in built_in or entry.name in found:
+            owner = "gan-audio" if entry.name in built_in else found[entry.name].distribution
+            name = f"{entry.name} of {distribution}"
+            found[name] = Plugin(name, entry.value, distribution, problem=f"{owner} has a family of that name")
+            continue
+        try:
+            schema = importlib.import_module(f"{entry.value}.schema").SCHEMA
+            if not isinstance(schema, FamilySchema):
+                raise TypeError(f"SCHEMA is {type(schema).__name__}; expected gansynth_cli.family_schema.FamilySchema")
+            found[entry.name] = Plugin(entry.name, entry.value, distribution, schema)
+        except Exception as error:  # whatever a stranger's module raises
+            reason = f"{type(error).__name__}: {error}".splitlines()[0]
+            found[entry.name] = Plugin(entry.name, entry.value, distribution, problem=reason)
+    return found

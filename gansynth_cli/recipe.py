@@ -18,7 +18,7 @@ import msgspec
 import tomli_w
 
 from .errors import RecipeError
-from .recipe_schema import FAMILIES, Optimizer, Recipe
+from .recipe_schema import FAMILIES, PLUGINS, Optimizer, Recipe
 
 _PACKAGED = Path(__file__).parent / "_recipes"  # their place in the wheel
 _CHECKOUT = Path(__file__).parent.parent / "recipes"
@@ -111,6 +111,12 @@ def recipe_from_tree(tree: Mapping[str, Any], source: str = "recipe") -> Recipe:
     tree = dict(tree)
     tree.pop("extends", None)
     family = tree.get("family")
+    if isinstance(family, str) and family in PLUGINS and PLUGINS[family].problem:
+        plugin = PLUGINS[family]
+        raise RecipeError(
+            f"{source}: the family {family} of {plugin.distribution} cannot be used: {plugin.problem}.",
+            hint=f"update or remove the plug-in: pip install --upgrade {plugin.distribution.split()[0]}",
+        )
     if not isinstance(family, str) or family not in FAMILIES:
         raise RecipeError(
             f"{source}: family is {family!r}; expected one of {', '.join(sorted(FAMILIES))}.{_nearest(str(family), FAMILIES)}",

@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from .family_schema import FamilySchema, ModelTable, NoLosses, find_families
+from .family_schema import FamilySchema, ModelTable, NoLosses, find_families, find_plugins
 from .schema_types import Count, Fraction, Positive, Range, Rate, Weight
 
 
@@ -200,6 +200,8 @@ class Training:
 
 
 FAMILIES: dict[str, FamilySchema] = find_families()
+PLUGINS = find_plugins(FAMILIES)
+FAMILIES |= {name: plugin.schema for name, plugin in PLUGINS.items() if plugin.schema is not None}
 
 
 @dataclass(frozen=True)

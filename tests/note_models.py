@@ -60,6 +60,9 @@ class AsItIs(keras.layers.Layer):
     def call(self, inputs):
         return inputs
 
+    def compute_output_shape(self, inputs_shape):
+        return inputs_shape
+
 
 def make_model(encoder: bool = True) -> ClipGenerator:
     told = lambda: {name: keras.Input((), dtype="int32", name=name) for name in ("pitch", "instrument")}

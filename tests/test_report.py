@@ -13,15 +13,14 @@ import numpy as np
 import pytest
 import soundfile
 
-from gansynth_cli.data.dataset_info import DatasetInfo
 from gansynth_cli.inference.report import curves, sounds
 from gansynth_cli.inference.report.page import items_of
 from gansynth_cli.inference.report.systems import Run, System, read_contents, unique_names
-from gansynth_cli.recipe import load_recipe, recipe_to_toml
 
 from .browser import browser_page
 from .conftest import tone, write_wav
 from .helpers import run
+from .run_fixtures import write_run
 
 
 @pytest.fixture
@@ -33,19 +32,6 @@ def pairs(tmp_path: Path) -> Path:
     write_wav(tmp_path / "noisy" / "alone.wav", tone("high", 7))
     (tmp_path / "noisy" / "damaged.wav").write_bytes(b"RIFF")
     return tmp_path
-
-
-def write_run(folder: Path, lines: list[str]) -> Path:
-    """A run folder without a model, as training leaves it."""
-    folder.mkdir(parents=True)
-    (folder / "recipe.toml").write_text(recipe_to_toml(load_recipe("specgan/tiny")))
-    (folder / "dataset_info.json").write_text(DatasetInfo("hits", 8000, 1, 2048, ["kick"], {}).to_json())
-    (folder / "manifest.json").write_text(json.dumps({"command": ["gan-audio", "train", "--set", "a b=<1>"], "step": 20, "seconds": 90}))
-    (folder / "metrics.jsonl").write_text("\n".join(lines))
-    for step in (10, 20):
-        write_wav(folder / "samples" / f"{step:08d}" / "00.wav", tone("low", step))
-        write_wav(folder / "samples" / f"{step:08d}" / "00-noisy.wav", tone("noise", step))
-    return folder
 
 
 def sounds_of(page: str) -> list[tuple[np.ndarray, int]]:

@@ -40,13 +40,15 @@ VERBS = {
     "evaluate": "Measure generated clips and notes, enhanced recordings, vocoders or converted voices.",
     "export": "Write a model as ONNX, LiteRT or SavedModel, or as a page for browsers.",
     "report": "Write a page to listen to and compare runs, clips and pairs.",
+    "compare": "Compare runs: settings that differ, figures, cost.",
     "models": "List and show the bundled models; average models.",
     "recipes": "List, show, explain, compare, check and copy recipes.",
     "info": "Show information about runs, data sets, models and audio files.",
+    "completion": "Print a script that completes words in bash, zsh or fish.",
 }
 
 TAKING_URLS = ("prepare", "train", "enhance", "convert", "vocode", "translate")  # verbs that read and write object stores
-WITHOUT_DEVICE = ("prepare", "models", "recipes", "info")  # verbs that run no network
+WITHOUT_DEVICE = ("prepare", "report", "compare", "models", "recipes", "info", "completion")  # verbs that run no network
 
 if os.environ.get("GAN_AUDIO_TF_LOG") is None:  # TensorFlow's start-up messages are not for users
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")

@@ -13,7 +13,9 @@ from ..data.audio.audio_file import probe, read_tag
 from ..data.audio.find import is_audio_name
 from ..data.dataset_info import read_dataset_info
 from ..errors import GanAudioError, UsageError
+from ..family_schema import PLUGIN_GROUP
 from ..models.model_file import bundled_models, find_model, nothing_named
+from ..recipe_schema import PLUGINS
 from ..run_folder import RunFolder
 from . import console
 
@@ -37,6 +39,7 @@ def command(
         typer.Option("--against", metavar="FILE", help="Compare the voice in an audio file with that in this one."),
     ] = None,
     devices: Annotated[bool, typer.Option("--devices", help="Show the devices that TensorFlow sees, or why there is no GPU.")] = False,
+    plugins: Annotated[bool, typer.Option("--plugins", help="Show the families that other packages bring.")] = False,
     json_output: Annotated[bool, typer.Option("--json", help="Print the facts as JSON.")] = False,
 ) -> None:
     """Show information about a run, data set, model or audio file.
@@ -47,6 +50,9 @@ def command(
     console.configure(json_output=json_output)
     if devices:
         _devices(path)
+        return
+    if plugins:
+        _plugins()
         return
     if path is None:
         _list(RUNS, json_output)
@@ -69,6 +75,19 @@ def command(
     console.table("", ["property", str(path)], rows, to_stdout=True)
     if card:
         console.data(f"\n{card.rstrip()}")
+
+
+def _plugins() -> None:
+    """Show families of other packages, and why one cannot be used."""
+    found = list(PLUGINS.values())
+    if console.wants_json():
+        facts = [{"family": p.name, "package": p.package, "distribution": p.distribution, "problem": p.problem} for p in found]
+        console.result({"plugins": facts})
+    elif not found:
+        console.say(f"No package brings families (entry points of the group {PLUGIN_GROUP}).")
+    else:
+        rows = [[plugin.name, plugin.distribution, plugin.problem or "usable"] for plugin in found]
+        console.table("", ["family", "package", "state"], rows, to_stdout=True)
 
 
 def _devices(path: Path | None) -> None:

@@ -14,6 +14,7 @@ import typer
 
 from .. import __version__
 from ..errors import GanAudioError, RecipeError, UsageError
+from ..files import json_text, write_text
 from ..recipe import diff_recipes, find_recipe, load_recipe, recipe_to_toml, recipes_folder, shipped_recipes
 from ..recipe_schema import Recipe
 from . import console
@@ -106,6 +107,28 @@ def explain(
     if len({one.table for one in found}) == 1:
         console.data("")
         console.data(found[0].table)
+
+
+@app.command("schema")
+def schema(
+    output: Path | None = typer.Option(None, "--output", "-o", metavar="FILE.json", help="Write it to a file."),
+) -> None:
+    """Print the JSON Schema of recipes, for editors: completion, comments and errors while typing.
+
+    Write it beside your recipes, and begin each with the line: #:schema ./recipe.schema.json
+    """
+    console.configure()
+    from .recipe_json_schema import recipe_json_schema
+
+    text = json_text(recipe_json_schema())
+    if output is None:
+        console.data(text.rstrip())
+        return
+    try:
+        write_text(output, text)
+    except OSError as error:
+        raise UsageError(f"{output} cannot be written: {error.strerror or error}.", hint="choose another file with -o") from error
+    console.say(f"{output} is written. First line of a recipe beside it: #:schema ./{output.name}")
 
 
 @app.command("copy")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..errors import EXIT_INTERRUPTED, EXIT_OK, UsageError
+from ..errors import EXIT_INTERRUPTED, EXIT_OK, GanAudioError, UsageError
 from ..recipe import find_recipe, load_recipe, recipe_from_toml
 from ..recipe_schema import Recipe
 from ..stores.staging import local_for_process
@@ -52,6 +52,10 @@ def command(
             help="Stop after X minutes, resumed runs included; 0: no limit.", show_default="the recipe's", rich_help_panel=_BUDGET
         ),
     ] = None,
+    seeds: Annotated[
+        str, typer.Option("--seeds", metavar="N,N,...", help="Train one run for each seed, in RUN-seedN, and compare them.")
+    ] = "",
+    report: Annotated[bool, typer.Option("--report", help="Keep report.html in the run: curves, and previews to listen to.")] = False,
     restart: Annotated[bool, typer.Option("--restart", help="Delete the existing run and begin again.")] = False,
     init_from: Annotated[
         Path | None,
@@ -75,6 +79,8 @@ def command(
     console.configure(quiet=quiet, json_output=json_output)
     if threads < 0:
         raise UsageError(f"--threads is {threads}; expected at least 1, or 0 for one for each core.")
+    if seeds and seed is not None:
+        raise UsageError("--seeds cannot be combined with --seed.")
     changes = [*(set_ or []), *_budget(steps, epochs, minutes, seed)]
     if threads:  # read by TensorFlow when it starts
         os.environ["TF_NUM_INTRAOP_THREADS"] = os.environ["OMP_NUM_THREADS"] = str(threads)
@@ -86,7 +92,48 @@ def command(
             if not recipe and not (run / "recipe.toml").is_file():  # type: ignore[operator]
                 recipe = str(first / "recipe.toml")
             init_from = first
-        return _train(*_choose(recipe, run, changes, restart), data, init_from, restart, dry_run)
+        if not seeds:
+            return _train(*_choose(recipe, run, changes, restart), data, init_from, restart, dry_run, report)
+        folders = []
+        for number in _numbers(seeds):
+            chosen, folder = _of_seed(recipe, run, changes, restart, number)
+            console.say(f"Seed {number}: {folder}")
+            if code := _train(chosen, folder, data, init_from, restart, dry_run, report):
+                return code
+            folders.append(folder)
+        if not dry_run:
+            _compare(folders)
+        return EXIT_OK
+
+
+def _numbers(text: str) -> list[int]:
+    """Read "0,1,2"."""
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isascii() and part.isdigit() for part in parts):
+        raise UsageError(f"--seeds is {text!r}; expected whole numbers with commas between them.", hint="--seeds 0,1,2")
+    numbers = [int(part) for part in parts]
+    if len(set(numbers)) < len(numbers):
+        raise UsageError(f"--seeds is {text!r}; expected each seed once.")
+    return numbers
+
+
+def _of_seed(name: str, run: Path | None, changes: list[str], restart: bool, seed: int) -> tuple[Recipe, Path]:
+    """The recipe and the folder of one of several seeds, whose folders all have their seed in the name."""
+    if not name and run is None:
+        raise UsageError("--recipe is missing.", hint="gan-audio recipes list")
+    base = run if run is not None else Path("runs") / default_run_name(load_recipe(name).name or find_recipe(name).stem)
+    return _choose(name, base.with_name(f"{base.name}-seed{seed}"), [*changes, f"seed={seed}"], restart)
+
+
+def _compare(runs: list[Path]) -> None:
+    """Show the figures of the runs on stderr, with their mean and standard deviation; stdout holds the outcome of each run."""
+    from .compare import compare
+
+    found = compare(runs)
+    rows = [[row.name, *("" if value is None else value for value in row.values)] for row in found.rows if row.group == "figure"]
+    if rows:
+        console.table("Last figures by seed", ["figure", *found.runs], rows)
+    console.say(f"Next: gan-audio compare {shlex.join(map(str, runs))}")
 
 
 def _starting_run(path: Path) -> AbstractContextManager[Path]:
@@ -102,7 +149,7 @@ def _starting_run(path: Path) -> AbstractContextManager[Path]:
     return starting_run(path, console.say)
 
 
-def _train(chosen: Recipe, folder: Path, data: Path | None, init_from: Path | None, restart: bool, dry_run: bool) -> int:
+def _train(chosen: Recipe, folder: Path, data: Path | None, init_from: Path | None, restart: bool, dry_run: bool, page: bool) -> int:
     if data is None:
         prepare = f"gan-audio prepare INPUT... -o DATA --recipe {chosen.name or chosen.family}"
         resumed = (folder / "recipe.toml").is_file()
@@ -123,7 +170,10 @@ def _train(chosen: Recipe, folder: Path, data: Path | None, init_from: Path | No
     from ..training.trainer import train
 
     with ExitStack() as stack:
-        report = train(chosen, data, folder, restart=restart, init_from=init_from, command=_command_line(), on_event=_Progress(stack))
+        progress = _Progress(stack, folder if page else None)
+        report = train(chosen, data, folder, restart=restart, init_from=init_from, command=_command_line(), on_event=progress)
+    if page:
+        write_page(folder)
     _show(report, chosen.use)
     return EXIT_INTERRUPTED if report.interrupted else EXIT_OK
 
@@ -162,6 +212,16 @@ def _choose(name: str, run: Path | None, changes: list[str], restart: bool) -> t
     return replace(load_recipe(str(file), changes), name=recipe_from_toml(file).name), run
 
 
+def write_page(run: Path) -> None:
+    """Write report.html into a run; training goes on where that fails."""
+    from ..inference.report.page import write_report
+
+    try:
+        write_report([run], run / "report.html")
+    except GanAudioError as error:
+        console.warn(f"no report: {error.message}")
+
+
 def default_run_name(recipe: str) -> str:
     """Return the run folder's name of a recipe: `wavegan/small` gives `wavegan-small`."""
     return recipe.replace("/", "-")
@@ -183,8 +243,8 @@ def _command_line() -> list[str]:
 class _Progress:
     """Show the trainer's events as lines and a progress bar, which counts the budget that there is: steps or minutes."""
 
-    def __init__(self, stack: ExitStack):
-        self.stack, self.shown = stack, 0.0
+    def __init__(self, stack: ExitStack, page: Path | None = None):
+        self.stack, self.shown, self.page = stack, 0.0, page
         self.bar: console.Progress | None = None
         self.compiling = ExitStack()
         self.in_minutes = False
@@ -206,6 +266,8 @@ class _Progress:
             self.shown = done
         elif event.kind == "preview":
             console.say(f"step {event.step}: preview  {event.text}")
+            if self.page is not None:
+                write_page(self.page)
         elif event.kind == "warning":
             console.warn(event.text)
         elif event.kind == "note":

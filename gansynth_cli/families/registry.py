@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 
 from ..errors import RecipeError
-from ..recipe_schema import FAMILIES
+from ..recipe_schema import FAMILIES, PLUGINS
 
 
 def family_class(name: str) -> type:
@@ -18,4 +18,10 @@ def family_class(name: str) -> type:
     """
     if name not in FAMILIES:
         raise RecipeError(f"There is no family {name!r}; expected one of {', '.join(sorted(FAMILIES))}.", hint="gan-audio recipes list")
+    if name in PLUGINS:
+        plugin = PLUGINS[name]
+        try:
+            return import_module(f"{plugin.package}.family").FAMILY
+        except Exception as error:  # whatever a stranger's module raises
+            raise RecipeError(f"The family {name} of {plugin.distribution} cannot be loaded: {type(error).__name__}: {error}.") from error
     return import_module(f".{name}.family", package=__package__).FAMILY

@@ -7,6 +7,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from ..signal.portable import is_portable
+
 _register = keras.saving.register_keras_serializable(package="gan_audio")
 
 
@@ -114,9 +116,12 @@ def windowed_mean(values: tf.Tensor, window: int) -> tf.Tensor:
     # Without the mean, the running sum stays small, and so does its rounding error.
     centre = tf.reduce_mean(values, axis=1, keepdims=True)
     sums = tf.pad(tf.cumsum(values - centre, axis=1), [[0, 0], [1, 0], [0, 0]])
+    place = tf.range(time)
+    first, last = tf.maximum(place - half, 0), tf.minimum(place + half + 1, time)
+    if is_portable():  # shorter, but its gradient is slow on a CPU
+        upper, lower = (tf.gather(sums, at, axis=1) for at in (last, first))
+        return (upper - lower) / tf.cast(last - first, tf.float32)[:, None] + centre
     upper = tf.concat([sums, tf.repeat(sums[:, -1:], half, axis=1)], axis=1)[:, half + 1 : half + 1 + time]
     upper = tf.concat([upper, tf.repeat(sums[:, -1:], tf.maximum(time - tf.shape(upper)[1], 0), axis=1)], axis=1)
     lower = tf.pad(sums, [[0, 0], [half, 0], [0, 0]])[:, :time]
-    place = tf.range(time)
-    count = tf.minimum(place + half + 1, time) - tf.maximum(place - half, 0)
-    return tf.ensure_shape((upper - lower) / tf.cast(count, tf.float32)[:, None] + centre, values.shape)
+    return tf.ensure_shape((upper - lower) / tf.cast(last - first, tf.float32)[:, None] + centre, values.shape)

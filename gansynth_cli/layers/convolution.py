@@ -14,6 +14,8 @@ from typing import Any, Literal
 import keras
 import tensorflow as tf
 
+from ..signal.portable import is_portable
+
 _register = keras.saving.register_keras_serializable(package="gan_audio")
 
 PaddingMode = Literal["zero", "reflect"]
@@ -294,12 +296,13 @@ def _without_stride(x: tf.Tensor, kernel: tf.Tensor, groups: int, stride: int, p
 
 def _convolve(x: tf.Tensor, kernel: tf.Tensor, stride: int, dilation: int, padding: int) -> tf.Tensor:
     taps = kernel.shape[0]
-    if dilation > 1 and not on_gpu():
+    if dilation > 1 and not (on_gpu() or is_portable()):
         x, back = _every_nth(x, dilation, padding)
         return back(_convolve(x, kernel, 1, 1, 0))
     # Zeros that keep the length are the library's own; other numbers of them are added before, as its explicit padding takes a slower
     # way on the CPU.
     same = padding > 0 and stride == 1 and 2 * padding == dilation * (taps - 1)
+    same = same and not (dilation > 1 and is_portable())  # ONNX Runtime pads dilated convolutions by numbers alone
     row = tf.expand_dims(x if same else pad_time(x, padding), 1)
     made = tf.nn.conv2d(row, tf.expand_dims(kernel, 0), [1, stride], "SAME" if same else "VALID", dilations=[1, dilation])
     return tf.squeeze(made, [1])

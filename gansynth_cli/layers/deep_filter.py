@@ -273,12 +273,14 @@ class FrameRecurrence(NamedWeights):
         self.built = True
 
     def call(self, x: tf.Tensor) -> tf.Tensor:
-        outputs = gru(tf.transpose(x, [1, 0, 2]), *self._parameters(), tf.zeros([_sizes(x)[0], self.units]))
+        kernel, outside, recurrent, inner = self._parameters()
+        outputs = gru(tf.transpose(x, [1, 0, 2]), kernel, outside, recurrent, inner, tf.zeros([_sizes(x)[0], self.units]))
         return tf.transpose(outputs, [1, 0, 2])
 
     def step(self, x: tf.Tensor, state: tf.Tensor) -> tf.Tensor:
         """Run one frame: x [batch, inputs] and the state [batch, units] -> the next state, which is the output."""
-        return gru_step(x, *self._parameters(), state)
+        kernel, outside, recurrent, inner = self._parameters()
+        return gru_step(x, kernel, outside, recurrent, inner, state)
 
     def _parameters(self) -> tuple[tf.Tensor, ...]:
         bias, units = tf.convert_to_tensor(self.bias), self.units

@@ -333,7 +333,7 @@ class DeepFilterDenoiser(keras.Model):
         history = [tf.concat([states[name], part[:, None]], axis=1) for name, part in zip(("past_real", "past_imaginary"), x, strict=True)]
         after |= {"past_real": history[0][:, 1:], "past_imaginary": history[1][:, 1:], **memory.after}
         noisy = [part[:, s.filter_taps - 1 - s.lookahead] for part in history]
-        filtered = deep_filter(*(part[..., : s.filter_bins] for part in history), taps)
+        filtered = deep_filter(history[0][..., : s.filter_bins], history[1][..., : s.filter_bins], taps)
         gains = front_end.spread_bands(mask[:, 0], s.band_widths, s.bins)[:, s.filter_bins :]
         clean = [tf.concat([low[:, 0], part[:, s.filter_bins :] * gains], axis=-1) for low, part in zip(filtered, noisy, strict=True)]
         made = [(c + (n - c) * floor) * s.frame for c, n in zip(clean, noisy, strict=True)]

@@ -1,6 +1,6 @@
 """What a saved class offers to `gan-audio export`: networks with real inputs, outputs and explicit states, and facts for the description.
 
-A saved class has a method `export_plan() -> ExportPlan`. Its functions are traced within `signal.stft.real_arithmetic`, so transforms
+A saved class has a method `export_plan() -> ExportPlan`. Its functions are traced within `signal.portable.portable_graph`, so transforms
 become products; a streaming model gives one frame a call.
 """
 
@@ -69,7 +69,7 @@ class ExportedNetwork:
 
     def first_states(self) -> dict[str, np.ndarray]:
         """Return the states before the first call."""
-        return {port.name: np.zeros(port.shape, port.dtype) for port in self.states}
+        return {port.name: np.zeros([int(size) for size in port.shape], port.dtype) for port in self.states}
 
 
 @dataclass(frozen=True)
@@ -150,4 +150,4 @@ def mel_network(convention: MelConvention) -> ExportedNetwork:
 
 def noise_like(rng: np.random.Generator, shape: tuple[int | str, ...]) -> np.ndarray:
     """Draw float32 numbers between -1 and 1."""
-    return rng.uniform(-1, 1, shape).astype(np.float32)
+    return rng.uniform(-1, 1, [int(size) for size in shape]).astype(np.float32)

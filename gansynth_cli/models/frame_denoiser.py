@@ -200,8 +200,8 @@ class FrameOperations(TensorOperations):
         return tf.maximum(x[0], state - release)[None]
 
     def gru(self, x, name, state):
-        weights = (self.weights[f"{name}/{key}"] for key in ("input/kernel", "input/bias", "kernel", "bias"))
-        after = gru_step(x[0], *weights, state)
+        input_kernel, input_bias, kernel, bias = (self.weights[f"{name}/{key}"] for key in ("input/kernel", "input/bias", "kernel", "bias"))
+        after = gru_step(x[0], input_kernel, input_bias, kernel, bias, state)
         return after[None], after
 
 

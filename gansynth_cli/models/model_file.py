@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import importlib.util
 import json
 import pkgutil
 import re
@@ -212,11 +213,17 @@ def find_model(model: Path | str, kinds: Sequence[str] = (), purpose: str = "") 
 
 
 def register_layers() -> None:
-    """Import every module of `layers` and `models`, so that Keras knows all registered classes whatever a file holds."""
+    """Import every module of `layers` and `models`, so that Keras knows all registered classes whatever a file holds; those of
+    plug-ins too."""
     for name in ("layers", "models"):
         package = importlib.import_module(f"gansynth_cli.{name}")
         for module in pkgutil.iter_modules(package.__path__):
             importlib.import_module(f"gansynth_cli.{name}.{module.name}")
+    from ..recipe_schema import PLUGINS
+
+    for plugin in PLUGINS.values():
+        if not plugin.problem and importlib.util.find_spec(f"{plugin.package}.layers"):
+            importlib.import_module(f"{plugin.package}.layers")
 
 
 def _read(file: Path, run: RunFolder | None) -> ModelFile:

@@ -134,8 +134,11 @@ class VoiceConverter(keras.Model):
         mel = tf.convert_to_tensor(mel, tf.float32)
         source, target = self.code(source), self.code(target)
         frames = tf.shape(mel)[1]
-        spare = -frames % self.stride_frames
-        whole = tf.concat([mel, tf.repeat(mel[:, -1:], spare, axis=1)], axis=1) if self.stride_frames > 1 else mel
+        spare = (
+            self.stride_frames - frames % self.stride_frames
+        ) % self.stride_frames  # the remainder of a negative number differs in ONNX
+        # The last frame again, by its number: a repetition of zero times is an error in other runtimes.
+        whole = tf.gather(mel, tf.minimum(tf.range(frames + spare), frames - 1), axis=1) if self.stride_frames > 1 else mel
         standardised = (whole - self._rows(self.mel_mean, source)) / self._rows(self.mel_deviation, source)
         mask = tf.ones_like(standardised[..., :1])
         made = tf.cast(self.network({"mel": standardised, "mask": mask, "source": source, "target": target}, training=False), tf.float32)[
@@ -272,7 +275,7 @@ class VoiceConverter(keras.Model):
         )
 
         def example(rng: Any, call: int) -> dict[str, np.ndarray]:
-            frames = self.chunk_frames or step * (16 + 3 * call)
+            frames = self.chunk_frames or 33 + 5 * call
             count = len(self.domains)
             picked = [np.eye(count, dtype=np.float32)[[(call + i) % count]] for i in range(2)]
             return {"mel": self.mel_mean.mean() + noise_like(rng, (1, frames, c.bands)), "source": picked[0], "target": picked[1]}

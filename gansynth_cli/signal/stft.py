@@ -13,29 +13,16 @@ float32 error of the next ones grows by 1 / window.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
+from .portable import is_portable
+
 INVERSE_FLOOR = 1e-10  # of the summed squared windows: effective only where no frame covers the sample
-
-_as_products: ContextVar[bool] = ContextVar("as_products", default=False)
-
-
-@contextmanager
-def real_arithmetic() -> Iterator[None]:
-    """Trace transforms as products with real matrices, and Griffin-Lim without a loop, for runtimes without complex numbers (ONNX,
-    LiteRT). Within it call `stft_parts` and `istft_parts`. A product costs fft / (5 log2 fft) times what the fast transform does."""
-    before = _as_products.set(True)
-    try:
-        yield
-    finally:
-        _as_products.reset(before)
 
 
 def hann(fft: int) -> np.ndarray:
@@ -81,8 +68,8 @@ def stft(audio: tf.Tensor, fft: int, hop: int, frames: int | None = None, front:
 def stft_parts(
     audio: tf.Tensor, fft: int, hop: int, frames: int | None = None, front: int = 0, window: int | None = None
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Compute `stft` as real and imaginary part, each float32; within `real_arithmetic` without complex numbers."""
-    if not _as_products.get():
+    """Compute `stft` as real and imaginary part, each float32; within `portable_graph` without complex numbers."""
+    if not is_portable():
         spectrum = stft(audio, fft, hop, frames, front, window)
         return tf.math.real(spectrum), tf.math.imag(spectrum)
     audio = tf.convert_to_tensor(audio)
@@ -115,13 +102,13 @@ def istft_parts(
     front: int = 0,
     floor: float = INVERSE_FLOOR,
 ) -> tf.Tensor:
-    """Compute `istft` of a spectrum given as real and imaginary part; within `real_arithmetic` without complex numbers."""
+    """Compute `istft` of a spectrum given as real and imaginary part; within `portable_graph` without complex numbers."""
     _check(fft, hop, front)
     frames = real.shape[-2] if real.shape[-2] is not None else tf.shape(real)[-2]
     if samples is None:
         samples = frames * hop - front
-    flat = (tf.reshape(part, [-1, frames, fft // 2 + 1]) for part in (real, imaginary))
-    audio = _cut(_overlap(*flat, fft, hop) * _inverse_weight(frames, fft, hop, floor), samples, front)
+    flat = [tf.reshape(part, [-1, frames, fft // 2 + 1]) for part in (real, imaginary)]
+    audio = _cut(_overlap(flat[0], flat[1], fft, hop) * _inverse_weight(frames, fft, hop, floor), samples, front)
     return _as_signals(audio, real, samples)
 
 
@@ -189,8 +176,8 @@ def griffin_lim(
     weight = _inverse_weight(all_frames, fft, hop, INVERSE_FLOOR)
     window = hann(fft)
 
-    def signal(*spectrum):
-        return _cut(_overlap(*spectrum, fft, hop) * weight, samples, all_front)
+    def signal(real, imaginary):
+        return _cut(_overlap(real, imaginary, fft, hop) * weight, samples, all_front)
 
     def iterate(*state, revise=None):
         projected = _transform(_frame(signal(*state[:2]), samples, fft, hop, all_frames, all_front) * window, fft)
@@ -240,14 +227,16 @@ def griffin_lim_plain(magnitude: tf.Tensor, fft: int, hop: int, samples: int, it
         return real * scale, imaginary * scale
 
     parts = _repeat(iterate, (target, tf.zeros_like(target)), iterations)
-    return istft_plain(*(tf.reshape(part, tf.shape(magnitude)) for part in parts), fft, hop, samples)
+    real, imaginary = (tf.reshape(part, tf.shape(magnitude)) for part in parts)
+    return istft_plain(real, imaginary, fft, hop, samples)
 
 
 def istft_plain(real: tf.Tensor, imaginary: tf.Tensor, fft: int, hop: int, samples: int) -> tf.Tensor:
     """Overlap-add the windowed inverse transforms of a spectrum, parts float32 [..., frames, fft // 2 + 1], without division: float32
     [..., samples]."""
     frames = real.shape[-2] if real.shape[-2] is not None else tf.shape(real)[-2]
-    audio = _cut(_overlap(*(tf.reshape(part, [-1, frames, fft // 2 + 1]) for part in (real, imaginary)), fft, hop), samples, 0)
+    flat = [tf.reshape(part, [-1, frames, fft // 2 + 1]) for part in (real, imaginary)]
+    audio = _cut(_overlap(flat[0], flat[1], fft, hop), samples, 0)
     return tf.reshape(audio, tf.concat([tf.shape(real)[:-2], [samples]], axis=0))
 
 
@@ -295,7 +284,7 @@ def _as_signals(audio: tf.Tensor, spectrum: tf.Tensor, samples: Any) -> tf.Tenso
 
 
 def _repeat(step: Callable[..., Any], state: tuple[tf.Tensor, ...], times: int) -> tuple[tf.Tensor, ...]:
-    if not _as_products.get():
+    if not is_portable():
         return tf.while_loop(lambda *_: True, lambda *now: tuple(step(*now)), state, maximum_iterations=times, parallel_iterations=1)
     for _ in range(times):
         state = tuple(step(*state))
@@ -304,7 +293,7 @@ def _repeat(step: Callable[..., Any], state: tuple[tf.Tensor, ...], times: int) 
 
 def _transform(framed: tf.Tensor, fft: int) -> tuple[tf.Tensor, tf.Tensor]:
     """Transform frames [batch, frames, n <= fft] to real and imaginary part [batch, frames, fft // 2 + 1]."""
-    if _as_products.get():
+    if is_portable():
         return tuple(tf.matmul(framed, matrix[: framed.shape[-1]]) for matrix in _fourier(fft))  # type: ignore[return-value]
     spectrum = tf.signal.rfft(framed, [fft])
     return tf.math.real(spectrum), tf.math.imag(spectrum)
@@ -319,7 +308,7 @@ def _fourier(fft: int) -> tuple[np.ndarray, np.ndarray]:
 
 def _overlap(real: tf.Tensor, imaginary: tf.Tensor, fft: int, hop: int) -> tf.Tensor:
     """Overlap-add windowed inverse transforms: [batch, frames, bins] -> [batch, (frames - 1) hop + fft]."""
-    if _as_products.get():
+    if is_portable():
         # A real signal's bins count twice, but those that are their own mirror images.
         counts = np.where(np.arange(fft // 2 + 1) % (fft / 2) == 0, 1.0, 2.0).astype(np.float32) / np.float32(fft)
         framed = tf.add_n([tf.matmul(part * counts, m, transpose_b=True) for part, m in zip((real, imaginary), _fourier(fft), strict=True)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import platform
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -14,6 +15,10 @@ import tensorflow as tf
 
 from .. import __version__
 from ..run_folder import RunFolder
+
+# Verb that uses a model -> the Hub's task; it has none for sounds that are made of nothing.
+_TASKS = {"enhance": "audio-to-audio", "vocode": "audio-to-audio", "convert": "audio-to-audio", "say": "text-to-speech"}
+_LICENCES = frozenset(("apache-2.0", "mit", "bsd-3-clause", "cc0-1.0", "cc-by-4.0", "cc-by-sa-4.0", "cc-by-nc-4.0", "gpl-3.0", "mpl-2.0"))
 
 
 def versions() -> dict[str, Any]:
@@ -42,10 +47,7 @@ def model_card(run: RunFolder, parameters: Mapping[str, int], metrics: Mapping[s
     shown = {k: v for k, v in sorted(metrics.items()) if not k.startswith(("learning_rate/", "loss_scale/"))}
     rows = [f"| {name} | {value:.4g} |" for name, value in shown.items()]
     lines = [
-        "---",
-        "library_name: gan-audio",
-        f"tags: [audio, gan, {recipe.family}]",
-        "---",
+        *_front_matter(run, folder, "other", {name: value for name, value in shown.items() if name.startswith("preview/")}),
         f"# {folder}",
         "",
         f"A {recipe.family} model (recipe `{recipe.name or 'own'}`: {recipe.title or 'no title'}), trained with gan-audio {__version__}.",
@@ -101,10 +103,7 @@ def imported_card(run: RunFolder, name: str, parameters: Mapping[str, int]) -> s
         else f"not run: {proof['why']}"
     )
     lines = [
-        "---",
-        "library_name: gan-audio",
-        f"tags: [audio, gan, {recipe.family}]",
-        "---",
+        *_front_matter(run, name, facts["licence"], {}),
         f"# {name}",
         "",
         f"A published {recipe.family} model, imported with gan-audio {__version__}. It was trained by others.",
@@ -135,6 +134,25 @@ def imported_card(run: RunFolder, name: str, parameters: Mapping[str, int]) -> s
         "",
     ]
     return "\n".join(lines)
+
+
+def _front_matter(run: RunFolder, name: str, licence: str, figures: Mapping[str, float]) -> list[str]:
+    """Write the metadata that the Hugging Face Hub reads at the head of a model card. JSON strings are YAML strings.
+
+    A licence that is none of the Hub's identifiers is `other`, with its own words as the name.
+    """
+    quoted = lambda text: json.dumps(" ".join(str(text).split()), ensure_ascii=False)
+    known = licence.lower() in _LICENCES
+    task = _TASKS.get(run.recipe.use.split()[0])
+    lines = ["---", "library_name: keras", f"license: {licence.lower() if known else 'other'}"]
+    lines += [] if known else [f"license_name: {quoted('not stated' if licence == 'other' else licence[:80])}"]
+    lines += [f"pipeline_tag: {task}"] if task else []
+    lines += [f"tags: [{', '.join(map(quoted, ('gan-audio', 'audio', 'gan', run.recipe.family)))}]"]
+    if figures:
+        lines += ["model-index:", f"- name: {quoted(name)}", "  results:", f"  - task: {{type: {task or 'audio-generation'}}}"]
+        lines += [f"    dataset: {{name: {quoted(run.info.name)}, type: {quoted(run.info.name)}}}", "    metrics:"]
+        lines += [f"    - {{type: {quoted(figure)}, name: {quoted(figure)}, value: {float(value)!r}}}" for figure, value in figures.items()]
+    return [*lines, "---"]
 
 
 def _parent(facts: Mapping[str, Any]) -> str:

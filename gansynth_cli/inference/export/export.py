@@ -87,7 +87,7 @@ def _write(network: ExportedNetwork, folder: Path, formats: Sequence[str], say: 
         traced = Traced(network)
     if python := sorted(_PYTHON & traced.operations()):
         raise ExportError(
-            f"No format can hold {network.name}: a part of it is a Python program ({python[0]}), such as that which draws a WaveNet's samples.",
+            f"No format can hold {network.name}: a part of it is a Python program ({python[0]}), as in a WaveNet.",
             hint="use it with gan-audio or from Python: import gansynth_cli as gan_audio",
         )
     expected = [outputs for _, outputs in _calls(network, _reference(network))]

@@ -17,7 +17,7 @@ import tensorflow as tf
 
 from ...errors import GanAudioError, MissingExtraError
 from ...models.exported import ExportedNetwork
-from ...signal.stft import real_arithmetic
+from ...signal.portable import portable_graph
 
 OPSET = 17  # ONNX Runtime 1.12 and newer
 Run = Callable[[Mapping[str, np.ndarray]], dict[str, np.ndarray]]
@@ -37,7 +37,7 @@ class Traced:
 
         @tf.function(input_signature=specs, autograph=False)
         def graph(*tensors):
-            with real_arithmetic():
+            with portable_graph():
                 made = network.function(*tensors)
             return {name: tf.cast(tensor, tf.float32) for name, tensor in zip(names, made, strict=True)}
 

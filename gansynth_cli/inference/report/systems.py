@@ -160,7 +160,7 @@ def _facts(run: RunFolder) -> list[tuple[str, str]]:
         ("recipe", f"{recipe.name or recipe.family}{f': {recipe.title}' if recipe.title else ''}"),
         ("seed", str(recipe.seed)),
         ("step", str(manifest.get("step", "no checkpoint yet"))),
-        ("training time", f"{float(seconds) / 60:.1f} minutes" if _is_number(seconds) else "not recorded"),
+        ("training time", f"{seconds / 60:.1f} minutes" if isinstance(seconds, (int, float)) else "not recorded"),
         ("data", run.info.name + (f": {train.clips} clips, {train.seconds / 60:.1f} minutes" if train else "")),
         ("sound", f"{recipe.data.sample_rate} Hz, {recipe.data.channels} channel(s)"),
         ("command", shlex.join(map(str, command)) if isinstance(command, list) else "not recorded"),

@@ -13,7 +13,7 @@ import onnxruntime
 
 here = Path(__file__).parent
 facts = json.loads((here / "model.json").read_text(encoding="utf-8"))
-domains, step = facts["labels"]["domain"], facts["stride_frames"]
+domains = facts["labels"]["domain"]
 
 
 def run(name: str, **inputs: np.ndarray) -> np.ndarray:
@@ -38,5 +38,4 @@ def read(path: str) -> np.ndarray:
 if __name__ == "__main__":
     source, target = (np.eye(len(domains), dtype=np.float32)[[domains.index(name)]] for name in sys.argv[2:4])
     mel = read(sys.argv[1])
-    padded = np.pad(mel, ((0, -len(mel) % step), (0, 0)), "edge")  # the network halves its rate: whole steps only
-    np.save(sys.argv[4], run("converter", mel=padded[None], source=source, target=target)[0, : len(mel)])
+    np.save(sys.argv[4], run("converter", mel=mel[None], source=source, target=target)[0])
