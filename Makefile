@@ -17,7 +17,7 @@ $(STAMP): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "error: Python 3.11 or newer is needed; found $$($(PYTHON) --version)"; echo; echo "hint: make PYTHON=python3.11 setup"; exit 1; }
 	$(PYTHON) -m venv $(VENV) || { echo "hint: on Debian or Ubuntu, apt-get install python3-venv"; exit 1; }
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet -e '.[dev,plots,import,av,speech]'
+	$(BIN)/python -m pip install --quiet -e '.[dev,plots,import,av,speech,export]'
 	@$(BIN)/python -m pip install --quiet -e '.[metrics,world]' || { echo "note: the extras metrics and world are not installed, so PESQ, WORLD and their like are not there and their tests are skipped."; echo "hint: pesq needs a C compiler; on Debian or Ubuntu, apt-get install gcc python3-dev, then make clean setup"; }
 	@touch $(STAMP)
 

@@ -13,9 +13,11 @@ from gansynth_cli.recipe import load_recipe
 from gansynth_cli.run_folder import RunFolder
 from gansynth_cli.training.advice import length_warning, made_for_gpus
 from gansynth_cli.training.initialize import record_parent
+from gansynth_cli.training.model_card import model_card
 from gansynth_cli.training.optimizers import learning_rate
 
 from .helpers import run
+from .run_fixtures import write_run
 from .training_fakes import FakeSource, fake_recipe, make_trainer, train_fake
 
 QUIET = {"preview_every": 0, "checkpoint_every": 100, "log_every": 1}
@@ -162,3 +164,18 @@ def test_a_start_that_is_refused_leaves_no_run(tmp_path, tiny_dataset, capsys):
     command = ("train", "--recipe", "wavegan/tiny", "--data", tiny_dataset, "--run", tmp_path / "new" / "run")
     assert run(capsys, *command, "--set", "model.start_samples=7")[0] == 2
     assert not (tmp_path / "new" / "run").exists()
+
+
+def test_the_card_begins_with_the_metadata_of_the_hub(tmp_path):
+    yaml = pytest.importorskip("yaml", reason="the extra import is not installed")
+    run_folder = RunFolder.load(write_run(tmp_path / 'a "run": 1', []))
+    card = model_card(run_folder, {"generator": 10}, {"preview/silent": 0.25, "generator/adversarial": 1.0}, None)
+    _, head, body = card.split("---\n", 2)
+    facts = yaml.safe_load(head)
+    assert (facts["library_name"], facts["license"], facts["license_name"]) == ("keras", "other", "not stated")
+    assert "specgan" in facts["tags"]
+    (entry,) = facts["model-index"]
+    (result,) = entry["results"]
+    assert entry["name"] == 'a "run": 1'
+    assert result["metrics"] == [{"type": "preview/silent", "name": "preview/silent", "value": 0.25}]
+    assert body.startswith("# a ")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Annotated
 
@@ -11,7 +10,7 @@ import typer
 from ..data.corpora.note_names import ranges
 from ..errors import UsageError
 from ..models import speaker_encoder
-from ..models.model_file import PRETRAINED, USES, ModelFile, bundled_models, find_model, nothing_named
+from ..models.model_file import PRETRAINED, USES, ModelFile, bundled_models, find_model, nothing_named, stated_licence
 from . import console
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="List and show the bundled models; average models.")
@@ -29,7 +28,7 @@ def list_models(json_output: _JSON = False) -> None:
             "does": USES[model.class_name][0],
             "sample_rate": model.sample_rate,
             "megabytes": round(model.file.stat().st_size / 1e6, 1),
-            "licence": _licence(model.file),
+            "licence": stated_licence(model.file),
             **_classes(model),
             "use": USES[model.class_name][1].format(path=name),
         }
@@ -42,7 +41,7 @@ def list_models(json_output: _JSON = False) -> None:
             "does": "compares voices",
             "sample_rate": speaker_encoder.RATE,
             "megabytes": round(encoder.stat().st_size / 1e6, 1),
-            "licence": _licence(encoder),
+            "licence": stated_licence(encoder),
             "use": "gan-audio info a.wav --against b.wav",
         }
     )
@@ -95,13 +94,6 @@ def average(
     average_models(parts, output)
     model = find_model(output)
     console.say(f"{output}: the average of {len(parts)} models. Next: {USES[model.class_name][1].format(path=output)}")
-
-
-def _licence(file: Path) -> str:
-    """Return the licence that a model's card states in its table, "" where it has no such line."""
-    card = file.with_suffix(".md").read_text(encoding="utf-8")
-    found = re.search(r"^\| licence \| (.*?)(?:;.*)? \|$", card, re.MULTILINE)
-    return found[1] if found else ""
 
 
 def _classes(model: ModelFile) -> dict[str, list[str]]:

@@ -167,6 +167,13 @@ def bundled_model(name: str) -> Path:
     return file
 
 
+def stated_licence(file: Path) -> str:
+    """Return the licence that a model's card states in its table, "" where it has no such line."""
+    card = file.with_suffix(".md").read_text(encoding="utf-8")
+    found = re.search(r"^\| licence \| (.*?)(?:;.*)? \|$", card, re.MULTILINE)
+    return found[1] if found else ""
+
+
 def nothing_named(model: Path | str, expected: str = "a run folder, a .keras file") -> tuple[str, str]:
     """Return the message and the hint for a path or name that nothing has: what is expected, and the nearest bundled name."""
     bundled = bundled_models()

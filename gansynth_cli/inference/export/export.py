@@ -15,7 +15,7 @@ from ... import __version__
 from ...errors import GanAudioError
 from ...files import json_text, sha256_of
 from ...models.exported import ExportedNetwork, ExportPlan
-from ...models.model_file import PRETRAINED, ModelFile
+from ...models.model_file import PRETRAINED, ModelFile, stated_licence
 from .formats import FORMATS, ExportError, Run, Traced, check_installed, quiet
 from .web_page import write_page
 
@@ -194,7 +194,8 @@ def _describe(found: ModelFile, plan: ExportPlan, networks: Mapping[str, Any]) -
 
 def _licence(found: ModelFile) -> str:
     if found.run is None:
-        return f"see {CARD}" if _card_of(found) else "not stated in the file"
+        stated = stated_licence(found.file) if _card_of(found) else ""
+        return f"{stated}; see {CARD}" if stated else "not stated in the file"
     imported = found.run.manifest.get("imported")
     if imported:
         return " ".join(str(imported["licence"]).split())
