@@ -7,7 +7,6 @@ import json
 import shutil
 import subprocess
 import sys
-from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -111,7 +110,6 @@ def plugins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, family
     lines = [f"{name} = plugin_of_a_stranger.{package}" for name, package in names.items()]
     (info / "entry_points.txt").write_text("\n".join([f"[{family_schema.PLUGIN_GROUP}]", *lines]))
     monkeypatch.syspath_prepend(tmp_path)
-    metadata.MetadataPathFinder.invalidate_caches()
     found = {name: one for name, one in family_schema.find_plugins(list(FAMILIES)).items() if one.distribution == "stranger 1.2"}
     for name, one in found.items():
         monkeypatch.setitem(recipe_schema.PLUGINS, name, one)
