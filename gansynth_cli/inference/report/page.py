@@ -168,6 +168,7 @@ def render(page: Page, title: str) -> str:
         reports=[_tables(name, report) for name, report in page.contents.reports],
         version=__version__,
         made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        colours=curves.COLOURS,
         size=(curves.WIDTH, curves.HEIGHT),
     )
 
