@@ -84,6 +84,10 @@ def test_a_constant_offset_is_hidden_from_the_model_and_removed(denoiser):
     left = enhanced(audio + offset, 20) - enhanced(audio, 20)
     np.testing.assert_allclose(left, np.broadcast_to(0.1 * offset, audio.shape), atol=1e-6)  # as noise is: by 20 dB
     np.testing.assert_array_equal(enhanced(audio + offset, 0), audio + offset)
+    swell = np.zeros_like(audio)
+    swell[:, 800:1600] = 0.3  # a mean, but no offset
+    plain = run(denoiser.stream(2, sample_rate=16000), swell)
+    np.testing.assert_allclose(run(denoiser.stream(2, sample_rate=16000, start_seconds=0.1), swell), plain, atol=1e-6)
 
 
 def reference(audio: np.ndarray, rate: int, formula) -> np.ndarray:

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from .deep_filter import DeepFilterModel
 
 _WINDOW_BATCH = 8
-_MIN_OFFSET = 0.1  # of the root mean square beside it: a constant offset, and not the lowest sounds of a recording
+_MIN_OFFSET = 0.1  # of the root mean square beside it; a smaller offset costs nothing
+_PARTS = 5  # of the start, whose means are compared: an offset is the same in all
 MIN_FLOOR = 10.0 ** (-MAX_STRENGTH_DB / 20) * 1.001  # the largest strength means no limit
 
 
@@ -96,11 +97,9 @@ class EnhancerStream:
         held, self._held = self._held, None
         assert held is not None
         start = held[:, : self._start]
-        if start.shape[1]:
-            mean = start.mean(axis=1, keepdims=True)
-            level = np.sqrt(np.square(start - mean).mean(axis=1, keepdims=True))
-            mean[np.abs(mean) <= _MIN_OFFSET * level] = 0
-            self._offset = mean.astype(np.float32) if mean.any() else None
+        if start.shape[1] >= _PARTS:
+            offset = _offset_of(start)
+            self._offset = offset.astype(np.float32) if offset.any() else None
         if self._mirrored:
             backwards = start[:, :0:-1]  # without the first sample, which follows
             self._skip = backwards.shape[1]
@@ -130,6 +129,15 @@ class EnhancerStream:
         assert self._dry is not None
         dry, self._dry = self._dry[:, : removed.shape[1]], self._dry[:, removed.shape[1] :]
         return dry, removed * self._mix
+
+
+def _offset_of(start: np.ndarray) -> np.ndarray:
+    """Return the constant offset of each row, [rows, 1]: 0 where the mean is small beside the sound, or differs from part to part."""
+    mean = start.mean(axis=1, keepdims=True)
+    level = np.sqrt(np.square(start - mean).mean(axis=1, keepdims=True))
+    parts = np.stack([part.mean(axis=1, keepdims=True) for part in np.array_split(start, _PARTS, axis=1)])
+    steady = (parts * np.sign(mean)).min(axis=0) >= 0.5 * np.abs(parts).max(axis=0)
+    return np.where(steady & (np.abs(mean) > _MIN_OFFSET * level), mean, 0)
 
 
 class Enhancer(ABC):
