@@ -16,6 +16,7 @@ GENERATE = "generate {run} -n 64 -o clips/"
 ENHANCE = "enhance recordings/ --model {run} -o clean/"
 VOCODE = "vocode recordings/ --model {run} -o resynthesised/"
 SAY = 'say "Good morning." --model {run} -o morning.wav'
+RECOGNISE = "info recording.wav --phones {run}"
 CONVERT = "convert recordings/ --to DOMAIN --model {run} -o out/"
 
 

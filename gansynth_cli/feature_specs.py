@@ -95,12 +95,12 @@ class SpeechFeatures:
 
     Attributes:
         convention: What the spectra mean, resolved; durations count its frames.
-        tracker: How F0 is found where nothing beside the recording says it; see `FrameFeatures`.
+        tracker: How F0 is found where nothing beside the recording says it; see `FrameFeatures`. "none": nowhere, all is unvoiced.
         max_phones: Phones of a window that training cuts; nothing that is cached depends on it.
     """
 
     convention: MelConvention
-    tracker: Tracker = "auto"
+    tracker: Tracker | Literal["none"] = "auto"
     max_phones: int = 128
 
     @property

@@ -24,7 +24,7 @@ from gansynth_cli.data.pipeline import open_source
 from gansynth_cli.families.base import BeginsWithData, Draws, Phase
 from gansynth_cli.families.registry import family_class
 from gansynth_cli.families.wavegan.family import WaveGAN
-from gansynth_cli.family_schema import CONVERT, ENHANCE, GENERATE, SAY, VOCODE, find_families
+from gansynth_cli.family_schema import CONVERT, ENHANCE, GENERATE, RECOGNISE, SAY, VOCODE, find_families
 from gansynth_cli.models.model_file import find_model
 from gansynth_cli.recipe import load_recipe, recipe_to_toml
 from gansynth_cli.recipe_schema import FAMILIES, Recipe
@@ -52,7 +52,7 @@ def write_recordings(recipe: Recipe, folder: Path) -> list[str]:
         pytest.importorskip("swift_f0")
         write_voices(folder, takes=3)
         return ["--layout", "speakers"]
-    if use == SAY:
+    if use in (SAY, RECOGNISE):
         if shutil.which("espeak-ng") is None:
             pytest.skip("espeak-ng is not installed")
         write_spoken(folder)
@@ -81,6 +81,8 @@ def saved_output(model: keras.Model) -> Any:
         return model.enhance(tf.constant(0.1 * noise(1, 3200)), 16000)
     if name == "SpeechSynthesiser":
         return model.synthesise(np.array([[0, 0, 4], [1, 1, 1], [2, 0, 3]]), 0, 0, 0).mel
+    if name == "PhoneRecogniser":
+        return model.posteriors(noise(9, model.convention.bands))
     assert name == "FrameDenoiser", f"test_families.py does not know an input of {name}"
     return model(tf.complex(noise(1, 9, model.fft // 2 + 1), noise(1, 9, model.fft // 2 + 1, seed=1)))[0]
 
@@ -175,6 +177,11 @@ def check_the_command(driven: Driven) -> None:
     """The command that the run's card names writes audio."""
     words = shlex.split(driven.recipe.use.format(run=driven.run))
     words = [{"64": "2", "DOMAIN": (driven.family.info.labels or [""])[0]}.get(word, word) for word in words]
+    if FAMILIES[driven.recipe.family].use == RECOGNISE:
+        words = [{"recording.wav": str(next(Path("recordings").rglob("*.wav")))}.get(word, word) for word in words]
+        assert main(words) == 0
+        assert main([*words[:2], "--phones", "denoiser"]) == 1  # a model of another kind
+        return
     assert main([*words, "-q"]) == 0
     output = Path(words[-1])
     made = [output] if output.is_file() else list(output.rglob("*.wav"))

@@ -14,7 +14,7 @@ from ..data.audio.find import is_audio_name
 from ..data.dataset_info import read_dataset_info
 from ..errors import GanAudioError, UsageError
 from ..family_schema import PLUGIN_GROUP
-from ..models.model_file import bundled_models, find_model, nothing_named
+from ..models.model_file import RECOGNISERS, bundled_models, find_model, nothing_named
 from ..recipe_schema import PLUGINS
 from ..run_folder import RunFolder
 from . import console
@@ -37,6 +37,10 @@ def command(
     against: Annotated[
         Path | None,
         typer.Option("--against", metavar="FILE", help="Compare the voice in an audio file with that in this one."),
+    ] = None,
+    phones: Annotated[
+        str | None,
+        typer.Option("--phones", metavar="RUN|FILE.keras", help="Recognise the phones in an audio file by a run of the family phones."),
     ] = None,
     devices: Annotated[bool, typer.Option("--devices", help="Show the devices that TensorFlow sees, or why there is no GPU.")] = False,
     plugins: Annotated[bool, typer.Option("--plugins", help="Show the families that other packages bring.")] = False,
@@ -67,9 +71,15 @@ def command(
                 f"--against compares two recordings; {path} is a {facts['kind']}.", hint="gan-audio info a.wav --against b.wav"
             )
         facts["voice"] = _voice(path, against)
+    if phones is not None:
+        if facts["kind"] != "audio":
+            raise UsageError(f"--phones reads a recording; {path} is a {facts['kind']}.", hint="gan-audio info a.wav --phones RUN")
+        facts["phones"] = _phones(path, phones)
     if json_output:
         console.result(facts)
         return
+    if phones is not None:
+        facts["phones"] = " ".join(one["phone"] for one in facts["phones"])
     card = facts.pop("card", "")
     rows = [[_SHOWN.get(key, key.replace("_", " ")), _text(value)] for key, value in facts.items() if value not in (None, "", [], {})]
     console.table("", ["property", str(path)], rows, to_stdout=True)
@@ -297,6 +307,15 @@ def _voice(path: Path, other: Path) -> dict[str, Any]:
         "two speakers": "{} to {}".format(*STRANGERS),
         "reading": "like one speaker" if cosine > STRANGERS[1] else "like two speakers" if cosine < SAME_SPEAKER[0] else "undecided",
     }
+
+
+def _phones(path: Path, model: str) -> list[dict[str, Any]]:
+    """The phones of a recording with their seconds, as JSON has them; this starts TensorFlow."""
+    found = find_model(model, RECOGNISERS, "recognise phones")
+    console.start_tensorflow()
+    from ..inference.recognise import recognise_phones
+
+    return [{"phone": phone, "start": round(start, 3), "end": round(end, 3)} for phone, start, end in recognise_phones(found, path)]
 
 
 def _sidecar(path: Path) -> dict[str, Any] | None:

@@ -11,6 +11,8 @@ import keras
 from keras import layers
 
 from ..layers import LabelEmbedding, LabelProjection, MinibatchStddev, Modulation
+from ..layers.convolution import DepthwiseConvolution1D
+from ..layers.speech import ConditionedNorm
 
 
 def glorot(seeds: Iterator[int]) -> keras.initializers.Initializer:
@@ -82,3 +84,21 @@ def finish_critic(inputs: dict, x: keras.KerasTensor, labels: int, minibatch_std
         projection = LabelProjection(labels, name="projection")(features, inputs["label"])
         logit = layers.Add(dtype="float32", name="conditional_logit")([logit, projection])
     return keras.Model(inputs, logit, name="critic")
+
+
+def conv_next_block(x, condition, hidden: int, kernel: int, dropout: float, seeds: Iterator[int]):
+    """Apply a ConvNeXt block (Liu et al. 2022): depthwise convolution over time, norm, two dense layers, added to the input.
+
+    Args:
+        x: float [batch, time, channels].
+        condition: float [batch, size], which scales and shifts the norm; None: a plain norm.
+        hidden: Width inside.
+        kernel: Taps of the convolution.
+        dropout: Share.
+        seeds: Seeds of first weights.
+    """
+    inside = DepthwiseConvolution1D(kernel, kernel**-0.5, seed=next(seeds))(x)
+    inside = layers.LayerNormalization(epsilon=1e-6)(inside) if condition is None else ConditionedNorm()(inside, condition)
+    inside = layers.Dense(hidden, "gelu", kernel_initializer=glorot(seeds))(inside)
+    inside = layers.Dropout(dropout, seed=next(seeds))(layers.Dense(x.shape[-1], kernel_initializer=glorot(seeds))(inside))
+    return layers.Add()([x, inside])

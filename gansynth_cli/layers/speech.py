@@ -85,6 +85,36 @@ class ConditionedNorm(keras.layers.Layer):
 
 
 @_register
+class LocalMeanRemoval(keras.layers.Layer):
+    """The input without each channel's mean over the frames around, times a factor: takes a microphone and a room's colour away.
+
+    Args:
+        frames: Frames of the mean, centred; fewer at the ends.
+        scale: Factor on what is left.
+
+    Call: float [batch, time, channels] -> the same shape.
+    """
+
+    def __init__(self, frames: int, scale: float = 1.0, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.frames, self.scale = frames, scale
+
+    def call(self, inputs):
+        time = tf.shape(inputs)[1]
+        sums = tf.pad(tf.cumsum(inputs, axis=1), [[0, 0], [1, 0], [0, 0]])
+        place = tf.range(time)
+        low, high = tf.maximum(place - self.frames // 2, 0), tf.minimum(place + (self.frames + 1) // 2, time)
+        count = tf.cast(high - low, inputs.dtype)[None, :, None]
+        return (inputs - (tf.gather(sums, high, axis=1) - tf.gather(sums, low, axis=1)) / count) * self.scale
+
+    def compute_output_shape(self, shape):
+        return shape
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "frames": self.frames, "scale": self.scale}
+
+
+@_register
 class StopGradient(keras.layers.Layer):
     """The input; no gradient passes."""
 

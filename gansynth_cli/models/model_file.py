@@ -39,6 +39,7 @@ USES = {
     "FrameDenoiser": ("enhances recordings", "gan-audio enhance recordings/ --model {path} -o clean/"),
     "WindowEnhancer": ("enhances recordings", "gan-audio enhance recordings/ --model {path} -o clean/"),
     "DeepFilterDenoiser": ("enhances recordings", "gan-audio enhance recordings/ --model {path} -o clean/"),
+    "PhoneRecogniser": ("recognises phones", "gan-audio info recording.wav --phones {path}"),
     "SpeechSynthesiser": ("speaks text", 'gan-audio say "Good morning." --model {path} -o morning.wav'),
     "VoiceConverter": ("converts voices", "gan-audio convert recordings/ --to SPEAKER --model {path} -o out/"),
 }
@@ -48,6 +49,7 @@ VOCODERS = ("Vocoder",)
 ENHANCERS = ("FrameDenoiser", "WindowEnhancer", "DeepFilterDenoiser")
 CONVERTERS = ("VoiceConverter",)
 SYNTHESISERS = ("SpeechSynthesiser",)
+RECOGNISERS = ("PhoneRecogniser",)
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,9 @@ from keras import layers
 
 from ...data.speech_features import POINTS, PROSODY_SIZE
 from ...data.text.phone_tokens import PLACES, STRESSES
-from ...layers.convolution import DepthwiseConvolution1D
 from ...layers.source_filter import FILTER_PARTS
 from ...layers.speech import ConditionedNorm, IsToken, PhoneEmbedding, SpreadPhones, StopGradient
+from ..network_parts import conv_next_block
 from .schema import TtsModel
 
 FRAME_INPUTS = 2 + PROSODY_SIZE  # see `layers.speech.frame_inputs`
@@ -43,7 +43,7 @@ def build_encoder(m: TtsModel, tables: Tables, seeds: Iterator[int]) -> keras.Mo
     there = IsToken(dtype="float32", name="there")(tokens)
     x = PhoneEmbedding(tables.phones, STRESSES, PLACES, tables.languages, m.channels, next(seeds), name="embedding")(tokens, language)
     for _ in range(m.encoder_blocks):
-        x = layers.Multiply()([_block(x, None, m, seeds), there])
+        x = layers.Multiply()([conv_next_block(x, None, m.hidden, m.kernel, m.dropout, seeds), there])
     voices = [
         layers.Embedding(tables.speakers, m.speaker_dim, _normal(seeds), name="speakers")(speaker),
         layers.Embedding(tables.emotions + 1, m.emotion_dim, _normal(seeds), name="emotions")(emotion),
@@ -70,7 +70,7 @@ def build_decoder(m: TtsModel, seeds: Iterator[int]) -> keras.Model:
         ]
     )
     for _ in range(m.decoder_blocks):
-        x = _block(x, condition, m, seeds)
+        x = conv_next_block(x, condition, m.hidden, m.kernel, m.dropout, seeds)
     hidden = ConditionedNorm()(x, condition)
     mel = layers.Dense(m.mel.bands, kernel_initializer=_glorot(seeds), dtype="float32", name="mel")(hidden)
     outputs = mel if m.waveform == "none" else {"mel": mel, "hidden": hidden}
@@ -82,7 +82,7 @@ def build_filters(m: TtsModel, seeds: Iterator[int]) -> keras.Model:
     hidden, condition = keras.Input((None, m.channels), name="hidden"), keras.Input((m.condition_dim,), name="condition")
     x = hidden
     for _ in range(m.filter_blocks):
-        x = _block(x, condition, m, seeds)
+        x = conv_next_block(x, condition, m.hidden, m.kernel, m.dropout, seeds)
     # Magnitudes begin at -55 dB, below speech, and phases at a whole turn.
     size, initializer = m.filter_steps * FILTER_PARTS * (m.filter_fft // 2 + 1), keras.initializers.RandomNormal(0.0, 0.01, next(seeds))
     last = layers.Dense(size, kernel_initializer=initializer, bias_initializer=keras.initializers.Constant(-2.0 * math.pi), dtype="float32")
@@ -133,15 +133,6 @@ def _patch(mel, speaker, emotion, m: TtsModel, speakers: int, emotions: int, see
 def receptive_phones(m: TtsModel) -> int:
     """Return the phones on either side that the encoder and the predictors see."""
     return m.encoder_blocks * (m.kernel // 2) + 2
-
-
-def _block(x, condition, m: TtsModel, seeds: Iterator[int]):
-    """A ConvNeXt block (Liu et al. 2022): depthwise convolution, norm, two dense layers, added to the input."""
-    inside = DepthwiseConvolution1D(m.kernel, m.kernel**-0.5, seed=next(seeds))(x)
-    inside = layers.LayerNormalization(epsilon=1e-6)(inside) if condition is None else ConditionedNorm()(inside, condition)
-    inside = layers.Dense(m.hidden, "gelu", kernel_initializer=_glorot(seeds))(inside)
-    inside = layers.Dropout(m.dropout, seed=next(seeds))(layers.Dense(m.channels, kernel_initializer=_glorot(seeds))(inside))
-    return layers.Add()([x, inside])
 
 
 def _predictor(x, condition, there, outputs: int, m: TtsModel, seeds: Iterator[int], name: str):
