@@ -17,6 +17,7 @@ ENHANCE = "enhance recordings/ --model {run} -o clean/"
 VOCODE = "vocode recordings/ --model {run} -o resynthesised/"
 SAY = 'say "Good morning." --model {run} -o morning.wav'
 RECOGNISE = "info recording.wav --phones {run}"
+CLONE = "convert recordings/ --to reference.wav --consent NOTE --model {run} -o out/"
 CONVERT = "convert recordings/ --to DOMAIN --model {run} -o out/"
 
 

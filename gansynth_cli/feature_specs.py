@@ -66,11 +66,13 @@ class FrameFeatures:
         kind: "mel": log-mel spectra. "world": log-mel spectra of WORLD's spectral envelope, without harmonics.
         convention: The resolved mel convention of the spectra, whose hop and padding define the positions of frames.
         tracker: F0 tracker: "swift-f0", "world" (DIO and StoneMask), or "auto", the first of the two that is installed.
+        with_f0: Whether batches hold the contour of ln F0 ("ln_f0") beside the spectra; nothing that is cached depends on it.
     """
 
     kind: Literal["mel", "world"]
     convention: MelConvention
     tracker: Tracker = "auto"
+    with_f0: bool = False
 
     @property
     def key(self) -> str:

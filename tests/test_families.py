@@ -22,10 +22,13 @@ from gansynth_cli.cli.app import main
 from gansynth_cli.data.dataset_info import read_dataset_info
 from gansynth_cli.data.pipeline import open_source
 from gansynth_cli.families.base import BeginsWithData, Draws, Phase
+from gansynth_cli.families.phones.networks import build_recogniser
 from gansynth_cli.families.registry import family_class
 from gansynth_cli.families.wavegan.family import WaveGAN
-from gansynth_cli.family_schema import CONVERT, ENHANCE, GENERATE, RECOGNISE, SAY, VOCODE, find_families
+from gansynth_cli.family_schema import CLONE, CONVERT, ENHANCE, GENERATE, RECOGNISE, SAY, VOCODE, find_families
+from gansynth_cli.layers.seeds import layer_seeds
 from gansynth_cli.models.model_file import find_model
+from gansynth_cli.models.phone_recogniser import PhoneRecogniser
 from gansynth_cli.recipe import load_recipe, recipe_to_toml
 from gansynth_cli.recipe_schema import FAMILIES, Recipe
 from gansynth_cli.training.checkpoint import Checkpoints, read_checkpoint
@@ -48,7 +51,9 @@ def write_recordings(recipe: Recipe, folder: Path) -> list[str]:
     if use == GENERATE:
         write_tones(folder, takes=4)
         return ["--labels", "folder"]
-    if use == CONVERT:
+    if use == CLONE:
+        write_recogniser(recipe, folder.parent / recipe.model.recogniser)
+    if use in (CONVERT, CLONE):
         pytest.importorskip("swift_f0")
         write_voices(folder, takes=3)
         return ["--layout", "speakers"]
@@ -63,6 +68,13 @@ def write_recordings(recipe: Recipe, folder: Path) -> list[str]:
         return []
     write_wav(folder.parent / "noise" / "a.wav", 0.1 * noise(16000))
     return ["--noise", str(folder.parent / "noise")]
+
+
+def write_recogniser(recipe: Recipe, file: Path) -> None:
+    """An untrained recogniser of three phones, for a family that builds on one."""
+    convention, phones = recipe.model.mel.resolved(recipe.data.sample_rate), ["_", "a", "k"]
+    network = build_recogniser(load_recipe("phones/tiny").model, len(phones), layer_seeds(1))
+    PhoneRecogniser(network, convention, phones).save(file)
 
 
 def saved_output(model: keras.Model) -> Any:
@@ -81,6 +93,8 @@ def saved_output(model: keras.Model) -> Any:
         return model.enhance(tf.constant(0.1 * noise(1, 3200)), 16000)
     if name == "SpeechSynthesiser":
         return model.synthesise(np.array([[0, 0, 4], [1, 1, 1], [2, 0, 3]]), 0, 0, 0).mel
+    if name == "VoiceCloner":
+        return model.clone(noise(9, model.convention.bands), np.full(9, 5.0), noise(256))
     if name == "PhoneRecogniser":
         return model.posteriors(noise(9, model.convention.bands))
     assert name == "FrameDenoiser", f"test_families.py does not know an input of {name}"
@@ -176,7 +190,8 @@ def check_the_saved_model(driven: Driven, folder: Path) -> None:
 def check_the_command(driven: Driven) -> None:
     """The command that the run's card names writes audio."""
     words = shlex.split(driven.recipe.use.format(run=driven.run))
-    words = [{"64": "2", "DOMAIN": (driven.family.info.labels or [""])[0]}.get(word, word) for word in words]
+    reference = str(next(iter(sorted(Path("recordings").rglob("*.wav"))), ""))
+    words = [{"64": "2", "DOMAIN": (driven.family.info.labels or [""])[0], "reference.wav": reference}.get(word, word) for word in words]
     if FAMILIES[driven.recipe.family].use == RECOGNISE:
         words = [{"recording.wav": str(next(Path("recordings").rglob("*.wav")))}.get(word, word) for word in words]
         assert main(words) == 0
@@ -219,7 +234,8 @@ def drive(name: str, recipe_name: str, folder: Path, monkeypatch: pytest.MonkeyP
 # A family that converts or enhances takes 5 to 15 s, mostly for tracing its step; others that are as slow are named.
 SLOW = ("wavenet",)
 DRIVEN = [
-    pytest.param(name, marks=[pytest.mark.slow] if FAMILIES[name].use in (CONVERT, ENHANCE) or name in SLOW else []) for name in FAMILIES
+    pytest.param(name, marks=[pytest.mark.slow] if FAMILIES[name].use in (CLONE, CONVERT, ENHANCE) or name in SLOW else [])
+    for name in FAMILIES
 ]
 
 

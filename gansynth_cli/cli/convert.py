@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ..errors import EXIT_OK, UsageError
+from ..models.model_file import CLONERS, find_model
 from . import console
 from .file_verb import Bitrate, DryRun, Inputs, Jobs, Json, Output, Overwrite, PartOption, Quiet, check_bitrate, check_jobs, run_files
+
+if TYPE_CHECKING:
+    from ..inference.convert.cloned import CloneTask
+    from ..inference.convert.options import ConvertOptions
 
 _VOICE, _WHAT = "Voice", "What is written"
 
 
 def command(
     inputs: Inputs = None,
-    to: Annotated[str, typer.Option("--to", metavar="DOMAIN", help="Target speaker or emotion; --list shows them.")] = "",
+    to: Annotated[
+        str,
+        typer.Option(
+            "--to",
+            metavar="DOMAIN|FILE",
+            help="Target speaker or emotion; --list shows them. For a model of the family clone: a recording of the voice.",
+        ),
+    ] = "",
     model: Annotated[str | None, typer.Option("--model", metavar="RUN|FILE.keras", help="A trained converter.")] = None,
     output: Output = None,
     show: Annotated[bool, typer.Option("--list", help="Show the domains of the model, and stop.")] = False,
@@ -42,6 +55,15 @@ def command(
         bool,
         typer.Option("--anonymize", help="Instead of --to: convert to a mix of domains far from the speaker's.", rich_help_panel=_VOICE),
     ] = False,
+    consent: Annotated[
+        str,
+        typer.Option(
+            "--consent",
+            metavar="NOTE|FILE",
+            help="Who agreed to the use of the voice in --to FILE, and to what; kept in the provenance tags.",
+            rich_help_panel=_VOICE,
+        ),
+    ] = "",
     seed: Annotated[
         int, typer.Option("--seed", min=0, help="Seed of the anonymous voice; another seed gives another.", rich_help_panel=_VOICE)
     ] = 0,
@@ -87,6 +109,10 @@ def command(
     options.check()
     check_jobs(jobs)
     check_bitrate(bitrate)
+    if find_model(model).class_name in CLONERS:
+        return run_files(_clone_task(model, to, consent, options, overwrite, bitrate), inputs, output, jobs=jobs, dry_run=dry_run)
+    if consent:
+        raise UsageError("--consent is about the voice of a recording; this model has a note of its own.", hint="gan-audio info MODEL")
     found = find_converter(model)
     domains = domains_of(found)
     if to:
@@ -96,6 +122,29 @@ def command(
     from ..inference.convert.task import ConvertTask
 
     return run_files(ConvertTask(found, options, overwrite, bitrate), inputs, output, jobs=jobs, part=part, dry_run=dry_run)
+
+
+def _clone_task(model: str, to: str, consent: str, options: ConvertOptions, overwrite: bool, bitrate: float | None) -> CloneTask:
+    """The task for a model that takes its voice from a recording."""
+    from ..inference.convert.cloned import CloneTask, find_cloner
+    from .prepare import consent_note
+
+    refused = [
+        name
+        for name, given in (("--anonymize", options.anonymize), ("--from", options.source != "auto"), ("--strength", options.strength != 1))
+        if given
+    ]
+    if refused:
+        raise UsageError(f"{', '.join(refused)} cannot be combined with a model that takes its voice from a recording.")
+    if not Path(to).is_file():
+        raise UsageError(f"--to {to} is not a file; this model takes the voice from a recording.", hint="--to reference.wav, 5 s or more")
+    note = consent_note(Path(consent)) if consent and Path(consent).is_file() else consent.strip()
+    if not note:
+        raise UsageError(
+            "Whose voice is it, and did they agree? Converting to the voice of a recording needs --consent.",
+            hint="--consent 'Anna Berg, 3 May, agreed to ...', or a text file",
+        )
+    return CloneTask(find_cloner(model), Path(to), note, options, overwrite, bitrate)
 
 
 def _semitones(pitch: str) -> float | None:

@@ -268,7 +268,7 @@ def command(
             frames=model.frame_features(rate),
             mels=_given_mels(mels, model, rate),
             speech=model.speech_features(rate),
-            consent=_note(consent) if consent else "",
+            consent=consent_note(consent) if consent else "",
             **scale,
             jobs=jobs,
             overwrite=overwrite,
@@ -370,7 +370,7 @@ def _listed(text: str) -> tuple[str, ...]:
     return tuple(filter(None, (part.strip() for part in text.split(","))))
 
 
-def _note(path: str) -> str:
+def consent_note(path: str) -> str:
     """The text of a consent note."""
     try:
         text = Path(path).read_text(encoding="utf-8-sig").strip()

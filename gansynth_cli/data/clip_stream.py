@@ -48,6 +48,7 @@ class Records(Protocol):
     def attributes(self, record: tf.Tensor) -> dict[str, tf.Tensor]: ...
     def label(self, record: tf.Tensor) -> tf.Tensor: ...
     def spectrum(self, record: tf.Tensor, uniform: tf.Tensor | None) -> tf.Tensor: ...
+    def ln_f0(self, record: tf.Tensor, uniform: tf.Tensor | None) -> tf.Tensor: ...
     def given_mel(self, record: tf.Tensor) -> tf.Tensor: ...
 
 
@@ -120,8 +121,10 @@ class ClipStream:
         uniform = tf.random.stateless_uniform([4], place_seed(self.seed, _DRAWS, position))
         place = uniform[0] if self.augment and settings.crop == "random" else None
         if source.frames is not None:
-            spectrum = source.spectrum(record, place)
-            return {"spectrum": spectrum, "label": tf.cast(source.label(record), tf.int32)} | source.attributes(record)
+            made = {"spectrum": source.spectrum(record, place)}
+            if source.frames.with_f0:
+                made["ln_f0"] = source.ln_f0(record, place)
+            return made | {"label": tf.cast(source.label(record), tf.int32)} | source.attributes(record)
         if source.speech is not None:
             c = source.speech.convention
             audio, label = source.decode(record)

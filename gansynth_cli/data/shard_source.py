@@ -18,7 +18,7 @@ from . import shards
 from .audio.wav_clip import WAV_HEADER_BYTES
 from .clip_reader import ShardClips
 from .clip_stream import balanced_repeats
-from .frame_features import SPECTRUM, FrameClip, ensure_frame_features, missing_frame_features, read_frame_features, sidecar_name
+from .frame_features import LN_F0, SPECTRUM, FrameClip, ensure_frame_features, missing_frame_features, read_frame_features, sidecar_name
 from .given_mels import MEL, read_given_mels
 from .source import Source
 from .speech_features import read_speech
@@ -135,17 +135,24 @@ class ShardSource(Source):
 
     def spectrum(self, record: tf.Tensor, uniform: tf.Tensor | None) -> tf.Tensor:
         assert self.frames is not None
-        c = self.frames.convention
-        frames = self.recipe.data.clip_samples // c.hop
         example = tf.io.parse_single_example(record, {SPECTRUM: tf.io.FixedLenFeature([], tf.string)})
-        spectrum = tf.reshape(tf.io.decode_raw(example[SPECTRUM], tf.float16), [-1, c.bands])
-        length = tf.shape(spectrum)[0]
+        return self._cropped(tf.reshape(tf.io.decode_raw(example[SPECTRUM], tf.float16), [-1, self.frames.convention.bands]), uniform)
+
+    def ln_f0(self, record: tf.Tensor, uniform: tf.Tensor | None) -> tf.Tensor:
+        example = tf.io.parse_single_example(record, {LN_F0: tf.io.FixedLenFeature([], tf.string)})
+        return self._cropped(tf.io.decode_raw(example[LN_F0], tf.float32), uniform)
+
+    def _cropped(self, values: tf.Tensor, uniform: tf.Tensor | None) -> tf.Tensor:
+        """Return a crop of the frames of a clip [frames, ...], float32."""
+        assert self.frames is not None
+        frames = self.recipe.data.clip_samples // self.frames.convention.hop
+        length = tf.shape(values)[0]
         start = 0
         if uniform is not None:
             spare = tf.maximum(length - frames + 1, 1)
             start = tf.minimum(tf.cast(uniform * tf.cast(spare, tf.float32), tf.int32), spare - 1)
         # A clip that is shorter begins again: silence after it would be what the networks see most.
-        return tf.cast(tf.gather(spectrum, (start + tf.range(frames)) % length), tf.float32)
+        return tf.cast(tf.gather(values, (start + tf.range(frames)) % length), tf.float32)
 
 
 def _fetched(paths: tf.Tensor) -> tf.Tensor:

@@ -174,6 +174,10 @@ class Source(ABC):
         beginning."""
         raise NotImplementedError
 
+    def ln_f0(self, record: tf.Tensor, uniform: tf.Tensor | None) -> tf.Tensor:
+        """Return the crop [clip_samples // hop] of a record's cached contour of ln F0, 0 where unvoiced, that belongs to `spectrum`'s."""
+        raise NotImplementedError
+
     @property
     def _mixes(self) -> bool:
         """Whether clips are mixed while training. A data set of pairs is noisy already."""

@@ -325,7 +325,9 @@ class _Writer:
         if one.problem:
             return dict.fromkeys((TOKENS, DURATIONS, PROSODY, F0, MEL), b"") | {TEXT: one.text.encode()}
         mel = log_mel(audio, c)
-        ln_f0, energy = ln_f0_contour(audio, c, self.spec.tracker), frame_energy(mel, c)
+        tracked = self.spec.tracker != "none"
+        ln_f0 = ln_f0_contour(audio, c, self.spec.tracker) if tracked else np.zeros(len(mel), np.float32)
+        energy = frame_energy(mel, c)
         pauses = [token.is_pause for token in one.tokens]
         timed = len(one.ends) > 0
         durations = with_whole_pauses(durations_of(one.ends, frames, c), pauses, energy) if timed else self.durations[clip.source]

@@ -39,6 +39,10 @@ USES = {
     "FrameDenoiser": ("enhances recordings", "gan-audio enhance recordings/ --model {path} -o clean/"),
     "WindowEnhancer": ("enhances recordings", "gan-audio enhance recordings/ --model {path} -o clean/"),
     "DeepFilterDenoiser": ("enhances recordings", "gan-audio enhance recordings/ --model {path} -o clean/"),
+    "VoiceCloner": (
+        "converts recordings to any voice",
+        "gan-audio convert recordings/ --to reference.wav --consent NOTE --model {path} -o out/",
+    ),
     "PhoneRecogniser": ("recognises phones", "gan-audio info recording.wav --phones {path}"),
     "SpeechSynthesiser": ("speaks text", 'gan-audio say "Good morning." --model {path} -o morning.wav'),
     "VoiceConverter": ("converts voices", "gan-audio convert recordings/ --to SPEAKER --model {path} -o out/"),
@@ -49,6 +53,7 @@ VOCODERS = ("Vocoder",)
 ENHANCERS = ("FrameDenoiser", "WindowEnhancer", "DeepFilterDenoiser")
 CONVERTERS = ("VoiceConverter",)
 SYNTHESISERS = ("SpeechSynthesiser",)
+CLONERS = ("VoiceCloner",)
 RECOGNISERS = ("PhoneRecogniser",)
 
 

@@ -21,10 +21,9 @@ from ...losses.weighted import WeightedTerms
 from ...models.phone_recogniser import PhoneRecogniser, smoothed_path
 from ...recipe_schema import Recipe
 from ...signal.mel import hz_to_mel, mel_edges_hz
-from ...signal.mel_front_end import linear_mel, mel_to_magnitude
-from ...signal.stft import griffin_lim
 from ..base import Batch, Draws, Losses, Phase, provenance_of
 from ..mel_checks import check_mel_clips
+from ..mel_sound import MelSound, padded_together
 from .networks import build_recogniser
 from .schema import PhonesLosses, PhonesModel
 
@@ -83,6 +82,7 @@ class Phones:
         silence = self.phones.index(SILENCE)
         # Pauses sound alike, whatever their mark.
         self.merged = np.array([silence if symbol in MARKS else number for number, symbol in enumerate(self.phones)], np.int32)
+        self._sound = MelSound(self.convention)
         seeds = layer_seeds(recipe.seed if seed is None else seed, _SEED_STREAM)
         self.networks: dict[str, keras.Model] = {"recogniser": build_recogniser(self.model, len(self.phones), seeds)}
 
@@ -157,7 +157,7 @@ class Phones:
         )
 
     def preview(self, networks: Mapping[str, keras.Model], clips: int) -> np.ndarray:
-        """Whisper what is recognised, with the mean spectrum of each phone: float32 [n, samples, 1], n <= clips."""
+        """Say what is recognised, each phone with its mean spectrum: float32 [n, samples, 1], n <= clips."""
         model, made, right, total, errors, phones = self.inference_model(networks), [], 0, 0, 0, 0
         for number, (mel, wanted) in enumerate(self._clips):
             posteriors = model.posteriors(mel)
@@ -165,10 +165,9 @@ class Phones:
             spoken = _collapsed(wanted, self.merged[0])
             errors, phones = errors + edit_distance(spoken, _collapsed(smoothed_path(posteriors), self.merged[0])), phones + len(spoken)
             if number < clips:
-                made.append(self._sound(posteriors @ self._spectra))
+                made.append(self._sound((posteriors @ self._spectra).astype(np.float32)))
         self._figures = {"preview/frame_accuracy": right / max(total, 1), "preview/phone_error": errors / max(phones, 1)}
-        longest = max(map(len, made))
-        return np.stack([np.pad(audio, (0, longest - len(audio))) for audio in made])[..., None].astype(np.float32)
+        return padded_together(made)
 
     def preview_figures(self, clips: np.ndarray) -> Mapping[str, float]:
         """Return `preview/frame_accuracy`, share of frames (silence included), and `preview/phone_error`, substitutions, deletions and
@@ -182,12 +181,6 @@ class Phones:
         return PhoneRecogniser(
             networks["recogniser"], self.convention, self.phones, **facts, provenance=provenance, name="phone_recogniser"
         )
-
-    def _sound(self, mel: np.ndarray) -> np.ndarray:
-        c = self.convention
-        magnitude = mel_to_magnitude(linear_mel(mel[None].astype(np.float32), c), c)
-        front = c.reach if c.padding == "reflect" else c.fft // 2
-        return griffin_lim(magnitude, c.fft, c.hop, len(mel) * c.hop, front=front, iterations=10, seed=0).numpy()[0]
 
 
 def _collapsed(path: np.ndarray, silence: int) -> list[int]:

@@ -17,7 +17,7 @@ from .synthesis import Synthesis, choose_synthesis
 from .voice import Voice, choose_voice, estimate_speaker
 from .voice_stream import VoiceStream, convert_blocks
 
-_MAX_CONSENT = 400  # characters of a consent note in a provenance tag; players show the field
+_MAX_CONSENT = 400
 
 
 @dataclass
@@ -50,7 +50,7 @@ class ConvertTask(FileTask):
         return {"model": self.converter.sha256, "vocoder": self.synthesis.name}
 
     def outputs(self, job: Job) -> list[Path]:
-        return [*([sidecar_path(job.target)] if self.options.sidecar else []), job.target]
+        return converted_outputs(job, self.options)
 
     def made_with(self, job: Job) -> dict[str, Any]:
         made = {"model": self.converter.sha256, "strength": self.options.strength, "vocoder": self.synthesis.name}
@@ -65,27 +65,42 @@ class ConvertTask(FileTask):
             work.outcome.add_note(voice.note)
         stream = VoiceStream(self.converter, self.synthesis, voice, self.options, rate)
         facts = provenance_of(self.converter, self.synthesis, voice, self.options) | input_facts(job.source)
-        with work.reader() as reader:
-            # Tags of a recording that becomes anonymous may name its speaker.
-            tags = with_provenance({} if self.options.anonymize else reader.tags, facts)
-            with work.writer(job.target, reader, tags) as sink:
-                for made in convert_blocks(work.blocks(reader), reader.info.channels, stream):
-                    sink.write(made.T)
-                sink.finish()
-                reader.check_unchanged()
-                work.outcome.add_note(stream.note)
-                held = audio_file.read_tag(sink.unfinished) or {}
-                if self.options.sidecar or not held.get("synthetic"):
-                    write_sidecar(job.target, {**facts, "file": job.target.name, "sample_rate": rate, "samples": sink.frames})
-                    if not self.options.sidecar:
-                        work.outcome.add_note(f"{job.container} holds no provenance tag: it is in {sidecar_path(job.target).name}")
-        work.outcome.clipped = sink.clipped
+        write_converted(job, work, stream, facts, self.options)
+
+
+def converted_outputs(job: Job, options: ConvertOptions) -> list[Path]:
+    """Return the files that a conversion writes."""
+    return [*([sidecar_path(job.target)] if options.sidecar else []), job.target]
+
+
+def write_converted(job: Job, work: Work, stream: VoiceStream, facts: dict[str, Any], options: ConvertOptions) -> None:
+    """Run a recording through a stream into its output, with its provenance tag, and beside it where a container holds none."""
+    with work.reader() as reader:
+        # Tags of a recording that becomes anonymous may name its speaker.
+        tags = with_provenance({} if options.anonymize else reader.tags, facts)
+        with work.writer(job.target, reader, tags) as sink:
+            for made in convert_blocks(work.blocks(reader), reader.info.channels, stream):
+                sink.write(made.T)
+            sink.finish()
+            reader.check_unchanged()
+            work.outcome.add_note(stream.note)
+            held = audio_file.read_tag(sink.unfinished) or {}
+            if options.sidecar or not held.get("synthetic"):
+                written = {"file": job.target.name, "sample_rate": stream.sample_rate, "samples": sink.frames}
+                write_sidecar(job.target, facts | written)
+                if not options.sidecar:
+                    work.outcome.add_note(f"{job.container} holds no provenance tag: it is in {sidecar_path(job.target).name}")
+    work.outcome.clipped = sink.clipped
+
+
+def consent_field(note: str) -> str:
+    """Return a consent note as a provenance tag holds it: players show the field, so it is cut at 400 characters."""
+    return note if len(note) <= _MAX_CONSENT else note[: _MAX_CONSENT - 3] + "..."
 
 
 def provenance_of(converter: Converter, synthesis: Synthesis, voice: Voice, options: ConvertOptions) -> dict[str, Any]:
     """Return the provenance tag of a converted recording; an anonymous one reveals neither its speaker nor the domains of its mix."""
     domains = converter.domains
-    consent = domains.consent
     facts: dict[str, Any] = {
         "synthetic": True,
         "software": SOFTWARE,
@@ -94,7 +109,7 @@ def provenance_of(converter: Converter, synthesis: Synthesis, voice: Voice, opti
         "recipe": domains.provenance.get("recipe", ""),
         "strength": options.strength,
         "vocoder": synthesis.name,
-        "consent": consent if len(consent) <= _MAX_CONSENT else consent[: _MAX_CONSENT - 3] + "...",
+        "consent": consent_field(domains.consent),
     }
     if options.anonymize:
         facts["anonymized"] = True

@@ -7,6 +7,7 @@ or a pitch is asked for, WORLD corrects it afterwards.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 import numpy as np
 
@@ -30,9 +31,9 @@ class VoiceStream:
     """Converts one recording.
 
     Args:
-        converter: The model.
+        converter: The model, a `Converter`.
         synthesis: How waveforms are made.
-        voice: Domains, level and pitch of this recording.
+        voice: Domains, level and pitch of this recording; None for a stream that makes its own voice.
         options: `strength`, `semitones`, `keep_f0` and `per_channel` count.
         sample_rate: Rate of the recording, Hz.
 
@@ -41,7 +42,7 @@ class VoiceStream:
         note: Remark for the user, known when the recording has passed.
     """
 
-    def __init__(self, converter: Converter, synthesis: Synthesis, voice: Voice, options: ConvertOptions, sample_rate: int):
+    def __init__(self, converter: Any, synthesis: Synthesis, voice: Voice | None, options: ConvertOptions, sample_rate: int):
         self._converter, self._synthesis, self._voice, self._options = converter, synthesis, voice, options
         self.sample_rate = sample_rate
         self._loudest = 0.0
@@ -74,6 +75,7 @@ class VoiceStream:
     def _make(self, audio: np.ndarray) -> np.ndarray:
         """Return the other voice, float32 [samples] at the model's rate."""
         converter, voice, c = self._converter, self._voice, self._converter.convention
+        assert voice is not None
         mel, contour = converter.spectra(audio)
         made = converter.converted(mel + voice.offset, voice.source, voice.target, self._options.strength) - voice.offset
         wanted = self._pitch(contour)
@@ -90,6 +92,7 @@ class VoiceStream:
     def _pitch(self, contour: np.ndarray) -> np.ndarray:
         """Return ln F0 as the options want it."""
         voice, options, model = self._voice, self._options, self._converter.model
+        assert voice is not None
         if self._pitch_is_given:
             return model.convert_f0(contour, voice.source, voice.target, options.semitones, keep=options.keep_f0)
         centred = np.where(contour > 0, contour + np.float32(voice.centre), 0.0).astype(np.float32)
