@@ -138,7 +138,7 @@ def _clone_task(model: str, to: str, consent: str, options: ConvertOptions, over
         raise UsageError(f"{', '.join(refused)} cannot be combined with a model that takes its voice from a recording.")
     if not Path(to).is_file():
         raise UsageError(f"--to {to} is not a file; this model takes the voice from a recording.", hint="--to reference.wav, 5 s or more")
-    note = consent_note(Path(consent)) if consent and Path(consent).is_file() else consent.strip()
+    note = consent_note(consent) if consent and Path(consent).is_file() else consent.strip()
     if not note:
         raise UsageError(
             "Whose voice is it, and did they agree? Converting to the voice of a recording needs --consent.",
