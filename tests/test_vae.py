@@ -383,6 +383,10 @@ def test_mel_bands_and_two_channels_go_through_the_saved_model(tmp_path):
     assert family.domain.shape == (64, 16, 2)
     model = family.inference_model(family.networks)
     model.save(tmp_path / "model.keras")
+    model.save(tmp_path / "half.keras", stored_as="float16")
+    assert (tmp_path / "half.keras").stat().st_size < 0.8 * (tmp_path / "model.keras").stat().st_size
+    halved = zip(find_model(tmp_path / "half.keras").load().variables, model.variables, strict=True)
+    assert all(np.array_equal(one, np.asarray(other, np.float16).astype(np.float32)) for one, other in halved)
     session = open_session(tmp_path / "model.keras")
     clips = session.run(np.zeros((16, 4), np.float32), {"label": np.zeros(16, np.int32)})
     assert clips.shape == (16, recipe.data.clip_samples, 2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -11,6 +12,7 @@ import tensorflow as tf
 from ..errors import RunError
 from .exported import ExportedNetwork, ExportPlan, Port, noise_like
 from .model_file import RENAMED
+from .stored_weights import store_as
 
 CONDITIONS = ("label", "pitch", "instrument", "velocity")
 
@@ -159,6 +161,12 @@ class ClipGenerator(keras.Model):
             "labels": {name: list(values) for name, values in self.classes.items()},
         }
         return ExportPlan(tuple(networks), "generate", facts)
+
+    def save(self, filepath, overwrite: bool = True, stored_as: str = "float32", **kwargs: Any) -> None:
+        """Write the file. `stored_as`: "float16" halves it; computation stays in float32."""
+        super().save(filepath, overwrite=overwrite, **kwargs)
+        if stored_as != "float32":
+            store_as(Path(filepath), stored_as)
 
     def get_config(self) -> dict[str, Any]:
         serialize = lambda part: None if part is None else keras.saving.serialize_keras_object(part)

@@ -125,6 +125,7 @@ KITS = (
         "enoe, Pearl Master Studio Pack 1",
         GITHUB + "oramics/sampled",
     ),
+    # Left out: TR-808, which its author calls "absolutely free" without naming a licence.
     *(
         Kit(name, f"drum-machines/{folder}/**/*.ogg", _PD, "collected by smpldsnds/drum-machines", GITHUB + "smpldsnds/drum-machines")
         for name, folder in {
@@ -134,7 +135,6 @@ KITS = (
             "micro-rhythmer": "Micro-Rhythmer-12",
             "cr-8000": "Roland-CR-8000",
             "drumtraks": "Sequential-Circuits-Drumtraks",
-            "tr-808": "TR-808",
             "mr-10": "Yamaha-MR10",
         }.items()
     ),
