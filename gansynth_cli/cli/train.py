@@ -62,7 +62,7 @@ def command(
         typer.Option(
             metavar="RUN",
             help="Fine-tune: begin with the weights, and the recipe unless --recipe is given, of another run, of a published checkpoint "
-            "or of a bundled model by its name (denoiser, drums ...).",
+            "or of a bundled model by its name, such as denoiser.",
         ),
     ] = None,
     threads: Annotated[int, typer.Option("--threads", "-j", help="CPU threads; 0: one for each core.")] = 0,

@@ -1,4 +1,4 @@
-"""Collect freely licensed drum hits in a folder for each label: what the bundled `drums` model was trained on.
+"""Collect freely licensed drum hits in a folder for each label, for the recipes vae/oneshots and specgan/oneshots.
 
     git clone https://github.com/sfzinstruments/karoryfer.gogodze-phu-vol-ii sources/gogodze
     git clone https://github.com/freepats/muldjordkit                        sources/muldjordkit

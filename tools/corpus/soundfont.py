@@ -1,4 +1,4 @@
-"""Render the notes and the drum kits of a General MIDI soundfont, one file a note: what the bundled `notes` model was trained on.
+"""Render the notes and the drum kits of a General MIDI soundfont, one file a note.
 
     pip install --no-deps tinysoundfont && pip install numpy soundfile
     apt-get download fluid-soundfont-gm && dpkg -x fluid-soundfont-gm_*.deb fluid          # FluidR3, MIT licence

@@ -1,4 +1,4 @@
-"""Saved VAEs of this package, such as the bundled `drums`: a training can begin with one though its run folder is gone."""
+"""Saved VAEs of this package: a training can begin with one though its run folder is gone."""
 
 from __future__ import annotations
 
