@@ -7,6 +7,7 @@ import json
 from dataclasses import dataclass
 from typing import Literal
 
+from .signal.mel import front_of
 from .signal.mel_convention import MelConvention
 
 Tracker = Literal["auto", "swift-f0", "world"]
@@ -35,8 +36,8 @@ class BatchFeatures:
 class LogSpectrogram:
     """Per-bin statistics of the training clips, computed by `data/statistics.py`.
 
-    Frame t is the `fft` samples from sample t * hop on, zeros beyond the clip's end, with a periodic Hann window. With `mel_bands` the
-    statistics are those of mel bands (`signal.mel.mel_mean_bank` at `sample_rate`), else of the fft / 2 + 1 bins.
+    Frame t is the `fft` samples from sample t * hop - front on, zeros beyond the clip's ends, with a periodic Hann window. With
+    `mel_bands` the statistics are those of mel bands (`signal.mel.mel_mean_bank` at `sample_rate`), else of the fft / 2 + 1 bins.
     """
 
     fft: int
@@ -49,8 +50,13 @@ class LogSpectrogram:
     @property
     def key(self) -> str:
         """The key in `DatasetInfo.statistics`."""
-        bands = f"-mel{self.mel_bands}-rate{self.sample_rate}" if self.mel_bands else ""
+        bands = f"-mel{self.mel_bands}-rate{self.sample_rate}-front{self.front}" if self.mel_bands else ""
         return f"log_spectrogram/fft{self.fft}-hop{self.hop}-frames{self.frames}-offset{self.log_offset:g}{bands}"
+
+    @property
+    def front(self) -> int:
+        """Samples of the first frame that lie before the clip; see `signal.mel.front_of`."""
+        return front_of(self.fft, self.mel_bands)
 
     @property
     def bins(self) -> int:

@@ -582,6 +582,31 @@ def test_a_chord_comes_out_as_a_chord(tmp_path, model, capsys):
     assert (tmp_path / "one.wav").read_bytes() != (tmp_path / "three.wav").read_bytes()
 
 
+@keras.saving.register_keras_serializable(package="gan_audio_tests")
+class Clicks(keras.layers.Layer):
+    """Two channels: a tone of 1000 Hz at twice the rate of `Tones`, on the left only."""
+
+    def call(self, latent):
+        tone = tf.sin(2 * np.pi * 1000.0 * tf.range(SAMPLES, dtype=tf.float32) / (2 * RATE))
+        return tf.stack([tone, tf.zeros_like(tone)], axis=-1)[None] + 0.0 * latent[:, :1, None]
+
+
+def test_models_of_different_rates_are_mixed_at_the_higher_one(tmp_path, model):
+    latent, label = keras.Input((DIM,), name="latent"), keras.Input((), dtype="int32", name="label")
+    network = keras.Model({"latent": latent, "label": label}, Clicks()(latent))
+    kind = {"clip_samples": SAMPLES, "labels": ["kick"], "latent": {"dim": DIM, "distribution": "normal"}}
+    ClipGenerator(network, WaveformToAudio(), 2 * RATE, **kind).save(tmp_path / "drums.keras")
+    midi = write_midi(tmp_path / "a.mid", [on(0, 60), on(0, 36, channel=9), off(480, 60), off(0, 36, channel=9)])
+    assert play_song(model, midi, tmp_path / "both.wav", "--drums", tmp_path / "drums.keras") == 0
+    audio, rate = soundfile.read(tmp_path / "both.wav")
+    assert (rate, audio.ndim) == (2 * RATE, 1)
+    part = audio[: rate // 4]
+    spectrum = np.abs(np.fft.rfft(part * np.hanning(len(part)), 1 << 16))
+    peaks = [i for i in range(1, len(spectrum) - 1) if spectrum[i] > spectrum[[i - 1, i + 1]].max()]
+    heard = sorted(i * rate / (1 << 16) for i in sorted(peaks, key=lambda i: -spectrum[i])[:2])
+    np.testing.assert_allclose(heard, [261.6, 1000.0], rtol=0.01)
+
+
 def test_formats_and_refusals(tmp_path, model, capsys):
     midi = write_midi(tmp_path / "a.mid", [on(0, 60), off(480, 60)])
     for name in ("a.flac", "a.ogg", "a.mp3"):

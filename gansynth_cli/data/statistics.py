@@ -98,8 +98,9 @@ def _pieces(clip: np.ndarray, length: int) -> Iterator[np.ndarray]:
 
 
 def _frames(piece: np.ndarray, spec: LogSpectrogram) -> np.ndarray:
-    """[channels, samples] -> [channels, frames, fft], zeros after the end."""
+    """[channels, samples] -> [channels, frames, fft], zeros beyond the ends."""
     needed = (spec.frames - 1) * spec.hop + spec.fft
     padded = np.zeros((piece.shape[0], needed))
-    padded[:, : min(piece.shape[1], needed)] = piece[:, :needed]
+    held = piece[:, : needed - spec.front]
+    padded[:, spec.front : spec.front + held.shape[1]] = held
     return np.lib.stride_tricks.sliding_window_view(padded, spec.fft, axis=1)[:, :: spec.hop]

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from ..signal.mel import mel_mean_bank
+from ..signal.mel import front_of, mel_mean_bank
 from ..signal.stft import griffin_lim, griffin_lim_plain, istft_parts, istft_plain, stft, stft_parts
 
 _register = keras.saving.register_keras_serializable(package="gan_audio")
@@ -102,6 +102,7 @@ class _LogSpectrogramScale(keras.layers.Layer):
         self._mean = np.asarray(self.mean, np.float32)
         self._scale = np.maximum(np.asarray(self.deviation, np.float32), self.MINIMUM_DEVIATION) * np.float32(self.clip_deviations)
         self._bank = mel_mean_bank(self.sample_rate, self.fft, self.mel_bands) if self.mel_bands else None
+        self._front = front_of(self.fft, self.mel_bands)
 
     def get_config(self) -> dict[str, Any]:
         own = ("fft", "hop", "mean", "deviation", "log_offset", "clip_deviations")
@@ -117,7 +118,7 @@ class NormalizedLogSpectrogram(_LogSpectrogramScale):
         frames: Number of frames. The other arguments are as for `SpectrogramToAudio`, its inverse.
 
     Call: float32 [batch, samples, channels] -> float32 [batch, frames, fft / 2, channels], or mel_bands in place of fft / 2. Framing:
-    `signal.stft` with front = 0.
+    `signal.stft` with the front of `signal.mel.front_of`.
     """
 
     def __init__(self, fft: int, hop: int, frames: int, mean, deviation, **kwargs: Any):
@@ -125,7 +126,7 @@ class NormalizedLogSpectrogram(_LogSpectrogramScale):
         self.frames = int(frames)
 
     def call(self, audio):
-        spectrum = stft(tf.transpose(tf.cast(audio, tf.float32), [0, 2, 1]), self.fft, self.hop, self.frames)
+        spectrum = stft(tf.transpose(tf.cast(audio, tf.float32), [0, 2, 1]), self.fft, self.hop, self.frames, self._front)
         if self._bank is None:
             spectrum = spectrum[..., :-1]
         # Not tf.abs: its gradient at zero is NaN on some devices, and silence is exactly zero.
@@ -231,7 +232,7 @@ class SpectrogramToAudio(_LogSpectrogramScale):
             audio = self._with_phases(magnitude)
 
             def gradient(upstream):
-                real, imaginary = stft_parts(audio, self.fft, self.hop, magnitude.shape[-2] or tf.shape(magnitude)[-2])
+                real, imaginary = stft_parts(audio, self.fft, self.hop, magnitude.shape[-2] or tf.shape(magnitude)[-2], self._front)
                 scale = tf.math.rsqrt(tf.square(real) + tf.square(imaginary) + 1e-20)
                 with tf.GradientTape() as tape:
                     tape.watch(magnitude)
@@ -252,19 +253,20 @@ class SpectrogramToAudio(_LogSpectrogramScale):
         if self.griffin_lim == "plain":
             audio = griffin_lim_plain(common, self.fft, self.hop, self.samples, self.iterations)
         else:
-            audio = griffin_lim(common, self.fft, self.hop, self.samples, iterations=self.iterations, momentum=self.momentum)
+            arguments = (self.fft, self.hop, self.samples, self._front)
+            audio = griffin_lim(common, *arguments, iterations=self.iterations, momentum=self.momentum)
         if common is magnitude:
             return audio
-        real, imaginary = stft_parts(audio, self.fft, self.hop, magnitude.shape[-2] or tf.shape(magnitude)[-2])
+        real, imaginary = stft_parts(audio, self.fft, self.hop, magnitude.shape[-2] or tf.shape(magnitude)[-2], self._front)
         phase = tf.math.atan2(imaginary, real)
         if self.griffin_lim == "plain":
             return self._from_spectrum(magnitude * tf.cos(phase), magnitude * tf.sin(phase))
-        return griffin_lim(magnitude, self.fft, self.hop, self.samples, iterations=0, phase=phase)
+        return griffin_lim(magnitude, self.fft, self.hop, self.samples, self._front, iterations=0, phase=phase)
 
     def _from_spectrum(self, real, imaginary):
         if self.griffin_lim == "plain":
             return istft_plain(real, imaginary, self.fft, self.hop, self.samples)
-        return istft_parts(real, imaginary, self.fft, self.hop, self.samples, floor=self._GRADIENT_FLOOR)
+        return istft_parts(real, imaginary, self.fft, self.hop, self.samples, self._front, floor=self._GRADIENT_FLOOR)
 
     def compute_output_shape(self, spectrogram_shape):
         return (spectrogram_shape[0], self.samples, spectrogram_shape[-1])
