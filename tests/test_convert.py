@@ -376,6 +376,15 @@ def test_a_stranger_is_centred(converter):
     assert choose_voice(short, converter, ConvertOptions(to="carla")).centre == 0
 
 
+def test_a_guessed_source_and_one_that_is_the_target_are_noted(converter):
+    speaker = converter.estimate_speaker(voice(3.0))
+    unsure = type(speaker)(1.0, np.array([0.34, 0.33, 0.33]), speaker.median, 3.0, 0.6, speaker.level)
+    assert "from anna, 34% sure, which is hardly more than a guess" in choose_voice(unsure, converter, ConvertOptions(to="carla")).note
+    assert "it is anna already" in choose_voice(unsure, converter, ConvertOptions(to="anna")).note
+    sure = type(speaker)(1.0, np.array([0.9, 0.05, 0.05]), speaker.median, 3.0, 0.6, speaker.level)
+    assert choose_voice(sure, converter, ConvertOptions(to="carla")).note == "from anna, 90% sure"
+
+
 def test_a_long_consent_note_is_cut_in_the_tag(tmp_path: Path):
     options, voice_ = ConvertOptions(to="carla", keep_f0=True), Voice(np.ones(3) / 3, np.ones(3) / 3, "anna", "carla")
     for length, kept in ((400, 400), (401, 400)):

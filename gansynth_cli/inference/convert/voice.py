@@ -16,6 +16,7 @@ ESTIMATE_SECONDS = 40.0  # of a recording, silence left out, from which the spea
 _SILENT_PEAK = 1e-4  # -80 dB; quieter blocks are skipped
 _CENTRE_SECONDS, _CENTRE_SEMITONES = 10.0, 1.5  # a median farther from the domain's, over this much speech, is another speaker's
 _MIN_VOICED_SHARE = 0.15
+_MIN_SURE = 0.25  # of the way from chance to certainty
 _SEMITONE = np.log(2.0) / 12.0
 
 
@@ -78,7 +79,12 @@ def choose_voice(speaker: SpeakerEstimate, converter: Converter, options: Conver
         goal = domains.resolve(options.to, number)
         target, target_name = converter.code(goal), domains.names[goal]
         if automatic:
-            notes.append(f"from {domains.names[number]}, {speaker.probabilities[number]:.0%} sure")
+            sure, chance = float(speaker.probabilities[number]), 1 / len(domains.names)
+            notes.append(f"from {domains.names[number]}, {sure:.0%} sure")
+            if sure < chance + _MIN_SURE * (1 - chance):
+                notes.append("which is hardly more than a guess: --from NAME states it")
+        if goal == number:
+            notes.append(f"it is {target_name} already, so hardly anything changes")
     if 0 < speaker.voiced_share < _MIN_VOICED_SHARE or not speaker.voiced_seconds:
         notes.append("hardly any voice in it: music or noise is not converted to speech")
     centre = 0.0
