@@ -194,8 +194,10 @@ def _describe(found: ModelFile, plan: ExportPlan, networks: Mapping[str, Any]) -
 
 def _licence(found: ModelFile) -> str:
     if found.run is None:
-        stated = stated_licence(found.file) if _card_of(found) else ""
-        return f"{stated}; see {CARD}" if stated else "not stated in the file"
+        if _card_of(found) is None:
+            return "not stated in the file"
+        stated = stated_licence(found.file)
+        return f"{stated}; see {CARD}" if stated else f"see {CARD}"
     imported = found.run.manifest.get("imported")
     if imported:
         return " ".join(str(imported["licence"]).split())
