@@ -291,6 +291,14 @@ def test_numbers_of_the_provenance_and_seeds_are_free():
         check_config({"class_name": "X", "config": {"a": deep}, "registered_name": "gan_audio>X"}, {"gan_audio>X"})
 
 
+def test_no_mel_bands_are_linear_bins():
+    layer = {"class_name": "X", "config": {"fft": 1024, "hop": 512, "mel_bands": 0}, "registered_name": "gan_audio>X"}
+    check_config(layer, {"gan_audio>X"})
+    layer["config"]["mel_bands"] = -1
+    with pytest.raises(ConfigError, match="mel_bands"):
+        check_config(layer, {"gan_audio>X"})
+
+
 FUZZ = """
 import json, resource, sys, time
 from pathlib import Path

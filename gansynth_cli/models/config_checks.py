@@ -90,7 +90,8 @@ def _check_transform(table: Mapping[str, Any], owner: str) -> None:
     found = {key: table[key] for key in _SIZES if isinstance(table.get(key), (int, float)) and not isinstance(table.get(key), bool)}
     for key, value in found.items():
         _check_number(value, key, owner)
-        if value < 1 and not (key == "window" and value == 0):  # a normalisation window of 0 is the whole clip
+        # A normalisation window of 0 is the whole clip, and 0 mel bands are linear bins.
+        if value < 1 and not (key in ("window", "mel_bands") and value == 0):
             raise ConfigError(f"{owner}.{key} is {value:g}; expected at least 1")
     for small, large in (("hop", "fft"), ("window", "fft"), ("hop", "window"), ("bands", "fft"), ("mel_bands", "fft")):
         if small in found and found.get(large, 0) and found[small] > found[large]:
