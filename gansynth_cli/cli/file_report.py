@@ -35,7 +35,8 @@ def show_plan(task: FileTask, plan: Plan, output: Path | str, shown: Callable[[P
         warn_of(outcome)
     write = [row for row in rows if not str(row[2]).startswith(("exists", "fails"))]
     minutes = sum(row[3] for row in write) / 60
-    console.say(f"{len(write)} of {len(rows)} recordings to {task.words.verb}, {minutes:.1f} minutes; nothing is written")
+    length = f", {minutes:.1f} minutes" if minutes else ""  # of files in a store nothing but the size is known
+    console.say(f"{len(write)} of {len(rows)} recordings to {task.words.verb}{length}; nothing is written")
     console.result(
         {
             "dry_run": True,

@@ -8,7 +8,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -291,6 +291,8 @@ class GrowingOutput:
         if finished or self._mirror is not None:
             shutil.rmtree(self.local, ignore_errors=True)
             self._journal.unlink(missing_ok=True)
+            with suppress(OSError):  # it holds an unfinished data set of this name
+                self.local.parent.rmdir()
         self._mirror = None
 
 
