@@ -289,6 +289,7 @@ def test_the_command_line(tones: Path, tmp_path: Path, capsys: pytest.CaptureFix
         assert "takes no URL" in err, verb
 
 
+@pytest.mark.slow
 def test_training_reads_a_store(tones: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest):
     """The same batches as from the local data set."""
     from gansynth_cli.data.pipeline import open_source
