@@ -78,13 +78,18 @@ def esd(reading: Reading) -> list[SourceFile]:
 def ravdess(reading: Reading) -> list[SourceFile]:
     """Read RAVDESS (Livingstone and Russo 2018): seven numbers, `03-01-06-01-02-01-12.wav`: the third is the emotion, the last the actor.
 
-    All actors say the same two sentences: what stays on one side of the split is a (intensity, sentence, repetition)."""
+    All actors say the same two sentences: what stays on one side of the split is a (intensity, sentence, repetition). Copies in
+    circulation hold every actor twice, the second time in `audio_speech_actors_01-24/`: of two files of one name the first is taken."""
     labelled = []
+    seen = set[str]()
     for source in reading.sources:
         match = _RAVDESS.fullmatch(source.path.stem)
         if match is None or not 1 <= int(match["emotion"]) <= len(_RAVDESS_EMOTIONS):
             reading.leave_out(source, "not named by seven numbers of two digits, the third from 01 to 08")
+        elif source.path.stem in seen:
+            reading.leave_out(source, "a second file of this name")
         else:
+            seen.add(source.path.stem)
             emotion, actor = _RAVDESS_EMOTIONS[int(match["emotion"]) - 1], f"actor-{match['speaker']}"
             labelled.append(replace(source, speaker=actor, emotion=emotion, group=f"{match['channel']}-{match['sentence']}"))
     return _labelled(labelled, reading, "emotion")
