@@ -133,7 +133,7 @@ def test_without_a_sub_command(arguments, message, hint, capsys):
 
 
 def test_nothing_at_all_prints_the_help(capsys):
-    assert main(["evaluate"]) == EXIT_USAGE
+    assert main(["evaluate"]) in (EXIT_OK, EXIT_USAGE)  # click below 8.2 takes help for success
     said = capsys.readouterr()
     for name in SUBCOMMANDS:
         assert name in said.out + said.err
