@@ -105,11 +105,13 @@ class SpeechFeatures:
         convention: What the spectra mean, resolved; durations count its frames.
         tracker: How F0 is found where nothing beside the recording says it; see `FrameFeatures`. "none": nowhere, all is unvoiced.
         max_phones: Phones of a window that training cuts; nothing that is cached depends on it.
+        crop: Whether windows come from anywhere in a recording; else from its start.
     """
 
     convention: MelConvention
     tracker: Tracker | Literal["none"] = "auto"
     max_phones: int = 128
+    crop: bool = True
 
     @property
     def key(self) -> str:

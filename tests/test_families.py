@@ -91,8 +91,9 @@ def saved_output(model: keras.Model) -> Any:
         return model(tf.constant(0.1 * noise(2, model.window, 1)))
     if name == "DeepFilterDenoiser":
         return model.enhance(tf.constant(0.1 * noise(1, 3200)), 16000)
-    if name == "SpeechSynthesiser":
-        return model.synthesise(np.array([[0, 0, 4], [1, 1, 1], [2, 0, 3]]), 0, 0, 0).mel
+    if name.endswith("Synthesiser"):
+        spoken = model.synthesise(np.array([[0, 0, 4], [1, 1, 1], [2, 0, 3]]), 0, 0, 0)
+        return spoken.mel if len(spoken.mel) else spoken.audio
     if name == "VoiceCloner":
         return model.clone(noise(9, model.convention.bands), np.full(9, 5.0), noise(256))
     if name == "PhoneRecogniser":
@@ -232,7 +233,7 @@ def drive(name: str, recipe_name: str, folder: Path, monkeypatch: pytest.MonkeyP
 
 
 # A family that converts or enhances takes 5 to 15 s, mostly for tracing its step; others that are as slow are named.
-SLOW = ("wavenet",)
+SLOW = ("jets", "tacotron", "vits", "wavenet")
 DRIVEN = [
     pytest.param(name, marks=[pytest.mark.slow] if FAMILIES[name].use in (CLONE, CONVERT, ENHANCE) or name in SLOW else [])
     for name in FAMILIES

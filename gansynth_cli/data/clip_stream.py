@@ -127,6 +127,7 @@ class ClipStream:
             return made | {"label": tf.cast(source.label(record), tf.int32)} | source.attributes(record)
         if source.speech is not None:
             c = source.speech.convention
+            place = place if source.speech.crop else None
             audio, label = source.decode(record)
             made = speech_window(record, audio, settings.clip_samples // c.hop, source.speech.max_phones, c, place)
             return made | {"label": label} | source.attributes(record)

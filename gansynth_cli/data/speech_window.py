@@ -26,8 +26,8 @@ def speech_window(
     Returns:
         tokens int32 [phones, 3] (-1: none), durations float32 [phones], prosody float32 [phones, POINTS, PROSODY_SIZE], phone_weight
         float32 [phones] (1: in the window), frame_phone int32 [frames], frame_place float32 [frames] in [0, 1), frame_weight float32
-        [frames], mel float32 [frames, bands], f0 float32 [frames] (ln Hz, interpolated), audio float32 [frames * hop]. After the end
-        there is silence.
+        [frames], frame_inside float32 [frames] (1: before the end of the recording), mel float32 [frames, bands], f0 float32 [frames] (ln
+        Hz, interpolated), audio float32 [frames * hop]. After the end there is silence.
     """
     bands, hop = convention.bands, convention.hop
     names = (TOKENS, DURATIONS, PROSODY, F0, MEL)
@@ -65,6 +65,7 @@ def speech_window(
         "phone_weight": tf.ensure_shape(seen, [phones]),
         "frame_phone": tf.ensure_shape(owner, [frames]),
         "frame_place": tf.ensure_shape(tf.clip_by_value(fraction, 0.0, 0.999), [frames]),
+        "frame_inside": tf.ensure_shape(whole, [frames]),
         "frame_weight": tf.ensure_shape(whole * left * right, [frames]),
         "mel": tf.ensure_shape(mel, [frames, bands]),
         "f0": tf.ensure_shape(_padded(f0[start : start + frames], frames, 0.0), [frames]),

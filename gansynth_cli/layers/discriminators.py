@@ -40,6 +40,7 @@ def multi_scale(
     strides: Sequence[int] = (4, 4, 4, 4),
     initializer: Initializer = "fan_in",
     seed: int = 0,
+    spectral: bool = True,
 ) -> keras.Model:
     """Build one network for the signal and each of its averages, at half the rate of the previous one (Kumar et al. 2019, section 2.2).
 
@@ -53,6 +54,7 @@ def multi_scale(
         strides: Strides of the grouped layers; "melgan" only.
         initializer: Initializer of the kernels, see `Convolution1D`; "normal" is N(0, 0.02^2).
         seed: Seed of the initial weights.
+        spectral: Whether the first scale of "hifigan" has spectral normalisation, in place of weight normalisation.
 
     5.64 M weights per scale with "melgan", 29.6 M in total with "hifigan".
     """
@@ -66,7 +68,7 @@ def multi_scale(
         if index:
             pool = AudioPool(4, 2, 1, count_padding=False) if style == "melgan" else AudioPool(4, 2, 2, count_padding=True)
             x = pool(x)
-        one_logits, one_features = build(x, index, channels, most_channels, tuple(strides), initializer, seeds)
+        one_logits, one_features = build(x, index + (not spectral), channels, most_channels, tuple(strides), initializer, seeds)
         logits.append(one_logits)
         features.append(one_features)
     return keras.Model(audio, (logits, features), name="msd")

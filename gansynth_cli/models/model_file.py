@@ -45,6 +45,9 @@ USES = {
     ),
     "PhoneRecogniser": ("recognises phones", "gan-audio info recording.wav --phones {path}"),
     "SpeechSynthesiser": ("speaks text", 'gan-audio say "Good morning." --model {path} -o morning.wav'),
+    "TacotronSynthesiser": ("speaks text", 'gan-audio say "Good morning." --model {path} -o morning.wav'),
+    "JetsSynthesiser": ("speaks text", 'gan-audio say "Good morning." --model {path} -o morning.wav'),
+    "VitsSynthesiser": ("speaks text", 'gan-audio say "Good morning." --model {path} -o morning.wav'),
     "VoiceConverter": ("converts voices", "gan-audio convert recordings/ --to SPEAKER --model {path} -o out/"),
 }
 RENAMED = {"AudioGenerator": "ClipGenerator", "NoteGenerator": "ClipGenerator"}  # classes that gan-audio 0.1.0 saved, and what they load as
@@ -52,7 +55,7 @@ GENERATORS = ("ClipGenerator",)
 VOCODERS = ("Vocoder",)
 ENHANCERS = ("FrameDenoiser", "WindowEnhancer", "DeepFilterDenoiser")
 CONVERTERS = ("VoiceConverter",)
-SYNTHESISERS = ("SpeechSynthesiser",)
+SYNTHESISERS = ("SpeechSynthesiser", "TacotronSynthesiser", "JetsSynthesiser", "VitsSynthesiser")
 CLONERS = ("VoiceCloner",)
 RECOGNISERS = ("PhoneRecogniser",)
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import keras
 
+from ..hifigan_networks import receptive_frames, waveform_of
 from ..vocoder import VocoderFamily
-from .networks import build_generator, receptive_frames
+from ..vocoder_networks import mel_input
 from .schema import HiFiGANModel
 
 
@@ -15,7 +16,9 @@ class HiFiGAN(VocoderFamily):
     model: HiFiGANModel
 
     def build_generator(self) -> keras.Model:
-        return build_generator(self.model, self.convention.bands, self.convention.hop, self.seeds)
+        mel, x = mel_input(self.model, self.convention.bands)
+        audio = waveform_of(x, self.model, self.model.initializer, self.convention.hop, self.seeds)
+        return keras.Model(mel, audio, name="generator")
 
     def receptive_frames(self) -> int:
         return receptive_frames(self.model, self.convention.hop)

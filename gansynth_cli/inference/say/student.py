@@ -1,9 +1,10 @@
-"""A model of the family tts and a vocoder as a voice."""
+"""A model that was trained here as a voice: with a vocoder, unless it gives sound itself."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from ...data.text.report import TextReport
 from ...data.text.tokens import Word
 from ...models.model_file import ModelFile
 from ...models.speech_synthesiser import SpeechSynthesiser, Spoken
+from ...models.spoken_model import SpokenModel
 from ..vocode.stream import NetworkVocoder, open_vocoder
 from .licences import NOT_STATED, Statement
 from .onnx_graph import VoiceError
@@ -40,15 +42,20 @@ class StudentVoice:
 
     def __init__(self, found: ModelFile, vocoder: str | None = None):
         model = found.load()
-        assert isinstance(model, SpeechSynthesiser)
+        assert isinstance(model, SpeechSynthesiser | SpokenModel)
         self.model, self.found = model, found
+        if isinstance(model, SpokenModel):
+            self.controls, self.has_noise = model.controls, model.has_noise
         self.name = found.run.path.name if found.run else found.file.stem
         self.sample_rate = model.convention.sample_rate
         self.speakers, self.emotions = tuple(model.speakers), tuple(model.emotions) if len(model.emotions) > 1 else ()
         self.languages = tuple(dict.fromkeys([model.speaker_languages[0], *model.languages]))
         self._table = {symbol: number for number, symbol in enumerate(model.phones)}
-        # A model that makes sound itself takes a vocoder only where one is asked for.
-        self.vocoder: NetworkVocoder | None = open_vocoder(vocoder) if vocoder or model.filters is None else None
+        # A model that makes sound itself takes a vocoder only where one is asked for, and those without a mel spectrogram take none.
+        sounds = model.gives_audio if isinstance(model, SpokenModel) else model.filters is not None
+        if vocoder and isinstance(model, SpokenModel) and sounds:
+            raise VoiceError(f"{self.name} makes its waveform without a mel spectrogram; it takes no vocoder.", hint="leave --vocoder out")
+        self.vocoder: NetworkVocoder | None = open_vocoder(vocoder) if vocoder or not sounds else None
         if self.vocoder and (wrong := model.convention.differences(self.vocoder.convention)):
             raise VoiceError(
                 f"The vocoder {self.vocoder.name} reads other mel spectrograms than {self.name} makes: {'; '.join(wrong)}.",
@@ -80,7 +87,7 @@ class StudentVoice:
         manner: Manner = PLAIN,
         report: TextReport | None = None,
     ) -> Speech:
-        """Speak an utterance; see `Voice`. There is no noise in this model: the seed changes nothing."""
+        """Speak an utterance; see `Voice`. Where a model has no noise, the seed changes nothing."""
         manner.check(self)
         number = self._number(speaker)
         tokens = phone_tokens(words)
@@ -90,6 +97,7 @@ class StudentVoice:
         if report is not None:
             for symbol in missing:
                 report.count(report.unknown_phones, symbol)
+        drawn: dict[str, Any] = {"noise": noise, "duration_noise": duration_noise, "seed": seed} if self.has_noise else {}
         spoken = self.model.synthesise(
             np.array(ids, np.int32),
             number,
@@ -98,7 +106,11 @@ class StudentVoice:
             speed=checked_speed(speed),
             semitones=manner.pitch,
             energy_db=manner.energy,
+            **drawn,
         )
+        if report is not None:
+            for problem in getattr(self.model, "problems", ()):
+                report.note(f"{self.name}: {problem} in: {' '.join(word.text for word in words)[:60]}")
         samples, durations, ln_f0 = self._sound(spoken), spoken.durations, spoken.ln_f0
         ends = np.minimum(np.cumsum(durations) * self.model.convention.hop, len(samples))
         spans = [
@@ -107,6 +119,8 @@ class StudentVoice:
             if token.word >= 0
         ]
         words_at, phones_at = timings_of(words, spans)
+        if not ln_f0.any():
+            return Speech(samples, words_at, phones_at)
         thirds = np.minimum((np.concatenate([np.arange(d) / d for d in durations]) * ln_f0.shape[1]).astype(int), ln_f0.shape[1] - 1)
         contour = ln_f0[np.repeat(np.arange(len(durations)), durations), thirds]
         f0 = np.where(contour > 0, np.exp(contour), 0.0).astype(np.float32)

@@ -1,4 +1,4 @@
-"""The generator of HiFi-GAN."""
+"""The generator of HiFi-GAN, for its own family and for those that end with it."""
 
 from __future__ import annotations
 
@@ -8,27 +8,25 @@ from typing import Any
 import keras
 from keras import layers
 
-from ...errors import RecipeError
-from ...layers.convolution import Convolution1D, TransposedConvolution1D
-from ...layers.weight_norm import WeightNormalization
-from ..sizes import Upsampling, check_upsampling, receptive_frames_of
-from ..vocoder_networks import mel_input
-from .schema import HiFiGANModel
+from ..errors import RecipeError
+from ..layers.convolution import Convolution1D, Initializer, TransposedConvolution1D
+from ..layers.weight_norm import WeightNormalization
+from .hifigan_schema import HiFiGANSizes
+from .sizes import Upsampling, check_upsampling, receptive_frames_of
 
 _DEVIATION = 0.01  # of the first weights
 
 
-def build_generator(model: HiFiGANModel, mel_bands: int, hop: int, seeds: Iterator[int]) -> keras.Model:
-    """Build mel [batch, frames, mel_bands] -> audio [batch, frames * hop, 1].
+def waveform_of(x: keras.KerasTensor, sizes: HiFiGANSizes, initializer: Initializer, hop: int, seeds: Iterator[int]) -> keras.KerasTensor:
+    """Build [batch, frames, channels] -> audio [batch, frames * hop, 1].
 
     After each upsampling the mean of residual branches with different kernels (multi-receptive field fusion).
 
     Raises:
         RecipeError: Sizes that do not fit together.
     """
-    _check(model, hop)
-    m, build = model, _Layers(model, seeds)
-    mel, x = mel_input(m, mel_bands)
+    _check(sizes, hop)
+    m, build = sizes, _Layers(sizes, initializer, seeds)
     # The first convolution keeps the framework's initialiser in the authors' code, where the rest is N(0, 0.01^2).
     x, width = build.convolution(m.channels, 7, initializer="fan_in")(x), m.channels
     for factor, kernel in zip(m.upsample, m.upsample_kernels, strict=True):
@@ -37,10 +35,10 @@ def build_generator(model: HiFiGANModel, mel_bands: int, hop: int, seeds: Iterat
         branches = [build.branch(x, width, taps, steps) for taps, steps in zip(m.kernels, m.dilations, strict=True)]
         x = layers.Average()(branches) if len(branches) > 1 else branches[0]
     x = build.convolution(1, 7)(layers.LeakyReLU(0.01)(x))  # the authors' code left this slope at PyTorch's default
-    return keras.Model(mel, layers.Activation("tanh", dtype="float32")(x), name="generator")
+    return layers.Activation("tanh", dtype="float32")(x)
 
 
-def receptive_frames(model: HiFiGANModel, hop: int) -> int:
+def receptive_frames(model: HiFiGANSizes, hop: int) -> int:
     """Return the frames on either side that a sample depends on."""
     m = model
     stages: list[int | Upsampling] = [3]
@@ -53,7 +51,7 @@ def receptive_frames(model: HiFiGANModel, hop: int) -> int:
     return receptive_frames_of([*stages, 3], hop)
 
 
-def _check(m: HiFiGANModel, hop: int) -> None:
+def _check(m: HiFiGANSizes, hop: int) -> None:
     check_upsampling(m.upsample, hop)
     for key, wanted in (("upsample_kernels", m.upsample), ("dilations", m.kernels)):
         if len(getattr(m, key)) != len(wanted):
@@ -80,14 +78,14 @@ def _cut(kernel: int, factor: int) -> tuple[int, int]:
 class _Layers:
     """Weight-normalised layers with seeds of their own."""
 
-    def __init__(self, model: HiFiGANModel, seeds: Iterator[int]):
-        self.model, self.seeds = model, seeds
+    def __init__(self, sizes: HiFiGANSizes, initializer: Initializer, seeds: Iterator[int]):
+        self.sizes, self.initializer, self.seeds = sizes, initializer, seeds
 
     def branch(self, x, width: int, kernel: int, dilations: Sequence[int]):
         """Residual blocks of one kernel size."""
         for dilation in dilations:
             inside = self.convolution(width, kernel, dilation)(layers.LeakyReLU(0.1)(x))
-            if self.model.block == 1:
+            if self.sizes.block == 1:
                 inside = self.convolution(width, kernel)(layers.LeakyReLU(0.1)(inside))
             x = layers.Add()([x, inside])
         return x
@@ -101,4 +99,4 @@ class _Layers:
         return WeightNormalization(TransposedConvolution1D(filters, kernel, factor, *_cut(kernel, factor), **self._settings()))
 
     def _settings(self, initializer=None) -> dict[str, Any]:
-        return {"initializer": initializer or self.model.initializer, "deviation": _DEVIATION, "seed": next(self.seeds)}
+        return {"initializer": initializer or self.initializer, "deviation": _DEVIATION, "seed": next(self.seeds)}
