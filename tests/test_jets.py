@@ -111,6 +111,7 @@ def test_attention_with_relative_positions():
     np.testing.assert_allclose(made, np.concatenate(heads, axis=1) @ o, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_step_aligns_and_cuts_segments_of_both_waveforms():
     recipe = load_recipe("jets/tiny")
     family = Jets(recipe, speech_info(recipe))

@@ -63,6 +63,7 @@ def test_attention_that_fails_is_found():
     assert (np.diff(path_of(repeated)) >= 0).all()
 
 
+@pytest.mark.slow
 def test_the_stop_token_is_at_the_end_of_an_utterance():
     recipe = load_recipe("tacotron/tiny")
     family = Tacotron(recipe, speech_info(recipe))
@@ -104,7 +105,7 @@ def test_a_diagonal_is_learnt():
         optimizer.apply(gradients, variables)
         return made["alignment"]
 
-    for number in range(160):
+    for number in range(120):
         alignment = step(tf.constant(number))
     inside = batch["frame_inside"].numpy() > 0
     near = np.abs(alignment.numpy().argmax(-1) - batch["frame_phone"].numpy()) <= 1

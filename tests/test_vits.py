@@ -58,6 +58,7 @@ def test_splines():
     np.testing.assert_allclose(log_back, -log_slope, atol=2e-3)
 
 
+@pytest.mark.slow
 def test_the_flow_of_durations_has_its_determinant():
     layer = SplineFlow(4, 2, seed=0)
     x, mask, condition = noise(1, 3, 2), np.ones((1, 3, 1), np.float32), noise(1, 3, 4, seed=1)
@@ -80,6 +81,7 @@ def test_blanks_are_between_tokens():
     assert made.tolist() == [[9, 0, 4], [4, 1, 2], [9, 0, 4], [5, 0, 3], [9, 0, 4], [-1] * 3, [-1] * 3]
 
 
+@pytest.mark.slow
 def test_a_step_and_its_distributions():
     recipe = load_recipe("vits/tiny")
     family = Vits(recipe, speech_info(recipe))

@@ -23,6 +23,7 @@ from .vocoder_families import speech_like
 
 ONE_BAND = ["model.bands=1", "model.upsample=[4, 8]", "model.kernel=3"]
 LABELLED = ["model.condition=label", "losses.leave_out=0"]
+ALONE = ["model.condition=none", "losses.leave_out=0"]
 
 
 def make(*changes: str, recipe: str = "wavenet/tiny") -> WaveNet:
@@ -66,7 +67,7 @@ def test_upsampling_is_repetition_and_a_filter():
     np.testing.assert_allclose(layer(frames).numpy()[0], x, atol=1e-5)
 
 
-@pytest.mark.parametrize("changes", [[], ONE_BAND, LABELLED])
+@pytest.mark.parametrize("changes", [[], ONE_BAND, LABELLED, ALONE])
 def test_cached_steps_equal_the_network(changes):
     family = make(*changes)
     network, m = family.networks["wavenet"], family.model
@@ -75,6 +76,8 @@ def test_cached_steps_equal_the_network(changes):
     if m.condition == "mel":
         inputs = {"mel": noise(2, steps * m.bands // 32, 20)}
         condition = network.get_layer("condition")(inputs["mel"]).numpy()
+    elif m.condition == "none":
+        inputs, condition = {}, None
     else:
         inputs = {"label": np.array([2, 0], np.int32)}
         condition = network.get_layer("condition")(inputs["label"]).numpy()[:, None]
@@ -127,6 +130,7 @@ def test_pieces_end_where_it_is_quiet():
     assert pieces_of(np.zeros(0)) == []
 
 
+@pytest.mark.slow
 def test_clips_by_label(tmp_path):
     family = make(*LABELLED, "model.pre_emphasis=0.5")
     disturb(family.networks["wavenet"])
