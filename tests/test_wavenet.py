@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -147,20 +148,22 @@ def test_clips_by_label(tmp_path):
 
 @pytest.mark.slow
 def test_it_learns_a_clip():
-    family = make("optimizers.wavenet.learning_rate=0.01", "data.clip_samples=2048")
+    family = make("data.clip_samples=2048")
     network = family.networks["wavenet"]
     batch = {"audio": tf.constant(np.stack([speech_like(2048, seed=seed) for seed in range(2)]))}
 
-    @tf.function
+    optimizer = keras.optimizers.Adam(0.01)
+    optimizer.build(network.trainable_variables)
+
+    @tf.function(autograph=False)
     def step():
         with tf.GradientTape() as tape:
             loss = family.sample_losses(batch, make_draws())["cross_entropy"]
         gradients = tape.gradient(loss, network.trainable_variables)
-        for variable, gradient in zip(network.trainable_variables, gradients, strict=True):
-            variable.assign_sub(0.3 * tf.clip_by_norm(tf.convert_to_tensor(gradient), 1.0))
+        optimizer.apply([tf.convert_to_tensor(gradient) for gradient in gradients], network.trainable_variables)
         return loss
 
-    losses = [float(step()) for _ in range(150)]
+    losses = [float(step()) for _ in range(100)]
     marginal = np.bincount(family.classes_of(batch["audio"]).numpy().ravel(), minlength=16) / 4096
     entropy = -np.sum(marginal * np.log(np.maximum(marginal, 1e-9)))  # of guessing without the past
     assert losses[-1] < 0.8 * entropy
