@@ -136,8 +136,11 @@ def test_clips_by_label(tmp_path):
     family = make(*LABELLED, "model.pre_emphasis=0.5")
     disturb(family.networks["wavenet"])
     model = family.inference_model(family.networks)
+    latent = np.random.default_rng(0).uniform(-1, 1, (16, 1024)).astype(np.float32)
+    before = model({"latent": latent, "label": np.zeros(16, np.int32)}).numpy()
     model.save(tmp_path / "model.keras")
     session = open_session(tmp_path / "model.keras")
+    np.testing.assert_array_equal(session.run(latent, {"label": np.zeros(16, np.int32)}), before)
     clips = generate_array(session, 3, seed=5, label=["c", "a"])
     assert clips.shape == (3, 1024, 1)
     assert np.abs(clips).max() <= 1.0

@@ -53,9 +53,9 @@ class SampledWaveNet(keras.Model):
         """Classes of a sample."""
         return int(self.network.get_layer("earlier").classes)
 
-    @property
     def cached(self) -> CachedWaveNet:
-        """The layers as arrays, taken from the weights at the first call."""
+        """Return the layers as arrays, taken from the weights at the first call. No property: Keras reads those while it loads a file,
+        before the weights are there."""
         if self._cached is None:
             self._cached = CachedWaveNet(self.network)
         return self._cached
@@ -82,7 +82,7 @@ class SampledWaveNet(keras.Model):
         return audio
 
     def _clips(self, numbers: np.ndarray, condition: np.ndarray) -> np.ndarray:
-        made = self.cached.generate(numbers, condition if condition.shape[-1] else None)
+        made = self.cached().generate(numbers, condition if condition.shape[-1] else None)
         return decode_mulaw(made, self.classes).numpy()
 
     def _vocode(self, condition: np.ndarray, loudness: np.ndarray) -> np.ndarray:
@@ -98,7 +98,7 @@ class SampledWaveNet(keras.Model):
             for place, (row, start, _, end) in enumerate(part):
                 wanted[place, : (end - start) * per_frame] = condition[row, start * per_frame : end * per_frame]
             numbers = np.stack([self._numbers(first + place, steps) for place in range(len(part))])
-            made = decode_mulaw(self.cached.generate(numbers, wanted), self.classes).numpy()
+            made = decode_mulaw(self.cached().generate(numbers, wanted), self.classes).numpy()
             for place, (row, start, begin, end) in enumerate(part):
                 _fade_in(signal[row], made[place], start * per_frame, begin * per_frame, end * per_frame, _FADE * per_frame)
         return signal
