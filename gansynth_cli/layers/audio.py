@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from ..signal.mel import front_of, mel_mean_bank
-from ..signal.stft import griffin_lim, griffin_lim_plain, istft_parts, istft_plain, stft, stft_parts
+from ..signal.stft import griffin_lim, griffin_lim_plain, istft_parts, istft_plain, stft_parts
 
 _register = keras.saving.register_keras_serializable(package="gan_audio")
 GriffinLim = Literal["matched", "plain"]
@@ -126,11 +126,12 @@ class NormalizedLogSpectrogram(_LogSpectrogramScale):
         self.frames = int(frames)
 
     def call(self, audio):
-        spectrum = stft(tf.transpose(tf.cast(audio, tf.float32), [0, 2, 1]), self.fft, self.hop, self.frames, self._front)
+        audio = tf.transpose(tf.cast(audio, tf.float32), [0, 2, 1])
+        real, imaginary = stft_parts(audio, self.fft, self.hop, self.frames, self._front)
         if self._bank is None:
-            spectrum = spectrum[..., :-1]
+            real, imaginary = real[..., :-1], imaginary[..., :-1]
         # Not tf.abs: its gradient at zero is NaN on some devices, and silence is exactly zero.
-        magnitude = tf.sqrt(tf.square(tf.math.real(spectrum)) + tf.square(tf.math.imag(spectrum)) + 1e-24)
+        magnitude = tf.sqrt(tf.square(real) + tf.square(imaginary) + 1e-24)
         if self._bank is not None:
             magnitude = _product(magnitude, self._bank)
         bins = magnitude.shape[-1]

@@ -24,7 +24,7 @@ from typing import Literal
 import numpy as np
 import tensorflow as tf
 
-from .stft import hann, istft_parts, stft
+from .stft import hann, istft_parts, stft_parts
 
 MelBank = Literal["even", "authors"]
 LOG_OFFSET = 1e-6
@@ -73,9 +73,9 @@ def audio_to_spectra(audio: tf.Tensor, fft: int, hop: int, frames: int, log_offs
     Not differentiable: the angle of a silent bin has no gradient.
     """
     audio = tf.convert_to_tensor(audio, tf.float32)
-    spectrum = stft(audio, fft, hop, frames, front=front_padding(audio.shape[-1], fft, hop, frames))[..., 1:]
-    magnitude = tf.abs(spectrum)
-    phase = tf.math.atan2(tf.math.imag(spectrum), tf.math.real(spectrum))
+    parts = stft_parts(audio, fft, hop, frames, front=front_padding(audio.shape[-1], fft, hop, frames))
+    real, imaginary = (part[..., 1:] for part in parts)
+    magnitude, phase = tf.sqrt(tf.square(real) + tf.square(imaginary)), tf.math.atan2(imaginary, real)
     return tf.math.log(magnitude + log_offset), instantaneous_frequency(phase)
 
 
