@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 GENERATE = "generate {run} -n 64 -o clips/"
 ENHANCE = "enhance recordings/ --model {run} -o clean/"
+EXTEND = "enhance recordings/ --do bandwidth --bandwidth-model {run} -o wide/"
 VOCODE = "vocode recordings/ --model {run} -o resynthesised/"
 SAY = 'say "Good morning." --model {run} -o morning.wav'
 RECOGNISE = "info recording.wav --phones {run}"

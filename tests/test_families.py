@@ -25,7 +25,7 @@ from gansynth_cli.families.base import BeginsWithData, Draws, Phase
 from gansynth_cli.families.phones.networks import build_recogniser
 from gansynth_cli.families.registry import family_class
 from gansynth_cli.families.wavegan.family import WaveGAN
-from gansynth_cli.family_schema import CLONE, CONVERT, ENHANCE, GENERATE, RECOGNISE, SAY, VOCODE, find_families
+from gansynth_cli.family_schema import CLONE, CONVERT, ENHANCE, EXTEND, GENERATE, RECOGNISE, SAY, VOCODE, find_families
 from gansynth_cli.layers.seeds import layer_seeds
 from gansynth_cli.models.model_file import find_model
 from gansynth_cli.models.phone_recogniser import PhoneRecogniser
@@ -62,9 +62,9 @@ def write_recordings(recipe: Recipe, folder: Path) -> list[str]:
             pytest.skip("espeak-ng is not installed")
         write_spoken(folder)
         return ["--layout", "text"]
-    assert use in (VOCODE, ENHANCE), f"test_families.py does not know recordings for: {use}"
+    assert use in (VOCODE, ENHANCE, EXTEND), f"test_families.py does not know recordings for: {use}"
     write_voices(folder, takes=3)
-    if use == VOCODE:
+    if use in (VOCODE, EXTEND):
         return []
     write_wav(folder.parent / "noise" / "a.wav", 0.1 * noise(16000))
     return ["--noise", str(folder.parent / "noise")]
@@ -94,6 +94,8 @@ def saved_output(model: keras.Model) -> Any:
     if name.endswith("Synthesiser"):
         spoken = model.synthesise(np.array([[0, 0, 4], [1, 1, 1], [2, 0, 3]]), 0, 0, 0)
         return spoken.mel if len(spoken.mel) else spoken.audio
+    if name == "BandwidthExtender":
+        return model.extend(tf.constant(0.1 * noise(1, 3200)), tf.constant([3000.0]), tf.constant([-20.0]), sample_rate=16000).audio
     if name == "VoiceCloner":
         return model.clone(noise(9, model.convention.bands), np.full(9, 5.0), noise(256))
     if name == "PhoneRecogniser":

@@ -67,8 +67,8 @@ def command(
         typer.Option(
             "--do",
             metavar="STEP,...",
-            help="Steps to run, always in this order: gaps, clipping, hum, dry, denoise, bandwidth (dry and bandwidth need models that are"
-            " not bundled yet).",
+            help="Steps to run, always in this order: gaps, clipping, hum, dry, denoise, bandwidth (dry needs a model that is not"
+            " bundled yet).",
             rich_help_panel=_REPAIR,
         ),
     ] = "denoise",
@@ -85,6 +85,26 @@ def command(
         float,
         typer.Option("--headroom", metavar="DB", help="Lower the output, so that restored peaks fit.", rich_help_panel=_REPAIR),
     ] = 0.0,
+    bandwidth_model: Annotated[
+        str | None,
+        typer.Option(
+            "--bandwidth-model",
+            metavar="RUN|FILE.keras",
+            help="A trained bandwidth extender.",
+            show_default="the bundled one",
+            rich_help_panel=_REPAIR,
+        ),
+    ] = None,
+    output_rate: Annotated[
+        int | None,
+        typer.Option(
+            "--output-rate",
+            metavar="HZ",
+            help="Sample rate of the output, for --do bandwidth.",
+            show_default="the recording's",
+            rich_help_panel=_REPAIR,
+        ),
+    ] = None,
     detect_only: Annotated[
         bool, typer.Option("--detect-only", help="Tell what the steps would repair, and write nothing.", rich_help_panel=_REPAIR)
     ] = False,
@@ -134,7 +154,7 @@ def command(
 
     The bundled models are for speech: they take music, drums and other sounds for noise, and turn them down.
 
-    With --do also fill gaps, restore clipped peaks and remove mains hum; what needs no repair stays as it is, bit for bit.
+    With --do also fill gaps, restore clipped peaks, remove mains hum and extend the bandwidth; what needs no repair stays as it is, bit for bit.
 
     Existing outputs are skipped, so the same command continues after an interruption. A file that fails does not stop the others.
 
@@ -148,7 +168,9 @@ def command(
     from ..inference.enhance.steps import read_steps
 
     passes, steps = 1 if fast else PASSES, read_steps(do)
-    options = EnhanceOptions(strength, mix, per_channel, passes, keep_noise, before_after, steps, gaps, headroom, keep_removed)
+    options = EnhanceOptions(strength, mix, per_channel, passes, keep_noise, before_after, steps, gaps, headroom, keep_removed,
+        bandwidth_model, output_rate,
+    )
     options.check()
     if DENOISE not in steps:
         _refuse_denoising({"--model": model, "--strength": strength, "--mix": mix != 1, "--per-channel": per_channel, "--fast": fast})

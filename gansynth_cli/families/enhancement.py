@@ -119,7 +119,7 @@ class EnhancementObjective(EnhancementPreviews, AdversarialObjective):
         fake = tf.stop_gradient(enhanced * scale)
         real_logits, _ = self.networks["critic"]((clean * scale)[..., None], training=True)
         fake_logits, _ = self.networks["critic"](fake[..., None], training=True)
-        return {"adversarial": self.loss.critic(_joined(real_logits), _joined(fake_logits))}
+        return {"adversarial": self.loss.critic(joined_logits(real_logits), joined_logits(fake_logits))}
 
     def generator_losses(self, batch: Batch, draws: Draws, forward: Mapping[str, tf.Tensor] | None = None) -> Losses:
         _, clean, scale = self.levelled(batch)
@@ -128,7 +128,7 @@ class EnhancementObjective(EnhancementPreviews, AdversarialObjective):
         seen = self.critic_clips
         logits, features = self.networks["critic"](estimate[:seen, :, None], training=True)
         if self.weights.adversarial:
-            losses["adversarial"] = self.weights.adversarial * self.loss.generator(_joined(logits))
+            losses["adversarial"] = self.weights.adversarial * self.loss.generator(joined_logits(logits))
         if self.weights.feature_matching:
             _, wanted = self.networks["critic"](clean[:seen, :, None], training=True)
             losses["feature_matching"] = self.weights.feature_matching * feature_matching(features, wanted)
@@ -139,5 +139,6 @@ class EnhancementObjective(EnhancementPreviews, AdversarialObjective):
         return BatchFeatures(data.sample_rate, data.channels, data.clip_samples, pairs=True)
 
 
-def _joined(logits: list[tf.Tensor]) -> tf.Tensor:
+def joined_logits(logits: list[tf.Tensor]) -> tf.Tensor:
+    """Join the logits of sub-discriminators: float32 [any number]."""
     return tf.concat([tf.reshape(part, [-1]) for part in logits], axis=0)

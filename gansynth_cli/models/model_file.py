@@ -44,6 +44,10 @@ USES = {
         "gan-audio convert recordings/ --to reference.wav --consent NOTE --model {path} -o out/",
     ),
     "PhoneRecogniser": ("recognises phones", "gan-audio info recording.wav --phones {path}"),
+    "BandwidthExtender": (
+        "extends the bandwidth of recordings",
+        "gan-audio enhance recordings/ --do bandwidth --bandwidth-model {path} -o wide/",
+    ),
     "SpeechSynthesiser": ("speaks text", 'gan-audio say "Good morning." --model {path} -o morning.wav'),
     "TacotronSynthesiser": ("speaks text", 'gan-audio say "Good morning." --model {path} -o morning.wav'),
     "JetsSynthesiser": ("speaks text", 'gan-audio say "Good morning." --model {path} -o morning.wav'),
@@ -54,6 +58,7 @@ RENAMED = {"AudioGenerator": "ClipGenerator", "NoteGenerator": "ClipGenerator"} 
 GENERATORS = ("ClipGenerator",)
 VOCODERS = ("Vocoder",)
 ENHANCERS = ("FrameDenoiser", "WindowEnhancer", "DeepFilterDenoiser")
+EXTENDERS = ("BandwidthExtender",)
 CONVERTERS = ("VoiceConverter",)
 SYNTHESISERS = ("SpeechSynthesiser", "TacotronSynthesiser", "JetsSynthesiser", "VitsSynthesiser")
 CLONERS = ("VoiceCloner",)

@@ -322,6 +322,11 @@ def format_for(path: Path, subtype: str) -> tuple[str, str]:
     return container, "PCM_24" if fine else "PCM_16"
 
 
+def resampled_frames(frames: int, sample_rate: int, output_rate: int) -> int:
+    """Return the number of frames after resampling; -1 (unknown) stays."""
+    return frames if frames < 0 else -(-frames * output_rate // sample_rate)
+
+
 def is_stepped(subtype: str) -> bool:
     """Whether an encoding is linear integer PCM, so that `as_written` can predict what is read back."""
     return subtype in _STEPPED

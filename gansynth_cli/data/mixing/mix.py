@@ -18,6 +18,7 @@ import numpy as np
 import tensorflow as tf
 
 from ...recipe_schema import Mixing
+from .narrowing import NARROW_SHAPES, between_octaves, good_fft_length, narrowed
 from .room_acoustics import PLACES
 from .synthetic_noise import between
 
@@ -55,6 +56,8 @@ class Conditions(NamedTuple):
         companded: bool: through the 8-bit mu-law of telephony.
         codec_holes_db: In each frame and half kilohertz, bins this far below the loudest are gone; 0 does not.
         recorded_band: bool: noises end where the band of the speech ends.
+        narrow_hz: Only the noisy clip ends here, the target does not; from half the rate on there is no limit.
+        narrow_shape: [4], uniform on [0, 1): kind, steepness and ripple of that filter, and whether it lets images through.
     """
 
     snr_db: tf.Tensor
@@ -72,10 +75,12 @@ class Conditions(NamedTuple):
     companded: tf.Tensor
     codec_holes_db: tf.Tensor
     recorded_band: tf.Tensor
+    narrow_hz: tf.Tensor
+    narrow_shape: tf.Tensor
 
 
-_CODEC_DRAWS = 3
-CONDITION_DRAWS = 16 + len(BANDS_HZ) + GROUPS * (3 + len(BANDS_HZ)) + _CODEC_DRAWS
+_CODEC_DRAWS, _NARROW_DRAWS = 3, 2 + NARROW_SHAPES  # the last ones: what is drawn before them stays as it was
+CONDITION_DRAWS = 16 + len(BANDS_HZ) + GROUPS * (3 + len(BANDS_HZ)) + _CODEC_DRAWS + _NARROW_DRAWS
 
 
 def conditions(
@@ -91,6 +96,8 @@ def conditions(
         "clipping_db": 0.0,
         "quantization_bits": 0.0,
         "codec_holes_db": 0.0,
+        "narrow_hz": np.inf,
+        "narrow_shape": tf.zeros(NARROW_SHAPES),
     } | others
     companded, recorded_band = (tf.constant(bool(values.pop(name, False))) for name in ("companded", "recorded_band"))
     return Conditions(
@@ -113,7 +120,8 @@ def draw_conditions(settings: Mixing, draws: tf.Tensor) -> Conditions:
         draws: float32 [CONDITION_DRAWS], uniform on [0, 1).
     """
     bands = len(BANDS_HZ)
-    scalars, rest, codec = tf.split(draws, [16, CONDITION_DRAWS - 16 - _CODEC_DRAWS, _CODEC_DRAWS])
+    last = _CODEC_DRAWS + _NARROW_DRAWS
+    scalars, rest, codec, narrow = tf.split(draws, [16, CONDITION_DRAWS - 16 - last, _CODEC_DRAWS, _NARROW_DRAWS])
     happens, value = scalars[:7], scalars[7:14]
 
     def limited(index: int, probability: float, limits: tuple[float, float], otherwise: float) -> tf.Tensor:
@@ -139,6 +147,8 @@ def draw_conditions(settings: Mixing, draws: tf.Tensor) -> Conditions:
         companded=codec[0] < settings.companding,
         codec_holes_db=tf.where(codec[1] < settings.codec, between(codec[2], *settings.codec_holes_db), 0.0),
         recorded_band=tf.constant(settings.recorded_band),
+        narrow_hz=tf.where(narrow[0] < settings.narrow, between_octaves(narrow[1], *settings.narrow_hz), nothing),
+        narrow_shape=narrow[2:],
     )
 
 
@@ -220,6 +230,9 @@ def mix(
         tf.math.divide_no_nan(tf.pow(10.0, how.level_dbfs / 20.0), level),
         tf.math.divide_no_nan(_LOUDEST, peak),
     )
+    noisy = tf.cond(
+        how.narrow_hz < sample_rate / 2, lambda: narrowed(noisy, how.narrow_hz, how.narrow_shape, sample_rate), lambda: noisy
+    )
     return {"clean": clean * factor, "noisy": _damaged(noisy * factor, how, sample_rate)}
 
 
@@ -244,19 +257,6 @@ def active_power(audio: tf.Tensor, sample_rate: int) -> tf.Tensor:
     power = tf.reduce_mean(tf.square(frames), axis=-1)
     active = power > _ACTIVE * tf.reduce_max(power, axis=-1, keepdims=True)
     return tf.math.divide_no_nan(tf.reduce_sum(tf.where(active, power, 0.0), axis=-1), tf.reduce_sum(tf.cast(active, tf.float32), axis=-1))
-
-
-def good_fft_length(least: int) -> int:
-    """The smallest even length with no prime factor above 5."""
-    length = least + least % 2
-    while True:
-        rest = length
-        for factor in (2, 3, 5):
-            while rest % factor == 0:
-                rest //= factor
-        if rest == 1:
-            return length
-        length += 2
 
 
 def _spectrum(audio: tf.Tensor, size: int) -> tf.Tensor:

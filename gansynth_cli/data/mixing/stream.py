@@ -13,7 +13,8 @@ import tensorflow as tf
 
 from ...recipe_schema import Mixing
 from . import synthetic_noise
-from .mix import CONDITION_DRAWS, GROUPS, active_power, draw_conditions, good_fft_length, mix
+from .mix import CONDITION_DRAWS, GROUPS, active_power, draw_conditions, mix
+from .narrowing import good_fft_length
 from .room_acoustics import room_bank
 from .synthetic_noise import between, index_below
 

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...errors import UsageError
+from ..files.task import check_rate
 
 MAX_STRENGTH_DB = 100.0
 MAX_HEADROOM_DB = 24.0
 PASSES = 2
-DENOISE = "denoise"
+DENOISE, BANDWIDTH = "denoise", "bandwidth"
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,8 @@ class EnhanceOptions:
         gaps: List of gaps, or a folder with one for each recording; see `repair.gaps.read_gaps`.
         headroom_db: Lower the output by this much, for restored peaks.
         keep_removed: As `keep_noise`, under another name.
+        bandwidth_model: Run folder, file or bundled name of a bandwidth extender; None: the bundled one.
+        output_rate: Hz; recordings of a lower rate are resampled to it before their bandwidth is extended.
     """
 
     strength_db: float | None = None
@@ -40,6 +43,8 @@ class EnhanceOptions:
     gaps: Path | None = None
     headroom_db: float = 0.0
     keep_removed: bool = False
+    bandwidth_model: Path | str | None = None
+    output_rate: int | None = None
 
     def check(self) -> None:
         """Raise UsageError where a value is out of range."""
@@ -56,5 +61,10 @@ class EnhanceOptions:
             raise UsageError("--gaps lists gaps, but the step gaps is not asked for.", hint="--do gaps,denoise")
         if self.gaps is not None and not self.gaps.exists():
             raise UsageError(f"The list of gaps {self.gaps} does not exist.", hint="one gap a line: START END, in seconds")
+        for name, given in (("--bandwidth-model", self.bandwidth_model), ("--output-rate", self.output_rate)):
+            if given is not None and BANDWIDTH not in self.steps:
+                raise UsageError(f"{name} is for the step bandwidth, which is not asked for.", hint="--do bandwidth, or --do denoise,bandwidth")
+        if self.output_rate is not None:
+            check_rate(self.output_rate)
         if self.keep_noise and self.keep_removed:
             raise UsageError("--keep-noise and --keep-removed write the same.", hint="leave out one of them")

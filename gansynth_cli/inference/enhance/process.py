@@ -6,7 +6,9 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
+import soxr
 
+from ...data.audio.audio_stream import resampled_frames
 from ..arrays import blocks_of, joined
 from ..files.task import check_rate
 from ..repair.findings import Stream
@@ -88,6 +90,23 @@ def enhance_blocks(blocks: Iterable[np.ndarray], stream: Stream | Chain) -> Iter
     rest = stream.finish()
     if before is not None and rest is not None:
         yield before, rest
+
+
+def resampled_blocks(blocks: Iterable[np.ndarray], sample_rate: int, output_rate: int, channels: int) -> Iterator[np.ndarray]:
+    """Resample blocks [frames, channels] in a stream, without delay; samples that are not finite become 0.
+
+    The result has `audio_stream.resampled_frames` frames.
+    """
+    stream = soxr.ResampleStream(sample_rate, output_rate, channels, dtype="float32", quality="VHQ")
+    taken = given = 0
+    for block in blocks:
+        taken += len(block)
+        piece = stream.resample_chunk(np.nan_to_num(block.astype(np.float32), posinf=0.0, neginf=0.0))
+        given += len(piece)
+        yield piece
+    rest = stream.resample_chunk(np.zeros((0, channels), np.float32), last=True)
+    missing = resampled_frames(taken, sample_rate, output_rate) - given
+    yield np.pad(rest[:missing], [(0, max(0, missing - len(rest))), (0, 0)])
 
 
 class Reduction:

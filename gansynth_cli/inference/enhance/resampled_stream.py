@@ -31,18 +31,19 @@ class ResampledStream:
     Args:
         stream: The stream that does the work.
         stream_rate, sample_rate: Rates of that stream and of the audio in Hz.
+        above: Attenuate the band above the stream's own; otherwise it stays as it is.
 
     Attributes:
         latency: Samples at `sample_rate` after a sample, at the most, before its output is known (resampling aside).
     """
 
-    def __init__(self, stream: Stream, stream_rate: int, sample_rate: int):
+    def __init__(self, stream: Stream, stream_rate: int, sample_rate: int, above: bool = True):
         self.channels, self.sample_rate = stream.channels, sample_rate
         self.latency = -(-stream.latency * sample_rate // stream_rate)
         self._stream = stream
         self._down = soxr.ResampleStream(sample_rate, stream_rate, self.channels, dtype="float32")
         self._up = soxr.ResampleStream(stream_rate, sample_rate, self.channels, dtype="float32")
-        self._above = BandAbove(self.channels, stream_rate, sample_rate) if sample_rate > stream_rate else None
+        self._above = BandAbove(self.channels, stream_rate, sample_rate) if above and sample_rate > stream_rate else None
         self._dry = self._low = self._high = np.zeros((self.channels, 0), np.float32)
         self._received = self._resampled = 0
 

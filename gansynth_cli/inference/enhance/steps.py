@@ -24,8 +24,9 @@ from ..repair.findings import RepairStep
 from ..repair.gaps import GapStep
 from ..repair.hum import HumStep
 from ..repair.noise_floor import NoiseFloorSurvey
+from .bandwidth import BandwidthStep
 from .enhancers import Enhancer, EnhancerStream, open_enhancer
-from .options import DENOISE, EnhanceOptions
+from .options import BANDWIDTH, DENOISE, EnhanceOptions
 from .process import Chain, enhance_blocks, open_stream
 
 
@@ -68,7 +69,7 @@ STEPS: tuple[StepKind, ...] = (
     StepKind("hum", "remove mains hum", lambda options, _: HumStep()),
     StepKind("dry", "remove reverberation", needs="a dereverberation model"),
     StepKind(DENOISE, "remove noise", lambda options, enhancer: DenoiseStep(enhancer, options)),
-    StepKind("bandwidth", "extend the bandwidth", needs="a bandwidth extension model"),
+    StepKind(BANDWIDTH, "extend the bandwidth", lambda options, _: BandwidthStep(options.bandwidth_model)),
 )
 
 
@@ -107,7 +108,7 @@ def repair(
     Args:
         audio: Floating point, [samples] or [samples, channels], full scale is [-1, 1]; NaN and infinite samples are gaps.
         sample_rate: Hz.
-        steps: Of "gaps", "clipping" and "hum"; they run in this order. `Denoiser.enhance` removes noise.
+        steps: Of "gaps", "clipping", "hum" and "bandwidth"; they run in this order. `Denoiser.enhance` removes noise.
         gaps: List of further gaps, as for `--gaps`.
 
     Returns:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,8 +21,9 @@ from ..files.provenance import SOFTWARE, input_facts, with_provenance
 from ..files.task import FileTask, Words, Work, block_frames
 from ..repair.findings import Finding, RepairStep
 from .enhancers import TENSORFLOW_CLASSES, Enhancer
-from .options import DENOISE, EnhanceOptions
-from .process import Chain, Reduction, enhance_blocks
+from .bandwidth import BandwidthStep
+from .options import BANDWIDTH, DENOISE, EnhanceOptions
+from .process import Chain, Reduction, enhance_blocks, resampled_blocks
 from .steps import open_steps
 
 if TYPE_CHECKING:
@@ -84,20 +85,22 @@ class EnhanceTask(FileTask):
         findings = self._look(job, work, [(name, step) for name, step in self.steps if step.looks])
         with work.reader() as reader, ExitStack() as files:
             info = reader.info
+            rate = self._rate(info.sample_rate, work)
             streams = [
-                step.stream(findings.get(name), info.channels, info.sample_rate)
+                step.stream(findings.get(name), info.channels, rate)
                 for name, step in self.steps
                 if not step.looks or findings[name]
             ]
             subtype = self._subtype(job, work, bool(findings.get("clipping")))
-            sink = files.enter_context(work.writer(job.target, reader, self._tags(job, reader.tags, "enhanced"), subtype=subtype))
+            tags = self._tags(job, reader.tags, "enhanced")
+            sink = files.enter_context(work.writer(job.target, reader, tags, subtype=subtype, sample_rate=rate))
             noise = None
             for path in self._removed_path(job):
                 tags = self._tags(job, reader.tags, "removed")
-                noise = files.enter_context(work.writer(path, reader, tags, subtype=subtype, overwrite=True))
-            strips = _strips(info) if self.options.before_after else None
+                noise = files.enter_context(work.writer(path, reader, tags, subtype=subtype, overwrite=True, sample_rate=rate))
+            strips = _strips(info, rate) if self.options.before_after else None
             gain, reduction = 10 ** (-self.options.headroom_db / 20), Reduction()
-            for before, after in enhance_blocks(work.blocks(reader, finite="gaps" not in self.options.steps), Chain(streams)):
+            for before, after in enhance_blocks(self._blocks(work.blocks(reader, finite=self._finite), info), Chain(streams)):
                 before = np.nan_to_num(before, posinf=0.0, neginf=0.0) if findings else before
                 reduction.add(before, after)
                 after = after if gain == 1 else after * after.dtype.type(gain)
@@ -126,8 +129,8 @@ class EnhanceTask(FileTask):
             return {}
         with work.reader() as reader:
             info = reader.info
-            surveys = {name: step.survey(info.channels, info.sample_rate, job.name) for name, step in steps}
-            for block in reader.blocks(block_frames(info.sample_rate), finite="gaps" not in self.options.steps):
+            surveys = {name: step.survey(info.channels, self._rate(info.sample_rate), job.name) for name, step in steps}
+            for block in self._blocks(reader.blocks(block_frames(info.sample_rate), finite=self._finite), info):
                 for survey in surveys.values():
                     survey.add(block.T)
                 work.advance(0.0)
@@ -136,6 +139,23 @@ class EnhanceTask(FileTask):
         summaries = [summary for finding in findings.values() if (summary := finding.summary())]
         work.outcome.add_note("; ".join(summaries) or "nothing found")
         return findings
+
+    @property
+    def _finite(self) -> bool:
+        """Whether samples that are not finite are refused."""
+        return "gaps" not in self.options.steps
+
+    def _rate(self, sample_rate: int, work: Work | None = None) -> int:
+        """Return the rate in Hz at which the steps run and the output is written: `output_rate`, where that is higher."""
+        asked = self.options.output_rate or sample_rate
+        if work is not None and asked < sample_rate:
+            work.outcome.add_note(f"its {sample_rate} Hz are more than --output-rate {asked}: kept")
+        return max(asked, sample_rate)
+
+    def _blocks(self, blocks: Iterable[np.ndarray], info: AudioInfo) -> Iterable[np.ndarray]:
+        """Return blocks [frames, channels] at `_rate`."""
+        rate = self._rate(info.sample_rate)
+        return blocks if rate == info.sample_rate else resampled_blocks(blocks, info.sample_rate, rate, info.channels)
 
     def _subtype(self, job: Job, work: Work, clipping: bool) -> str:
         """Return the encoding of the output where it is not the job's: restored peaks exceed full scale."""
@@ -205,6 +225,10 @@ def provenance_facts(enhancer: Enhancer | None, options: EnhanceOptions, role: s
     facts: dict[str, Any] = {f"{role}_by": SOFTWARE}
     if options.steps != (DENOISE,):
         facts |= {"steps": ",".join(options.steps)}
+    if options.output_rate:
+        facts |= {"output_rate": options.output_rate}
+    if BANDWIDTH in options.steps:
+        facts |= {"bandwidth_model": BandwidthStep(options.bandwidth_model).sha256}
     if options.headroom_db:
         facts |= {"headroom_db": options.headroom_db}
     if enhancer is not None:
@@ -244,9 +268,10 @@ def _is_ours(path: Path) -> bool:
     return any(word in comment for word in ('d_by": "gan-audio', "d by gan-audio"))
 
 
-def _strips(info: AudioInfo) -> tuple[before_after.Strip, before_after.Strip]:
+def _strips(info: AudioInfo, rate: int) -> tuple[before_after.Strip, before_after.Strip]:
     from . import before_after  # with Pillow, which only pictures need
 
     if info.frames < 0:
         raise AudioFileError(info.path, "no picture can be drawn: its header does not state its length", hint="leave out --before-after")
-    return before_after.Strip(info.frames, info.sample_rate), before_after.Strip(info.frames, info.sample_rate)
+    frames = audio_stream.resampled_frames(info.frames, info.sample_rate, rate)
+    return before_after.Strip(frames, rate), before_after.Strip(frames, rate)

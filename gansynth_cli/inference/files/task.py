@@ -153,7 +153,8 @@ class Work:
         self.outcome.reason = f"every sample is 0: nothing to {self._task.words.verb}, the output is silent too"
 
     def writer(
-        self, path: Path, reader: audio_stream.Reader, tags: Mapping[str, str], *, subtype: str = "", overwrite: bool | None = None
+        self, path: Path, reader: audio_stream.Reader, tags: Mapping[str, str], *, subtype: str = "", overwrite: bool | None = None,
+        sample_rate: int | None = None,
     ) -> audio_stream.Writer:
         """Open a file with the rate, channels and length of the recording in the job's format; MP3 and Opus keep their bit rate.
 
@@ -163,17 +164,19 @@ class Work:
             tags: Title, artist, comment and so on.
             subtype: Another encoding than the job's.
             overwrite: Replace an existing file; None: as the task says.
+            sample_rate: Hz; None: the recording's.
         """
         info = reader.info
+        rate = sample_rate or info.sample_rate
         same = info.subtype == self.job.subtype
         return audio_stream.Writer(
             path,
-            info.sample_rate,
+            rate,
             info.channels,
             subtype=subtype or self.job.subtype,
             container=self.job.container,
             tags=tags,
-            frames=info.frames,
+            frames=audio_stream.resampled_frames(info.frames, info.sample_rate, rate),
             bitrate=self._task.bitrate or (reader.bitrate if same else None),
             channel_mask=info.channel_mask,
             scale=reader.scale,
