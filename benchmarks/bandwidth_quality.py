@@ -28,7 +28,7 @@ import soxr
 
 from gansynth_cli.data.audio.find import find_audio
 from gansynth_cli.inference.enhance.bandwidth import BandwidthExtensionModel, BandwidthSurvey, find_extender
-from gansynth_cli.metrics.table import MetricError
+from gansynth_cli.metrics.figure import MetricError
 
 FFT, HOP, FLOOR = 2048, 512, 1e-8
 
@@ -99,7 +99,13 @@ def measure(truth: np.ndarray, found: np.ndarray, narrow: np.ndarray, rate: int,
     low = band(narrow, rate, 0, 0.9 * edge)
     kept = level(low) - level(band(found - narrow, rate, 0, 0.9 * edge))
     step = lambda x: level(band(x, rate, 1.02 * edge, 1.02 * edge + 500)) - level(band(x, rate, 0.85 * edge - 500, 0.85 * edge))
-    return {"lsd": lsd, "lsd_hf": lsd_hf, "pesq": pesq(truth, found, rate), "low_band_snr_db": min(kept, 200.0), "step_db": abs(step(found) - step(truth))}
+    return {
+        "lsd": lsd,
+        "lsd_hf": lsd_hf,
+        "pesq": pesq(truth, found, rate),
+        "low_band_snr_db": min(kept, 200.0),
+        "step_db": abs(step(found) - step(truth)),
+    }
 
 
 def main() -> None:
@@ -141,11 +147,14 @@ def means(values: list[dict[str, float]]) -> dict[str, float]:
 
 
 def report(results: list[dict], options: argparse.Namespace) -> None:
-    print(f"| {options.low} -> {options.to} Hz | files | LSD | LSD-HF | PESQ-WB | low band, dB | step, dB | CPU s/s |\n|---|---|---|---|---|---|---|---|")
+    names = (f"{options.low} -> {options.to} Hz", "files", "LSD", "LSD-HF", "PESQ-WB", "low band, dB", "step, dB", "CPU s/s")
+    print(f"| {' | '.join(names)} |\n|{'---|' * len(names)}")
     for row in results:
         cost = f"{row['cpu_seconds']:.4f}" if "cpu_seconds" in row else ""
-        figures = " | ".join(f"{row[key]:.2f}" for key in ("lsd", "lsd_hf", "pesq"))
-        print(f"| {row['set']}, {row['system']} | {row['files']} | {figures} | {row['low_band_snr_db']:.0f} | {row['step_db']:.1f} | {cost} |")
+        figures = " | ".join(
+            [*(f"{row[key]:.2f}" for key in ("lsd", "lsd_hf", "pesq")), f"{row['low_band_snr_db']:.0f}", f"{row['step_db']:.1f}"]
+        )
+        print(f"| {row['set']}, {row['system']} | {row['files']} | {figures} | {cost} |")
     if options.json:
         options.json.write_text(json.dumps(results, indent=1))
     else:

@@ -87,7 +87,7 @@ class Mixing:
     companding: Fraction = 0.0  # the noisy clip passes 8-bit mu-law companding (telephony)
     codec: Fraction = 0.0  # the noisy clip gets spectral holes, as from a lossy codec at a low bit rate
     codec_holes_db: Range = (8.0, 25.0)  # bins this far below the loudest of their half kilohertz are removed
-    narrow: Fraction = 0.0  # only the noisy clip is low-passed, by a random filter, at a frequency drawn from narrow_hz (bandwidth extension)
+    narrow: Fraction = 0.0  # for bandwidth extension: the noisy clip alone is low-passed, by a random filter, at one of narrow_hz
     narrow_hz: Range = (2000.0, 12000.0)
 
     def __post_init__(self) -> None:
@@ -107,7 +107,7 @@ class Mixing:
             "quantization_bits",
             "codec_holes_db",
         ):
-            least = 0.1 if name in ("rate", "noise_rate", "rt60_seconds") else 2 if name == "quantization_bits" else 100 if name == "narrow_hz" else 0
+            least = {"rate": 0.1, "noise_rate": 0.1, "rt60_seconds": 0.1, "quantization_bits": 2, "narrow_hz": 100}.get(name, 0)
             if getattr(self, name)[0] < least:
                 raise ValueError(f"{name} is {list(getattr(self, name))}; expected at least {least}")
         if self.level_dbfs[1] > 0:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 
@@ -75,7 +76,8 @@ def test_the_bundled_recipe_is_small():
 
 def test_generated_bands_cover_all_bins():
     starts = ENVELOPE.output_starts
-    assert starts[0] == 30 and starts[-1] == 481
+    assert starts[0] == 30
+    assert starts[-1] == 481
     np.testing.assert_allclose(ENVELOPE.spread.sum(axis=0)[30:], 1.0, rtol=1e-6)
     assert not ENVELOPE.spread[:, :30].any()
 
@@ -133,7 +135,8 @@ def test_edges_are_found(rate, edge):
     survey.add(low_passed(speech_like(rate), rate, edge)[None])
     finding = survey.finish()
     assert finding.edge_hz == pytest.approx(edge, rel=0.06)
-    assert finding.to_json()["found"] and "extended to" in finding.summary()
+    assert finding.to_json()["found"]
+    assert "extended to" in finding.summary()
 
 
 def test_full_bands_silence_and_slopes_have_no_edge():
@@ -202,21 +205,42 @@ def test_level_and_phase_losses_by_hand():
     power = tf.square(spectrum.real) + tf.square(spectrum.imaginary)
     starts = ENVELOPE.output_starts
     inside = starts[1:] <= layout.bins
-    means = [np.asarray(power)[0, :, low:high].mean(axis=1) for low, high in zip(starts[:-1], starts[1:], strict=True) if high <= layout.bins]
+    means = [np.asarray(power)[0, :, low:high].mean(axis=1) for low, high in itertools.pairwise(starts) if high <= layout.bins]
     true = np.zeros((1, power.shape[1], len(inside)), np.float32)
     true[0, :, : len(means)] = 0.5 * np.log(np.stack(means, axis=1))
     weights = load_recipe("bwe/small").losses
-    loss = lambda levels: Pair(
-        Extension(target, tf.constant(levels)), target, power, tf.ones([1, 1]), tf.constant([2000.0]), tf.constant([8000.0]), model, weights, 16000
-    ).levels()
+    pair_of = lambda levels: Pair(
+        Extension(target, tf.constant(levels)),
+        target,
+        power,
+        tf.ones([1, 1]),
+        tf.constant([2000.0]),
+        tf.constant([8000.0]),
+        model,
+        weights,
+        16000,
+    )
+    loss = lambda levels: pair_of(levels).levels()
     assert float(loss(true)) < 1e-3
-    assert float(loss(true + np.float32(np.log(10) / 2))) == pytest.approx(1.0, abs=0.01)  # 10 dB more
+    quiet = pair_of(true - np.float32(50)).loudness()  # nothing but the floor
+    band = np.asarray(pair_of(true).bands[1])[0, :, np.asarray(pair_of(true).bands[2])[0, 0] > 0]
+    assert float(quiet) == pytest.approx(np.mean((band / 1e-6) ** 0.23 - 0.1**0.23), rel=1e-3)
+    # 10 dB more, half of it again for too much; the floor of -70 dB takes a little.
+    assert float(loss(true + np.float32(np.log(10) / 2))) == pytest.approx(2.0, abs=0.05)
+    assert float(loss(true - np.float32(np.log(10) / 2))) == pytest.approx(1.0, abs=0.05)
 
     s = AP
     phase = tf.math.angle(ap_spectrum(target, s))
     pair = lambda shift: Pair(
-        Extension(target, None, tf.zeros_like(phase), phase + shift), target, power, tf.ones([1, 1]), tf.constant([2000.0]),
-        tf.constant([8000.0]), extender(s), weights, 16000,
+        Extension(target, None, tf.zeros_like(phase), phase + shift),
+        target,
+        power,
+        tf.ones([1, 1]),
+        tf.constant([2000.0]),
+        tf.constant([8000.0]),
+        extender(s),
+        weights,
+        16000,
     )
     assert float(pair(2 * np.pi).ap_phase()) == pytest.approx(0.0, abs=1e-5)
     assert float(pair(0.5).ap_phase()) == pytest.approx(0.5, abs=1e-5)  # a constant has no steps
@@ -272,7 +296,8 @@ def test_the_verb_extends_narrow_recordings_only(tmp_path, model_file, capsys):
     told = " ".join(capsys.readouterr().err.split())
     assert "full band up to 8 kHz" in told
     found = {entry["name"]: entry["found"]["bandwidth"] for entry in json.loads(report.read_text())["files"]}
-    assert found["narrow.wav"]["edge_hz"] == pytest.approx(4000, rel=0.06) and not found["full.wav"]["found"]
+    assert found["narrow.wav"]["edge_hz"] == pytest.approx(4000, rel=0.06)
+    assert not found["full.wav"]["found"]
     read = lambda path: soundfile.read(path, dtype="int16")[0]
     np.testing.assert_array_equal(read(tmp_path / "out" / "full.wav"), read(tmp_path / "full.wav"))
     assert (read(tmp_path / "out" / "narrow.wav") != read(tmp_path / "narrow.wav")).any()
@@ -283,7 +308,8 @@ def test_the_output_may_have_a_higher_rate(tmp_path, model_file, capsys):
     options = ["--do", "bandwidth", "--bandwidth-model", str(model_file), "--output-rate", "16000", "--keep-removed", "-j", "1"]
     assert main(["enhance", str(tmp_path / "a.wav"), "-o", str(tmp_path / "b.wav"), *options]) == 0
     made, rate = soundfile.read(tmp_path / "b.wav")
-    assert rate == 16000 and made.shape == (32000, 2)
+    assert rate == 16000
+    assert made.shape == (32000, 2)
     assert soundfile.info(tmp_path / "b.removed.wav").frames == 32000
     assert "band ends at" in capsys.readouterr().err
 

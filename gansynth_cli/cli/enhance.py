@@ -154,7 +154,8 @@ def command(
 
     The bundled models are for speech: they take music, drums and other sounds for noise, and turn them down.
 
-    With --do also fill gaps, restore clipped peaks, remove mains hum and extend the bandwidth; what needs no repair stays as it is, bit for bit.
+    With --do also fill gaps, restore clipped peaks, remove mains hum and extend the bandwidth; what needs no repair stays as it is, bit for
+    bit.
 
     Existing outputs are skipped, so the same command continues after an interruption. A file that fails does not stop the others.
 
@@ -168,8 +169,19 @@ def command(
     from ..inference.enhance.steps import read_steps
 
     passes, steps = 1 if fast else PASSES, read_steps(do)
-    options = EnhanceOptions(strength, mix, per_channel, passes, keep_noise, before_after, steps, gaps, headroom, keep_removed,
-        bandwidth_model, output_rate,
+    options = EnhanceOptions(
+        strength,
+        mix,
+        per_channel,
+        passes,
+        keep_noise,
+        before_after,
+        steps,
+        gaps,
+        headroom,
+        keep_removed,
+        bandwidth_model,
+        output_rate,
     )
     options.check()
     if DENOISE not in steps:

@@ -16,8 +16,6 @@ from . import bandwidth_networks as networks
 from .bandwidth_settings import BandwidthSettings
 
 
-
-
 class Extension(NamedTuple):
     """A clip with a wider band.
 
@@ -228,7 +226,10 @@ class TensorOperations:
         frames = tf.shape(x)[1] - taps + 1
         # Sums of shifted frames: faster on a CPU than the grouped convolution and its gradient.
         y = tf.add_n([x[:, k : k + frames] * kernel[k] for k in range(taps)])
-        return tf.ensure_shape(y, [x.shape[0], None if x.shape[1] is None else x.shape[1] - taps + 1, channels]) + self._weights[f"{name}/bias"]
+        return (
+            tf.ensure_shape(y, [x.shape[0], None if x.shape[1] is None else x.shape[1] - taps + 1, channels])
+            + self._weights[f"{name}/bias"]
+        )
 
     def norm(self, x, name):
         mean, variance = tf.nn.moments(x, [-1], keepdims=True)

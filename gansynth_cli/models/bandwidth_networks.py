@@ -115,9 +115,7 @@ def magnitude_and_phase(ops: Operations, magnitude: Any, phase: Any, s: Bandwidt
 
     Two streams of ConvNeXt blocks, each added to the other before every block.
     """
-    a, p = (
-        ops.norm(ops.convolution(x, f"{name}/first"), f"{name}/first_norm") for name, x in (("magnitude", magnitude), ("phase", phase))
-    )
+    a, p = (ops.norm(ops.convolution(x, f"{name}/first"), f"{name}/first_norm") for name, x in (("magnitude", magnitude), ("phase", phase)))
     halo = s.kernel // 2
     for block in range(s.blocks):
         a = a + p
@@ -135,8 +133,10 @@ def count(s: BandwidthSettings) -> int:
 
 def operations_per_second(s: BandwidthSettings) -> float:
     """Return the multiplications and additions for a second of audio at the full rate."""
-    return sum(math.prod(shape) for name, shape in weight_shapes(s).items() if name.endswith("kernel")) * s.sample_rate / (
-        s.frame // 2 if s.network == "envelope" else s.hop
+    return (
+        sum(math.prod(shape) for name, shape in weight_shapes(s).items() if name.endswith("kernel"))
+        * s.sample_rate
+        / (s.frame // 2 if s.network == "envelope" else s.hop)
     )
 
 

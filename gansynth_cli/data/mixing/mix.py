@@ -230,9 +230,7 @@ def mix(
         tf.math.divide_no_nan(tf.pow(10.0, how.level_dbfs / 20.0), level),
         tf.math.divide_no_nan(_LOUDEST, peak),
     )
-    noisy = tf.cond(
-        how.narrow_hz < sample_rate / 2, lambda: narrowed(noisy, how.narrow_hz, how.narrow_shape, sample_rate), lambda: noisy
-    )
+    noisy = tf.cond(how.narrow_hz < sample_rate / 2, lambda: narrowed(noisy, how.narrow_hz, how.narrow_shape, sample_rate), lambda: noisy)
     return {"clean": clean * factor, "noisy": _damaged(noisy * factor, how, sample_rate)}
 
 

@@ -18,8 +18,8 @@ from ...models.bandwidth_extender import BandwidthExtender, cut_bin
 from ...recipe_schema import Recipe
 from ...signal import erb
 from ...signal import erb_front_end as front_end
-from ..base import Batch, Draws, Losses, Phase, provenance_of
 from ..adversarial import AdversarialObjective
+from ..base import Batch, Draws, Losses, Phase, provenance_of
 from ..enhancement import EnhancementPreviews, joined_logits
 from .networks import build_critics, build_network
 from .schema import BandwidthLosses, BandwidthModel
@@ -121,7 +121,9 @@ class BandwidthExtension(EnhancementPreviews, AdversarialObjective):
 
     def phases(self) -> tuple[Phase, ...]:
         """Return the generator's phase only where there is no discriminator; else those of `AdversarialObjective`."""
-        return AdversarialObjective.phases(self) if self.adversarial else (Phase("generator", ("generator",), self.reconstruct, "generator"),)
+        return (
+            AdversarialObjective.phases(self) if self.adversarial else (Phase("generator", ("generator",), self.reconstruct, "generator"),)
+        )
 
     def critic_losses(self, batch: Batch, draws: Draws) -> Losses:
         pair = self.extend(batch, draws, clips=self.critic_clips)

@@ -42,6 +42,8 @@ class BandwidthLosses:
     windows_ms: tuple[Positive, ...] = (10, 20, 40)  # of the spectra that are compared; hop a quarter of each
     power: Annotated[float, Meta(gt=0, le=1)] = 0.3  # compression of magnitudes
     levels: TermWeight = 0.0  # mean |difference| of the generated bands' levels, in units of 10 dB; "envelope" only
+    loudness: TermWeight = 0.0  # mean |difference| of their loudness (Zwicker), 1 at 60 dB below the level of the clip; "envelope" only
+    over_estimation: Annotated[float, Meta(ge=0)] = 0.0  # in both, too much costs this much more than too little: PESQ punishes it so
     magnitude: TermWeight = 0.0  # mean square of compressed magnitudes
     log_magnitude: TermWeight = 0.0  # mean |difference| of the natural log magnitudes
     disturbance: TermWeight = 0.0  # a point of PESQ's scale lost to differences in loudness

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,7 +18,8 @@ from .schema import BandwidthLosses
 
 LEVEL = 0.1  # root mean square to which clips are scaled for the losses
 _PESQ_RATE, _PESQ_WINDOW_SECONDS = 16000, 0.032
-_FLOOR = 1e-9  # mean square of a sample: 70 dB below the clip, where differences end to count
+_FLOOR = 1e-7  # 70 dB below the clip, where differences end to count
+_QUIET, _LOUDNESS = 1e-6, 0.23
 _TEN_DB = float(np.log(10.0))
 
 
@@ -50,24 +52,41 @@ class Pair:
         """Spectra of both at every `windows_ms`."""
         sizes = [self.sample_rate * milliseconds // 1000 for milliseconds in self.losses.windows_ms]
         estimate, target = self.made.audio * self.scale, self.target * self.scale
-        return [(spectrum(estimate, fft, fft // 4, floor=_FLOOR), spectrum(target, fft, fft // 4, floor=_FLOOR)) for fft in sizes]
+        return [
+            (spectrum(estimate, fft, fft // 4, floor=_FLOOR * LEVEL**2), spectrum(target, fft, fft // 4, floor=_FLOOR * LEVEL**2))
+            for fft in sizes
+        ]
 
-    def levels(self) -> tf.Tensor:
-        """Mean |difference| of the generated bands' levels in units of 10 dB, over frames, and the bands of each clip. Levels more than
-        70 dB below that of the clip count as that."""
+    @cached_property
+    def bands(self) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """Mean power of the bands, as predicted and true, relative to that of the clip, float32 [batch, frames, bands], and which of the
+        bands are generated, [batch, 1, bands]. `_FLOOR` is added to both."""
         assert self.made.log_levels is not None
         settings = self.network.settings
         starts = settings.output_starts[settings.output_starts <= self.target_power.shape[-1]]
         matrix = np.zeros((self.target_power.shape[-1], len(starts) - 1), np.float32)
-        for band, (low, high) in enumerate(zip(starts[:-1], starts[1:], strict=True)):
+        for band, (low, high) in enumerate(itertools.pairwise(starts)):
             matrix[low:high, band] = 1.0 / (high - low)
         hz = starts * (settings.sample_rate / settings.frame)
-        inside = tf.cast((hz[:-1] >= self.cut[:, None]) & (hz[1:] <= self.reach[:, None] + 1.0), tf.float32)
-        floor = _FLOOR / (settings.frame * tf.square(self.scale[..., None]))  # white noise of that mean square in a bin
-        wanted = tf.math.log(tf.matmul(self.target_power, matrix) + floor) / _TEN_DB
-        made = tf.math.log(tf.exp(2.0 * self.made.log_levels[..., : len(starts) - 1]) + floor) / _TEN_DB
-        difference = tf.reduce_mean(tf.abs(made - wanted), axis=1) * inside
-        return tf.reduce_mean(tf.reduce_sum(difference, axis=1) / tf.maximum(tf.reduce_sum(inside, axis=1), 1.0))
+        inside = tf.cast((hz[:-1] >= self.cut[:, None]) & (hz[1:] <= self.reach[:, None] + 1.0), tf.float32)[:, None]
+        scale = settings.frame * tf.square(self.scale[..., None]) / LEVEL**2  # white noise as loud as the clip has a power of 1 in each bin
+        made = tf.exp(2.0 * self.made.log_levels[..., : len(starts) - 1])
+        return made * scale + _FLOOR, tf.matmul(self.target_power, matrix) * scale + _FLOOR, inside
+
+    def levels(self) -> tf.Tensor:
+        """Mean |difference| of the generated bands' levels in units of 10 dB, over the frames and bands of each clip."""
+        made, true, inside = self.bands
+        return self._mean_difference((tf.math.log(made) - tf.math.log(true)) / _TEN_DB, inside)
+
+    def loudness(self) -> tf.Tensor:
+        """Mean |difference| of the generated bands' loudness: power to 0.23 (Zwicker), 1 at 60 dB below the level of the clip."""
+        made, true, inside = self.bands
+        return self._mean_difference(tf.pow(made / _QUIET, _LOUDNESS) - tf.pow(true / _QUIET, _LOUDNESS), inside)
+
+    def _mean_difference(self, difference: tf.Tensor, inside: tf.Tensor) -> tf.Tensor:
+        weighed = tf.abs(difference) + self.losses.over_estimation * tf.nn.relu(difference)
+        mean = tf.reduce_mean(weighed, axis=1, keepdims=True) * inside
+        return tf.reduce_mean(tf.reduce_sum(mean, axis=[1, 2]) / tf.maximum(tf.reduce_sum(inside, axis=[1, 2]), 1.0))
 
     @cached_property
     def disturbances(self) -> tuple[tf.Tensor, tf.Tensor]:
@@ -90,7 +109,8 @@ class Pair:
 
     @cached_property
     def made_spectrum(self) -> tf.Tensor:
-        assert self.made.log_magnitude is not None and self.made.phase is not None
+        assert self.made.log_magnitude is not None
+        assert self.made.phase is not None
         magnitude = tf.exp(self.made.log_magnitude)
         return tf.complex(magnitude * tf.cos(self.made.phase), magnitude * tf.sin(self.made.phase))
 
@@ -125,6 +145,7 @@ TERMS: WeightedTerms[Pair] = WeightedTerms(
     BandwidthLosses,
     {
         "levels": Pair.levels,
+        "loudness": Pair.loudness,
         "magnitude": _mean(lambda e, t, losses: compressed_spectrum(e, t, power=losses.power)[1]),
         "log_magnitude": _mean(lambda e, t, _: log_magnitude_l1(e, t)),
         "disturbance": lambda pair: pair.disturbances[0],

@@ -63,7 +63,9 @@ class EnhanceOptions:
             raise UsageError(f"The list of gaps {self.gaps} does not exist.", hint="one gap a line: START END, in seconds")
         for name, given in (("--bandwidth-model", self.bandwidth_model), ("--output-rate", self.output_rate)):
             if given is not None and BANDWIDTH not in self.steps:
-                raise UsageError(f"{name} is for the step bandwidth, which is not asked for.", hint="--do bandwidth, or --do denoise,bandwidth")
+                raise UsageError(
+                    f"{name} is for the step bandwidth, which is not asked for.", hint="--do bandwidth, or --do denoise,bandwidth"
+                )
         if self.output_rate is not None:
             check_rate(self.output_rate)
         if self.keep_noise and self.keep_removed:

@@ -20,8 +20,8 @@ from ..files.job import Job
 from ..files.provenance import SOFTWARE, input_facts, with_provenance
 from ..files.task import FileTask, Words, Work, block_frames
 from ..repair.findings import Finding, RepairStep
-from .enhancers import TENSORFLOW_CLASSES, Enhancer
 from .bandwidth import BandwidthStep
+from .enhancers import TENSORFLOW_CLASSES, Enhancer
 from .options import BANDWIDTH, DENOISE, EnhanceOptions
 from .process import Chain, Reduction, enhance_blocks, resampled_blocks
 from .steps import open_steps
@@ -87,9 +87,7 @@ class EnhanceTask(FileTask):
             info = reader.info
             rate = self._rate(info.sample_rate, work)
             streams = [
-                step.stream(findings.get(name), info.channels, rate)
-                for name, step in self.steps
-                if not step.looks or findings[name]
+                step.stream(findings.get(name), info.channels, rate) for name, step in self.steps if not step.looks or findings[name]
             ]
             subtype = self._subtype(job, work, bool(findings.get("clipping")))
             tags = self._tags(job, reader.tags, "enhanced")

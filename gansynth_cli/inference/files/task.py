@@ -153,7 +153,13 @@ class Work:
         self.outcome.reason = f"every sample is 0: nothing to {self._task.words.verb}, the output is silent too"
 
     def writer(
-        self, path: Path, reader: audio_stream.Reader, tags: Mapping[str, str], *, subtype: str = "", overwrite: bool | None = None,
+        self,
+        path: Path,
+        reader: audio_stream.Reader,
+        tags: Mapping[str, str],
+        *,
+        subtype: str = "",
+        overwrite: bool | None = None,
         sample_rate: int | None = None,
     ) -> audio_stream.Writer:
         """Open a file with the rate, channels and length of the recording in the job's format; MP3 and Opus keep their bit rate.
