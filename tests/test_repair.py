@@ -352,6 +352,7 @@ def test_detecting_writes_nothing_but_the_report(damaged: Path, tmp_path: Path, 
     "arguments, message",
     [
         (["--do", "dry"], "needs a dereverberation model"),
+        (["--do", "bandwidth"], "needs a bandwidth extender"),
         (["--gaps", "list.txt"], "the step gaps is not asked for"),
         (["--do", "gaps", "--gaps", "missing.txt"], "does not exist"),
         (["--do", "hum", "--headroom", "-3"], "expected dB from 0 to 24"),

@@ -90,8 +90,7 @@ def command(
         typer.Option(
             "--bandwidth-model",
             metavar="RUN|FILE.keras",
-            help="A trained bandwidth extender.",
-            show_default="the bundled one",
+            help="A trained bandwidth extender (recipe bwe/small); --do bandwidth needs one.",
             rich_help_panel=_REPAIR,
         ),
     ] = None,

@@ -10,7 +10,17 @@ import numpy as np
 import tensorflow as tf
 
 from ..signal import erb_front_end as front_end
-from ..signal.band_extension import FADE_BINS, FEATURE_FLOOR, MIN_MAGNITUDE, MIN_POWER, SMOOTH_BINS, TOP_SHARE, band_matrix, feature_scale
+from ..signal.band_extension import (
+    FADE_BINS,
+    FEATURE_FLOOR,
+    KEPT_SHARE,
+    MIN_MAGNITUDE,
+    MIN_POWER,
+    SMOOTH_BINS,
+    TOP_SHARE,
+    band_matrix,
+    feature_scale,
+)
 from ..signal.stft import hann
 from . import bandwidth_networks as networks
 from .bandwidth_settings import BandwidthSettings
@@ -159,7 +169,7 @@ class BandwidthExtender(keras.Model):
 
 def cut_bin(edge: tf.Tensor) -> tf.Tensor:
     """Return the last bin that stays as it is, for an edge in bins; see `signal.band_extension.cut_bin`."""
-    return tf.floor(0.95 * edge)
+    return tf.floor(KEPT_SHARE * edge)
 
 
 def crossover(cut: tf.Tensor, bins: int) -> tf.Tensor:

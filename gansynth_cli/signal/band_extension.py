@@ -11,13 +11,14 @@ MIN_MAGNITUDE = 1e-7  # of the smoothed excitation: silence stays silent
 SMOOTH_BINS = 9  # the excitation is brought to one level within 450 Hz
 TOP_SHARE = 0.7  # levels are relative to the band from 0.7 of the edge to the edge
 FADE_BINS = 4.0  # of the cross-over: 200 Hz
+KEPT_SHARE = 0.98  # of the edge; a detected edge is a little below the true one already
 FEATURE_FLOOR = -2.0
 _FEATURE_DB, _FEATURE_CENTRE_DB = 30.0, -30.0  # a band has some 30 dB less than the whole recording
 
 
 def cut_bin(edge: float) -> float:
-    """Return the last bin that stays as it is, for an edge in bins: 5 % below it, where filters do not reach."""
-    return float(np.floor(0.95 * edge))
+    """Return the last bin that stays as it is, for an edge in bins."""
+    return float(np.floor(KEPT_SHARE * edge))
 
 
 def feature_scale(db: Any, array: Any = np) -> Any:

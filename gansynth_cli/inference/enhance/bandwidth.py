@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from ...errors import RunError
+from ...errors import RunError, UsageError
 from ...models import bandwidth_networks as networks
 from ...models.bandwidth_settings import BandwidthSettings
-from ...models.model_file import EXTENDERS, ModelFile, bundled_model, find_model
+from ...models.model_file import EXTENDERS, ModelFile, bundled_models, find_model
 from ...signal.band_edge import LongTermSpectrum, find_edge
 from ..repair.findings import RepairStep
 from .band_stream import EnvelopeStream, NumpyOperations, SpectrumStream
@@ -118,12 +118,19 @@ class BandwidthExtensionModel:
 
 
 def find_extender(model: Path | str | None = None) -> ModelFile:
-    """Return the model of a run folder, a `.keras` file or a bundled model's name; None: the bundled one. Loads nothing.
+    """Return the model of a run folder or a `.keras` file; None: a bundled one, where this version has one. Loads nothing.
 
     Raises:
+        UsageError: None is given, and none is bundled.
         RunError: There is none, or it is a model of another kind.
     """
-    return find_model(bundled_model("bandwidth") if model is None else model, EXTENDERS, "extend the bandwidth of recordings")
+    model = bundled_models().get("bandwidth") if model is None else model
+    if model is None:
+        raise UsageError(
+            "The step bandwidth needs a bandwidth extender, and none is bundled with this version.",
+            hint="gan-audio train --recipe bwe/small --data DATA --run RUN, then --bandwidth-model RUN",
+        )
+    return find_model(model, EXTENDERS, "extend the bandwidth of recordings")
 
 
 class BandwidthStep(RepairStep):

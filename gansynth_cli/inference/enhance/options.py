@@ -29,7 +29,7 @@ class EnhanceOptions:
         gaps: List of gaps, or a folder with one for each recording; see `repair.gaps.read_gaps`.
         headroom_db: Lower the output by this much, for restored peaks.
         keep_removed: As `keep_noise`, under another name.
-        bandwidth_model: Run folder, file or bundled name of a bandwidth extender; None: the bundled one.
+        bandwidth_model: Run folder, file or bundled name of a bandwidth extender.
         output_rate: Hz; recordings of a lower rate are resampled to it before their bandwidth is extended.
     """
 
