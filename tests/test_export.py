@@ -17,6 +17,8 @@ from gansynth_cli.cli.export import FORMATS
 from gansynth_cli.families.deepfilternet.networks import TINY
 from gansynth_cli.inference.enhance.enhancers import open_enhancer
 from gansynth_cli.inference.export import export, formats
+from gansynth_cli.models.bandwidth_extender import BandwidthExtender
+from gansynth_cli.models.bandwidth_settings import BandwidthSettings
 from gansynth_cli.models.deep_filter_denoiser import DeepFilterDenoiser
 from gansynth_cli.models.exported import ExportedNetwork, ExportPlan, Port
 from gansynth_cli.models.model_file import USES, find_model, register_layers
@@ -119,6 +121,7 @@ def test_wrong_input(tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch:
 
 
 MODELS = {
+    "bandwidth": lambda: BandwidthExtender(BandwidthSettings(channels=8, hidden=12, blocks=2, input_bands=16)),
     "deep filter": lambda: DeepFilterDenoiser(TINY),
     "waveforms": lambda: inference_model(tiny_families.make_family("wavegan")),
     "spectrograms": lambda: inference_model(tiny_families.make_family("specgan")),

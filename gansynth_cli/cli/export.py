@@ -56,7 +56,7 @@ def command(
         console.warn(f"{model} is half-trained: step {trained['step']} of {trained['of']}.")
     lines = {"onnx": f"python {output / 'example.py'} ...", "web": f"python -m http.server -d {output}, then open the page it names"}
     for name in chosen:
-        if name in lines:
+        if name in lines and (name != "onnx" or (output / "example.py").exists()):
             console.say(f"Next: {lines[name]}")
     console.result(description)
     return EXIT_OK

@@ -24,6 +24,7 @@ from ..signal.band_extension import (
 from ..signal.stft import hann
 from . import bandwidth_networks as networks
 from .bandwidth_settings import BandwidthSettings
+from .exported import ExportedNetwork, ExportPlan, Port
 
 
 class Extension(NamedTuple):
@@ -153,6 +154,30 @@ class BandwidthExtender(keras.Model):
         return networks.magnitude_and_phase(TensorOperations(self.table), magnitude, phase, self.settings)
 
     # The file.
+
+    def export_plan(self) -> ExportPlan:
+        """Return what `gan-audio export` writes: the network alone, on frames; transforms and excitation stay with the caller."""
+        s, ops = self.settings, TensorOperations(self.table)
+        facts: dict[str, Any] = {"kind": "bandwidth extender", "network": s.network, "sample_rate": s.sample_rate, "halo_frames": s.halo}
+        shape = lambda size, frames="frames": (1, frames, size)
+        if s.network == "envelope":
+            inputs = (Port("features", shape(2 * s.input_bands + 1), "levels of the bands, which are known, level under the edge"),)
+            outputs = (Port("levels", shape(len(s.output_starts) - 1, "frames - 2 halo"), "log amplitude over that under the edge"),)
+            function = lambda features: (networks.levels(ops, features, s),)
+            bands = {"input_widths": s.input_widths.tolist(), "output_starts": s.output_starts.tolist()}
+            facts |= {"frame": s.frame, "hop": s.frame // 2, "window": "vorbis", **bands}
+        else:
+            ports = ("log_magnitude", "phase")
+            inputs = tuple(Port(name, shape(s.fft // 2 + 1), "of the narrow recording") for name in ports)
+            outputs = tuple(Port(f"made_{name}", shape(s.fft // 2 + 1, "frames - 2 halo"), "of all bins") for name in ports)
+            function = lambda magnitude, phase: networks.magnitude_and_phase(ops, magnitude, phase, s)
+            facts |= {"fft": s.fft, "frame": s.window, "hop": s.hop, "window": "hann"}
+
+        def example(rng: np.random.Generator, call: int) -> dict[str, np.ndarray]:
+            frames = 2 * s.halo + 5 + call
+            return {port.name: rng.standard_normal((1, frames, port.shape[2])).astype(np.float32) for port in inputs}
+
+        return ExportPlan((ExportedNetwork("extender", function, inputs, outputs, example),), "", facts)
 
     def get_config(self) -> dict[str, Any]:
         own = {name: getattr(self, name) for name in ("stored_as", "seed", "provenance")}

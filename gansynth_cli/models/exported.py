@@ -78,7 +78,7 @@ class ExportPlan:
 
     Attributes:
         networks: In the order in which a caller runs them.
-        example: Name of the example program, a file of `inference/export/examples`.
+        example: Name of the example program, a file of `inference/export/examples`; "": there is none.
         facts: Rates, windows, latency, labels, for the description.
         web: Whether the browser page can run it.
     """

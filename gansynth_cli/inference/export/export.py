@@ -61,7 +61,7 @@ def export_model(
     (folder / DESCRIPTION).write_text(json_text(description), encoding="utf-8")
     if WEB in formats:
         write_page(folder, runtime)
-    if "onnx" in written:
+    if "onnx" in written and plan.example:
         shutil.copyfile(_EXAMPLES / f"{plan.example}.py", folder / EXAMPLE)
     return description
 
