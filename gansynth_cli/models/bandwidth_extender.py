@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import keras
@@ -160,6 +160,9 @@ class BandwidthExtender(keras.Model):
         s, ops = self.settings, TensorOperations(self.table)
         facts: dict[str, Any] = {"kind": "bandwidth extender", "network": s.network, "sample_rate": s.sample_rate, "halo_frames": s.halo}
         shape = lambda size, frames="frames": (1, frames, size)
+        inputs: tuple[Port, ...]
+        outputs: tuple[Port, ...]
+        function: Callable[..., tuple[tf.Tensor, ...]]
         if s.network == "envelope":
             inputs = (Port("features", shape(2 * s.input_bands + 1), "levels of the bands, which are known, level under the edge"),)
             outputs = (Port("levels", shape(len(s.output_starts) - 1, "frames - 2 halo"), "log amplitude over that under the edge"),)
@@ -175,7 +178,7 @@ class BandwidthExtender(keras.Model):
 
         def example(rng: np.random.Generator, call: int) -> dict[str, np.ndarray]:
             frames = 2 * s.halo + 5 + call
-            return {port.name: rng.standard_normal((1, frames, port.shape[2])).astype(np.float32) for port in inputs}
+            return {port.name: rng.standard_normal((1, frames, int(port.shape[2]))).astype(np.float32) for port in inputs}
 
         return ExportPlan((ExportedNetwork("extender", function, inputs, outputs, example),), "", facts)
 
