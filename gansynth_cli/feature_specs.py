@@ -7,8 +7,7 @@ import json
 from dataclasses import dataclass
 from typing import Literal
 
-from .signal.mel import front_of
-from .signal.mel_convention import MelConvention
+from .signal.mel_convention import MelConvention, front_of
 
 Tracker = Literal["auto", "swift-f0", "world"]
 
@@ -55,7 +54,7 @@ class LogSpectrogram:
 
     @property
     def front(self) -> int:
-        """Samples of the first frame that lie before the clip; see `signal.mel.front_of`."""
+        """Samples of the first frame that lie before the clip; see `signal.mel_convention.front_of`."""
         return front_of(self.fft, self.mel_bands)
 
     @property

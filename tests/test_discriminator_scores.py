@@ -139,6 +139,7 @@ def test_a_run_without_what_is_needed(run, tmp_path):
         restored_family(bare, ["critic"], pytest.fail)
 
 
+@pytest.mark.slow
 def test_voices_with_a_model(run, data, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(classifier, "_MIN_STEPS", 2)
     names = json.loads((data / "dataset_info.json").read_text())["labels"]

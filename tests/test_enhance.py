@@ -26,6 +26,7 @@ from gansynth_cli.inference.enhance.options import EnhanceOptions
 from gansynth_cli.inference.enhance.process import Reduction, enhance_array
 from gansynth_cli.inference.enhance.task import EnhanceTask
 from gansynth_cli.inference.files import batch
+from gansynth_cli.inference.files import run as files_run
 from gansynth_cli.inference.files.job import Job, Outcome, Stopped
 from gansynth_cli.inference.files.plan import plan_files
 from gansynth_cli.models import model_file
@@ -421,7 +422,7 @@ def test_ctrl_c(model: Path, tmp_path: Path, capsys, monkeypatch):
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(batch, "run_jobs", interrupted)
+    monkeypatch.setattr(files_run, "run_jobs", interrupted)
     code, _, err = run([tmp_path / "rec", "-o", tmp_path / "out", "--model", model], capsys)
     assert code == 130
     assert "run the same command again" in err

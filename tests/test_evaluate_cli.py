@@ -53,7 +53,18 @@ def test_each_sub_command_has_its_own_options():
         ),
     }
     assert own["vocoders"] == {"--recordings", "--metrics", "--keep", "--jobs"}
-    assert own["voices"] == {"--data", "--source", "--target", "--text", "--words", "--model", "--seed", "--retrain", "--cache"}
+    assert own["voices"] == {
+        "--data",
+        "--source",
+        "--target",
+        "--text",
+        "--words",
+        "--whisper",
+        "--model",
+        "--seed",
+        "--retrain",
+        "--cache",
+    }
     for name in SUBCOMMANDS[:5]:
         assert shared <= set(options_of(name))
 

@@ -78,7 +78,14 @@ def test_products_equal_fast_transforms():
 def test_every_saved_class_says_what_is_exported():
     register_layers()
     objects = keras.saving.get_custom_objects()
-    assert [name for name in USES if not hasattr(objects[f"gan_audio>{name}"], "export_plan")] == []
+    without = {name for name in USES if not hasattr(objects[f"gan_audio>{name}"], "export_plan")}
+    assert without == {
+        "JetsSynthesiser",
+        "PhoneRecogniser",
+        "TacotronSynthesiser",
+        "VitsSynthesiser",
+        "VoiceCloner",
+    }  # as docs/export.md says
     assert {*formats.FORMATS, export.WEB} == set(FORMATS)
 
 

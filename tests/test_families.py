@@ -235,7 +235,7 @@ def drive(name: str, recipe_name: str, folder: Path, monkeypatch: pytest.MonkeyP
 
 
 # A family that converts or enhances takes 5 to 15 s, mostly for tracing its step; others that are as slow are named.
-SLOW = ("jets", "tacotron", "vits", "wavenet")
+SLOW = ("bwe", "jets", "phones", "tacotron", "vits", "wavenet")
 DRIVEN = [
     pytest.param(name, marks=[pytest.mark.slow] if FAMILIES[name].use in (CLONE, CONVERT, ENHANCE) or name in SLOW else [])
     for name in FAMILIES

@@ -38,6 +38,7 @@ def weights_at(run: Path, step: int, network: str) -> list[np.ndarray]:
         return [file[name] for name in sorted(file.files) if name.startswith(f"network/{network}/")]
 
 
+@pytest.mark.slow
 def test_a_published_file_is_tuned_on_with_a_discriminator_that_warms_up(tmp_path: Path, quiet_speech: Path, capsys: pytest.CaptureFixture):
     file, run = write_hifigan(tmp_path / "LJ_TINY"), tmp_path / "tuned"
     options = ["--init-from", str(file), "--data", str(quiet_speech), "--run", str(run), *SMALL]

@@ -613,6 +613,7 @@ def test_what_cannot_be_mixed(noisy_data: Path, tmp_path: Path):
     assert set(gathered(open_source(noisy_data, plain).batches(plain, seed=0).take(1))[0]) == {"audio"}
 
 
+@pytest.mark.slow
 def test_labels_and_augmentation_go_along(tmp_path: Path):
     from gansynth_cli.data.corpora.source_file import LabelOptions
 

@@ -67,6 +67,7 @@ def _learner(recipe: Recipe) -> Learner:
     return Learner(recipe, lambda: family_class(recipe.family)(recipe, info, seed=0), Devices(), 10)
 
 
+@pytest.mark.slow
 def test_phases_that_share_a_forward_pass_learn_what_they_learn_alone():
     recipe = make_recipe("hifigan", "adversarial.critic_start=0", "data.batch_size=2")
     shared, alone = _learner(recipe), _learner(recipe)

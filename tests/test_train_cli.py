@@ -99,7 +99,7 @@ def test_prepare_names_its_recipe_and_a_finished_run_its_next_commands(tmp_path,
     code, _, err = run(capsys, "prepare", "my hits", "-o", "my data", *recipe)
     assert code == 0
     assert "Next: gan-audio train --recipe wavegan/tiny --set data.augment.gain_db=3 --data 'my data'" in err
-    train_cli._show(TrainReport(Path("runs/a"), 9, 60.0, "steps", {}, (5, 0.25), {}, 0), "wavegan")
+    train_cli._show(TrainReport(Path("runs/a"), 9, 60.0, "steps", {}, (5, 0.25), {}, 0), "generate {run} -n 4")
     said = capsys.readouterr().err
     assert "To train on, raise the limit: --steps 18" in said
     assert "Next: gan-audio generate runs/a " in said

@@ -8,7 +8,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from ..signal.mel import front_of, mel_mean_bank
+from ..signal.mel import mel_mean_bank
+from ..signal.mel_convention import front_of
 from ..signal.stft import griffin_lim, griffin_lim_plain, istft_parts, istft_plain, stft_parts
 
 _register = keras.saving.register_keras_serializable(package="gan_audio")
@@ -118,7 +119,7 @@ class NormalizedLogSpectrogram(_LogSpectrogramScale):
         frames: Number of frames. The other arguments are as for `SpectrogramToAudio`, its inverse.
 
     Call: float32 [batch, samples, channels] -> float32 [batch, frames, fft / 2, channels], or mel_bands in place of fft / 2. Framing:
-    `signal.stft` with the front of `signal.mel.front_of`.
+    `signal.stft` with the front of `signal.mel_convention.front_of`.
     """
 
     def __init__(self, fft: int, hop: int, frames: int, mean, deviation, **kwargs: Any):

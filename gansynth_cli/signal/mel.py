@@ -88,15 +88,6 @@ def mel_filter_bank(
     return bank.astype(np.float32)
 
 
-def front_of(fft: int, bands: int) -> int:
-    """Return how many samples of the first frame lie before a clip: none for linear bins, as in SpecGAN's paper; half of it for mel bands.
-
-    A one-shot's attack is its first samples. In a frame that begins with them they lie at the foot of the window, which at fft 2048 and
-    44.1 kHz hides the first 5 ms: generated hits were 28 dB too quiet.
-    """
-    return fft // 2 if bands else 0
-
-
 def mel_mean_bank(sample_rate: int, fft: int, bands: int) -> np.ndarray:
     """Build HTK filters whose band is the weighted mean of the magnitudes under its triangle; from DC to Nyquist.
 

@@ -131,3 +131,12 @@ def _same(a: Any, b: Any) -> bool:
 
 def _plain(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def front_of(fft: int, bands: int) -> int:
+    """Return how many samples of the first frame lie before a clip: none for linear bins, as in SpecGAN's paper; half of it for mel bands.
+
+    A one-shot's attack is its first samples. In a frame that begins with them they lie at the foot of the window, which at fft 2048 and
+    44.1 kHz hides the first 5 ms: generated hits were 28 dB too quiet.
+    """
+    return fft // 2 if bands else 0
