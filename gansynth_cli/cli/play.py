@@ -11,6 +11,7 @@ import typer
 
 from ..errors import EXIT_INTERRUPTED, EXIT_OK, AudioFileError, UsageError
 from ..files import load_array, sha256_of
+from ..models.model_file import bundled_models
 from . import console
 from .clips import check_model, peak_of
 from .file_verb import DryRun, Json, Quiet
@@ -18,23 +19,32 @@ from .file_verb import DryRun, Json, Quiet
 if TYPE_CHECKING:
     import numpy as np
 
+    from ..inference.midi.read import Song
+
 SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")
 USUAL_PEAK = 0.5
+NOTES, DRUMS = "notes", "drums"  # the bundled models
 _EXAMPLE = "gan-audio play song.mid --model RUN -o song.wav"
 
 
 def command(
     song: Annotated[Path, typer.Argument(metavar="SONG.mid", help="A Standard MIDI File.")],
     model: Annotated[
-        Path | None, typer.Option("--model", metavar="RUN", help="A run folder or .keras file of a pitched model, or of one of drums.")
+        Path | None,
+        typer.Option(
+            "--model",
+            metavar="RUN",
+            help="A run folder, .keras file or bundled name of a pitched model, or of one of drums.",
+            show_default="the bundled notes",
+        ),
     ] = None,
     drums: Annotated[
         Path | None,
         typer.Option(
             "--drums",
             metavar="RUN",
-            help="A model whose labels name drums (kick, snare ...): plays channel 10 by General MIDI's percussion map.",
-            show_default="channel 10 is left out",
+            help="A model whose labels name drums (kick, snare ...): plays channel 10 by General MIDI's percussion map. none: left out.",
+            show_default="the bundled drums",
         ),
     ] = None,
     output: Annotated[Path | None, typer.Option("-o", "--output", help="The recording: .wav, .flac, .ogg or .mp3.")] = None,
@@ -43,7 +53,7 @@ def command(
         typer.Option(
             "--instrument",
             help="One for the whole song; several follow each other along it; program: as the file says.",
-            show_default="a random one every 6 s",
+            show_default="program with the bundled notes, else a random one every 6 s",
         ),
     ] = None,
     latents: Annotated[
@@ -64,16 +74,14 @@ def command(
     json_output: Json = False,
     quiet: Quiet = False,
 ) -> int:
-    """Play a MIDI file with a model that is conditioned on pitch, such as one of gansynth or vae.
+    """Play a MIDI file with the bundled models of notes and drums, or with models of your own (families gansynth and vae).
 
     Notes outside the trained pitches are moved by octaves, long notes end early; both are counted. Volume, expression and pitch bend are
     followed. Damaged MIDI files are played as far as they can be read. The recording carries a provenance tag that says it is synthetic.
     """
     console.configure(quiet=quiet, json_output=json_output)
-    if model is None:
-        raise UsageError("No model is given.", hint=_EXAMPLE)
     if output is None:
-        raise UsageError("No output is given.", hint=f"gan-audio play {song} --model {model} -o {song.stem}.wav")
+        raise UsageError("No output is given.", hint=f"gan-audio play {song}{f' --model {model}' if model else ''} -o {song.stem}.wav")
     if output.is_dir() or output.suffix.lower() not in SUFFIXES:
         wrong = "is a folder" if output.is_dir() else "is not the name of a recording"
         raise UsageError(f"The output {output} {wrong}; expected one file: {', '.join(SUFFIXES)}.", hint=_EXAMPLE)
@@ -88,9 +96,10 @@ def command(
     peak = USUAL_PEAK if normalize is None else None if peak_db is None else 10 ** (peak_db / 20)
     midi = read_midi(song)
     kept = _read_latents(latents) if latents is not None else None
-    check_model(model)
-    if drums is not None:
-        check_model(drums)
+    model, drums, instruments = _defaults(midi, model, drums, tuple(instrument or ()))
+    for chosen in (model, drums):
+        if chosen is not None:
+            check_model(chosen)
 
     console.say(f"Loading {model} ...")
     console.start_tensorflow()
@@ -98,13 +107,15 @@ def command(
     from ..inference.midi.drums import DrumPerformance
     from ..inference.midi.render import Performance, RenderOptions, render
 
-    session, beside = sessions.open_session(model), sessions.open_session(drums) if drums else None
+    session = sessions.open_session(model)
+    options = RenderOptions(seed, instruments, kept, peak=peak)
+    pitched = bool(session.classes.get("pitch") or not (midi.drum_notes and session.classes.get("label")))
+    beside = sessions.open_session(drums) if drums and pitched else None
     if beside is not None:  # both at the higher rate
         rate = max(session.sample_rate, beside.sample_rate)
         session, beside = session.at_rate(rate), beside.at_rate(rate)
-    options = RenderOptions(seed, tuple(instrument or ()), kept, peak=peak)
     performance: Performance | DrumPerformance
-    if session.classes.get("pitch") or not (midi.drum_notes and session.classes.get("label")):
+    if pitched:
         performance = Performance(session, replace(midi, drum_notes=()) if beside else midi, options, output)
     else:
         performance = DrumPerformance(session, midi, options, output)
@@ -149,6 +160,30 @@ def command(
     done = {"generated": report.generated, "silent": report.silent, "clipped": report.clipped}
     console.result(facts | done | {"audio_seconds": round(report.seconds, 3), "seconds": round(seconds, 3)})
     return EXIT_OK
+
+
+def _defaults(
+    midi: Song, model: Path | None, drums: Path | None, instruments: tuple[str, ...]
+) -> tuple[Path, Path | None, tuple[str, ...]]:
+    """Return the models and the instruments of a song: where the user names none, the bundled ones, by the song's own programs.
+
+    Raises:
+        UsageError: No model is named, and this installation has none.
+    """
+    from ..inference.midi.render import PROGRAMS
+
+    bundled = bundled_models()
+    if str(drums) == "none":
+        drums = None
+    elif drums is None and midi.drum_notes and DRUMS in bundled and str(model) != DRUMS:
+        drums = Path(DRUMS)
+    if model is None and not midi.notes and drums is not None:
+        return drums, None, instruments
+    if model is None and NOTES in bundled:
+        return Path(NOTES), drums, instruments or (PROGRAMS,)
+    if model is None:
+        raise UsageError("No model is given.", hint=_EXAMPLE)
+    return model, drums, instruments
 
 
 def _encoding(output: Path, subtype: str | None) -> str:
