@@ -33,7 +33,7 @@ def test_a_bundled_model_shows_its_facts_and_its_card(name, capsys, tmp_path, mo
     monkeypatch.chdir(tmp_path)
     code, out, _ = info(capsys, name)
     assert code == 0
-    assert ("48000" if name == "denoiser" else "16000") in out
+    assert {"denoiser": "48000", "drums": "44100"}.get(name, "16000") in out
     assert bundled_models()[name].with_suffix(".md").read_text().rstrip() in out
     facts = json.loads(info(capsys, name, "--json")[1])
     assert facts["kind"] == "model"
@@ -73,4 +73,4 @@ def test_a_model_that_is_none_names_the_bundled_ones(capsys, tmp_path, monkeypat
     monkeypatch.chdir(tmp_path)
     code, out, err = info(capsys, "denoisr")
     assert (code, out) == (2, "")
-    assert "denoiser, vocoder" in err
+    assert f"({', '.join(bundled_models())})" in err
