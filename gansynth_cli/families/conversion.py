@@ -19,7 +19,7 @@ from ..signal.mel_filter import filtered, nepers_between
 from .adversarial import batch_size
 from .base import Draws, provenance_of
 from .conversion_schema import ConversionLosses, ConversionModel
-from .mel_checks import check_mel_clips
+from .mel_checks import check_mel_clips, loss_without_penalties
 
 if TYPE_CHECKING:
     from ..data.frame_features import FrameClip
@@ -205,12 +205,7 @@ class ConversionFamily:
                 f"model.mel.sample_rate is {c.sample_rate}, but data.sample_rate {data.sample_rate}.", hint="--set model.mel.sample_rate=0"
             )
         check_mel_clips(data.clip_samples, c)
-        if self.loss.gradient_penalty or self.loss.weight_clip or self.recipe.adversarial.r1:
-            raise RecipeError(
-                f"adversarial.loss is {self.recipe.adversarial.loss!r}, r1 {self.recipe.adversarial.r1:g}; the critics of conversion take "
-                "a loss without penalties.",
-                hint="--set adversarial.loss=lsgan (or hinge, nonsaturating) --set adversarial.r1=0",
-            )
+        loss_without_penalties(self.recipe.adversarial, "the critics of conversion")
         if m.features == "world" and m.vocoder == "mel":
             raise RecipeError(
                 'model.features is "world": envelopes without harmonics, from which a mel vocoder makes no voice.',

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -15,13 +14,11 @@ from ..data.dataset_info import DatasetInfo
 from ..errors import DatasetError
 from ..family_schema import ModelTable
 from ..feature_specs import BatchFeatures, SpeechFeatures
-from ..models.model_file import bundled_model, find_model
 from ..models.spoken_model import SpokenModel
 from ..recipe_schema import Recipe
-from ..signal.mel_front_end import linear_mel, mel_to_magnitude
-from ..signal.stft import griffin_lim
 from .base import provenance_of
 from .mel_checks import check_mel_clips
+from .mel_sound import MelSound, padded_together
 
 if TYPE_CHECKING:
     from ..data.source import Source
@@ -31,7 +28,7 @@ _USUAL_SECONDS = 0.08  # of a token, until the data has been seen
 
 
 class SpeechFamily:
-    """A family that is trained on the beginnings of utterances, whole where they are short enough.
+    """A family of text-to-speech. It is trained on the beginnings of utterances, whole where they are short enough, or on windows of them.
 
     Args:
         recipe: A recipe of the family.
@@ -66,7 +63,13 @@ class SpeechFamily:
         self.energy = np.array([[one["energy_mean"], one["energy_deviation"]] for one in by_speaker], np.float32)
         self.mel_mean, self.mel_deviation = (np.array(self.facts[name], np.float32) for name in ("mel_mean", "mel_deviation"))
         self.frames_a_token = _USUAL_SECONDS * self.convention.sample_rate / self.convention.hop
+        self._sound = MelSound(self.convention)
         self._clips: list[tuple[Any, dict[str, Any]]] = []
+
+    @property
+    def preview_frames(self) -> int:
+        """The longest recording whose text is spoken in previews."""
+        return self.frames
 
     def batch_features(self) -> BatchFeatures:
         data = self.recipe.data
@@ -79,14 +82,14 @@ class SpeechFamily:
         frames = tokens = 0
         for clip, values in source.speech_clips(split):
             frames, tokens = frames + len(values["mel"]), tokens + len(values["tokens"])
-            if len(values["mel"]) <= self.frames and taken[clip.label] < -(-_PREVIEW_CLIPS // len(self.speakers)):
+            if len(values["mel"]) <= self.preview_frames and taken[clip.label] < -(-_PREVIEW_CLIPS // len(self.speakers)):
                 taken[clip.label] += 1
                 self._clips.append((clip, values))
             if len(self._clips) >= _PREVIEW_CLIPS:
                 break
         if not self._clips:
             raise DatasetError(
-                f"The data set {self.info.name} has no recording with a transcript of {self.frames} frames or fewer.",
+                f"The data set {self.info.name} has no recording with a transcript of {self.preview_frames} frames or fewer.",
                 hint="gan-audio info DATA; or longer clips: --set data.clip_samples=N",
             )
         self.frames_a_token = frames / tokens
@@ -97,8 +100,7 @@ class SpeechFamily:
         for clip, values in self._clips[:clips]:
             spoken = model.synthesise(values["tokens"], clip.label, clip.attributes["language"], clip.attributes["emotion"])
             made.append(self._sound(spoken.mel) if spoken.audio is None else spoken.audio)
-        longest = max(map(len, made))
-        return np.stack([np.pad(audio, (0, longest - len(audio))) for audio in made])[..., None].astype(np.float32)
+        return padded_together(made)
 
     def inference_model(self, networks: Mapping[str, keras.Model]) -> Any:
         """Build the model with all that it needs."""
@@ -109,13 +111,17 @@ class SpeechFamily:
             speakers=self.speakers,
             languages=self.languages,
             emotions=self.emotions,
-            speaker_languages=[self.facts["speakers"][name].get("language") or self.languages[0] for name in self.speakers],
+            speaker_languages=self.speaker_languages(),
             statistics=self.statistics(),
             phonemiser=self.facts["phonemiser"],
             consent=self.info.consent,
             provenance=provenance_of(self.recipe, self.info),
             name="speech_synthesiser",
         )
+
+    def speaker_languages(self) -> list[str]:
+        """Return the language of each speaker."""
+        return [self.facts["speakers"][name].get("language") or self.languages[0] for name in self.speakers]
 
     def statistics(self) -> dict[str, Any]:
         """Return the numbers that the saved model needs of the data."""
@@ -127,21 +133,6 @@ class SpeechFamily:
         f0, energy = (tf.gather(one, batch["label"])[:, None, None] for one in (self.f0, self.energy))
         raw = batch["prosody"]
         return tf.stack([(raw[..., 0] - f0[..., 0]) / f0[..., 1], raw[..., 1], (raw[..., 2] - energy[..., 0]) / energy[..., 1]], axis=-1)
-
-    def _sound(self, mel: np.ndarray) -> np.ndarray:
-        if self._vocoder is not None:
-            return self._vocoder(mel[None], training=False).numpy()[0, :, 0]
-        c = self.convention
-        front = c.reach if c.padding == "reflect" else c.fft // 2
-        magnitude = mel_to_magnitude(linear_mel(mel[None], c), c)
-        return griffin_lim(magnitude, c.fft, c.hop, len(mel) * c.hop, front=front, iterations=20, seed=0).numpy()[0]
-
-    @cached_property
-    def _vocoder(self) -> keras.Model | None:
-        """The bundled vocoder, where it means the same spectrograms."""
-        found = find_model(bundled_model("vocoder"))
-        same = not self.convention.differences(type(self.convention).from_dict(found.config["convention"]))
-        return found.load() if same else None
 
 
 def tokens_inside(batch: Mapping[str, tf.Tensor]) -> tf.Tensor:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from ..errors import RecipeError
-from ..losses.adversarial import LOSSES
 from ..recipe_schema import Recipe
 from ..signal.mel_convention import MelConvention
+from .mel_checks import loss_without_penalties
 from .vocoder_schema import VocoderLosses, VocoderModel
 from .vocoder_terms import TERMS, of_spectrum
 
@@ -54,13 +54,7 @@ def check_sizes(recipe: Recipe, model: VocoderModel, losses: VocoderLosses, conv
         )
     if len(set(m.discriminators)) != len(m.discriminators):
         raise RecipeError(f"model.discriminators is {list(m.discriminators)}; expected each kind once.")
-    loss = LOSSES[recipe.adversarial.loss]
-    if loss.gradient_penalty or loss.weight_clip or recipe.adversarial.r1:
-        raise RecipeError(
-            f"adversarial.loss is {recipe.adversarial.loss!r}, r1 {recipe.adversarial.r1:g}; the discriminators of a vocoder take a "
-            "loss without penalties.",
-            hint="--set adversarial.loss=hinge (or lsgan, nonsaturating, minimax) --set adversarial.r1=0",
-        )
+    loss_without_penalties(recipe.adversarial, "the discriminators of a vocoder")
 
 
 def check_losses(recipe: Recipe, model: VocoderModel, losses: VocoderLosses, *, gives_spectrum: bool, gives_sub_bands: bool) -> None:

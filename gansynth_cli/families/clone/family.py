@@ -16,14 +16,13 @@ from ...data.dataset_info import DatasetInfo
 from ...errors import AudioFileError, DatasetError, RecipeError
 from ...feature_specs import BatchFeatures, FrameFeatures
 from ...layers.seeds import layer_seeds
-from ...losses.adversarial import LOSSES
 from ...losses.spectral import feature_matching
 from ...models.model_file import RECOGNISERS, find_model
 from ...models.speaker_encoder import VECTOR, speaker_vector
 from ...models.voice_cloner import VoiceCloner, energy_of, prosody_of
 from ...recipe_schema import Recipe
 from ..base import Batch, Draws, Losses, Phase, provenance_of
-from ..mel_checks import check_mel_clips
+from ..mel_checks import check_mel_clips, loss_without_penalties
 from ..mel_sound import MelSound, padded_together
 from .networks import build_critic, build_decoder
 from .schema import CloneLosses, CloneModel
@@ -65,13 +64,9 @@ class Clone:
         assert isinstance(recipe.losses, CloneLosses)
         self.recipe, self.info, self.model, self.weights = recipe, info, recipe.model, recipe.losses
         self.spec: FrameFeatures = self.model.frame_features(recipe.data.sample_rate)
-        self.convention, self.loss, self.speakers = self.spec.convention, LOSSES[recipe.adversarial.loss], info.labels
+        self.convention, self.speakers = self.spec.convention, info.labels
         check_mel_clips(recipe.data.clip_samples, self.convention)
-        if self.loss.gradient_penalty or self.loss.weight_clip or recipe.adversarial.r1:
-            raise RecipeError(
-                f"adversarial.loss is {recipe.adversarial.loss!r}; discriminators of spectra take one without penalties.",
-                hint="--set adversarial.loss=lsgan (or hinge, nonsaturating) --set adversarial.r1=0",
-            )
+        self.loss = loss_without_penalties(recipe.adversarial, "discriminators of spectra")
         recogniser = find_model(self.model.recogniser, RECOGNISERS, "recognise phones").load()
         if wrong := self.convention.differences(recogniser.convention):
             raise RecipeError(

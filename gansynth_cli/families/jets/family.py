@@ -3,7 +3,6 @@ aligner that is learnt beside it and discriminators of short segments of the wav
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import keras
@@ -11,26 +10,23 @@ import numpy as np
 import tensorflow as tf
 
 from ...data.dataset_info import DatasetInfo
-from ...errors import RecipeError
 from ...layers.seeds import layer_seeds
 from ...layers.speech import frame_inputs
 from ...losses import spectral
-from ...losses.adversarial import LOSSES
 from ...losses.alignment import beta_binomial_prior, forward_sum
 from ...losses.weighted import WeightedTerms
 from ...models.jets_synthesiser import JetsSynthesiser
 from ...recipe_schema import Recipe
-from ...signal.mel_front_end import mel_spectrogram
 from ...signal.monotonic import monotonic_durations
-from ..base import Batch, Draws, Losses, Phase
-from ..speech import SpeechFamily, masked_mean, tokens_inside
+from ..base import Batch, Draws, Phase
+from ..speech import masked_mean, tokens_inside
+from ..speech_waveform import Made, SpeechWaveformFamily
 from .networks import build_aligner, build_critic, build_decoder, build_encoder, build_predictors, build_vocoder
 from .schema import JetsLosses, JetsModel
 
 _SEED_STREAM = 0x1E75
 _GENERATOR = ("encoder", "predictors", "aligner", "decoder", "vocoder")
 _ENERGY = 2  # its place in the prosody of a frame
-Made = dict[str, Any]
 
 
 def _token_error(name: str, target: str):
@@ -51,31 +47,21 @@ TERMS: WeightedTerms[Made] = WeightedTerms(
 )
 
 
-class Jets(SpeechFamily):
+class Jets(SpeechWaveformFamily):
     """Networks: encoder, predictors, aligner, decoder, vocoder, and critic. Phases: generator, which updates all but critic, and critic.
 
-    Args, raises: As for `SpeechFamily`.
+    Args, raises: As for `SpeechWaveformFamily`.
     """
 
     averaged = _GENERATOR
     saved = JetsSynthesiser
+    terms = TERMS
     model: JetsModel
 
     def __init__(self, recipe: Recipe, info: DatasetInfo, seed: int | None = None):
         super().__init__(recipe, info)
         assert isinstance(recipe.losses, JetsLosses)
-        self.weights, self.loss, m = recipe.losses, LOSSES[recipe.adversarial.loss], self.model
-        if self.loss.gradient_penalty or self.loss.weight_clip or recipe.adversarial.r1:
-            raise RecipeError(
-                f"adversarial.loss is {recipe.adversarial.loss!r}; the discriminators of JETS take a loss without penalties.",
-                hint="--set adversarial.loss=lsgan --set adversarial.r1=0",
-            )
-        if m.segment_frames > self.frames:
-            raise RecipeError(
-                f"model.segment_frames is {m.segment_frames}; a clip has {self.frames} frames.",
-                hint=f"--set model.segment_frames={self.frames}",
-            )
-        self.loss_convention = replace(self.convention, high_hz=recipe.data.sample_rate / 2)
+        m = self.model
         seeds = layer_seeds(recipe.seed if seed is None else seed, _SEED_STREAM)
         sizes = len(self.facts["phones"]), len(self.speakers), len(self.languages), len(self.emotions)
         self.networks: dict[str, keras.Model] = {
@@ -94,27 +80,8 @@ class Jets(SpeechFamily):
             Phase("critic", ("critic",), self.critic_losses, "critic"),
         )
 
-    def generator_losses(self, batch: Batch, draws: Draws) -> Losses:
-        """Return the losses of all networks but the discriminators."""
-        made = self.generate(batch, draws)
-        losses = TERMS(self.weights, made)
-        judged, target = (self.networks["critic"](made[name], training=True) for name in ("audio_made", "audio_real"))
-        for kind, (logits, maps) in judged.items():
-            losses[f"adversarial_{kind}"] = self.weights.adversarial * tf.add_n([self.loss.generator(one) for one in logits])
-            if self.weights.feature_matching:
-                matched = spectral.feature_matching([maps, logits], [target[kind][1], target[kind][0]])
-                losses[f"feature_matching_{kind}"] = self.weights.feature_matching * matched
-        return losses
-
-    def critic_losses(self, batch: Batch, draws: Draws) -> Losses:
-        """Return the discriminators' losses on segments of recordings and on generated ones."""
-        made = self.generate(batch, draws)
-        real = self.networks["critic"](made["audio_real"], training=True)
-        fake = self.networks["critic"](tf.stop_gradient(made["audio_made"]), training=True)
-        return {
-            f"adversarial_{kind}": tf.add_n([self.loss.critic(a, b) for a, b in zip(real[kind][0], fake[kind][0], strict=True)])
-            for kind in real
-        }
+    def segments(self, batch: Batch, draws: Draws) -> Made:
+        return self.generate(batch, draws)
 
     def generate(self, batch: Batch, draws: Draws) -> Made:
         """Return the batch with all that the losses compare: predictions by token, the alignment, and a segment of each waveform."""
@@ -126,8 +93,7 @@ class Jets(SpeechFamily):
         pitch, energy = self._by_token(batch, aligned)
         inside = batch["frame_inside"][..., None]
         frames = self.networks["decoder"]([hidden, there, aligned["durations"], pitch, energy, inside], training=True)
-        segments = self._segments(batch, frames, draws)
-        front_end = lambda audio: mel_spectrogram(audio, self.loss_convention)
+        segments = self.cut(batch, frames, draws)
         return {
             **batch,
             **aligned,
@@ -137,8 +103,7 @@ class Jets(SpeechFamily):
             "energy": energy,
             "ln_duration": tf.math.log1p(aligned["durations"]),
             "token_weight": there[..., 0],
-            "mel_made": front_end(segments["audio_made"]),
-            "mel_real": front_end(segments["audio_real"]),
+            **self.spectra(segments),
         }
 
     def align(self, batch: Batch, hidden: tf.Tensor, there: tf.Tensor) -> Made:
@@ -172,20 +137,6 @@ class Jets(SpeechFamily):
         sums = tf.matmul(aligned["path"], by_frame, transpose_a=True)
         means = sums / tf.maximum(aligned["durations"], 1.0)[..., None]
         return means[..., 0], means[..., 1]
-
-    def _segments(self, batch: Batch, frames: tf.Tensor, draws: Draws) -> Made:
-        """Cut `segment_frames` out of each utterance at a random place; those that are shorter end in silence."""
-        size, hop = self.model.segment_frames, self.convention.hop
-        rows = batch["audio"].shape[0] or tf.shape(batch["audio"])[0]
-        spare = tf.maximum(tf.reduce_sum(batch["frame_inside"], axis=1) - size, 0.0)
-        start = tf.cast(draws.uniform("segment", (rows,)) * (spare + 1.0), tf.int32)
-        start = tf.minimum(start, tf.cast(spare, tf.int32))[:, None]
-        cut = lambda x, scale: tf.gather(x, start * scale + tf.range(size * scale), axis=1, batch_dims=1)
-        made = self.networks["vocoder"](cut(frames, 1), training=True)
-        return {
-            "audio_made": tf.cast(made, tf.float32),
-            "audio_real": tf.ensure_shape(cut(batch["audio"][..., None], hop), [None, size * hop, 1]),
-        }
 
     def statistics(self) -> dict[str, Any]:
         return {"f0": self.f0, "energy": np.asarray(self.energy)}

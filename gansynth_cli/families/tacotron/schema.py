@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from ...family_schema import SAY, FamilySchema, ModelTable
-from ...feature_specs import SpeechFeatures, Tracker
+from ...family_schema import SAY, FamilySchema
 from ...schema_types import Fraction, Positive, TermWeight
-from ...signal.mel_convention import MelConvention
+from ..speech_schema import SpeechTable
 
 
 @dataclass(frozen=True, kw_only=True)
-class TacotronModel(ModelTable):
+class TacotronModel(SpeechTable):
     """`[model]` of family tacotron (Shen et al. 2018). The defaults are the published sizes, in the form of NVIDIA's tacotron2."""
 
-    mel: MelConvention = field(default_factory=MelConvention)
-    tracker: Tracker = "auto"  # of F0, which this family does not read but the data set holds
     channels: Positive = 512  # of symbols and of the encoder
     encoder_layers: Positive = 3
     encoder_kernel: Positive = 5
@@ -30,21 +27,6 @@ class TacotronModel(ModelTable):
     postnet_kernel: Positive = 5
     dropout: Fraction = 0.5  # of convolutions
     recurrent_dropout: Fraction = 0.1  # of the outputs of the decoder's LSTMs
-    max_phones: Positive = 160
-
-    @property
-    def conditioning(self) -> str:
-        """A run keeps to the speakers that it began with."""
-        return "speaker"
-
-    @property
-    def whole_recordings(self) -> bool:
-        """`prepare` does not cut: an utterance has an end, which the stop token is trained on."""
-        return True
-
-    def speech_features(self, sample_rate: int) -> SpeechFeatures:
-        """What the data set has to hold of each recording."""
-        return SpeechFeatures(self.mel.resolved(sample_rate), self.tracker, self.max_phones, crop=False)
 
 
 @dataclass(frozen=True, kw_only=True)

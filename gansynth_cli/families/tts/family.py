@@ -4,49 +4,33 @@ discriminator of mel spectrograms with feature matching scaled to the reconstruc
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
-from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from ...data.dataset_info import DatasetInfo
-from ...errors import DatasetError, RecipeError
-from ...feature_specs import BatchFeatures
 from ...layers.seeds import layer_seeds
 from ...layers.speech import frame_inputs
-from ...losses.adversarial import LOSSES
 from ...losses.spectral import feature_matching
 from ...losses.weighted import WeightedTerms
-from ...models.model_file import bundled_model, find_model
 from ...models.speech_synthesiser import SpeechSynthesiser
 from ...recipe_schema import Recipe
 from ...schema_types import term_names
-from ...signal.mel_front_end import linear_mel, mel_to_magnitude
-from ...signal.stft import griffin_lim
 from ..base import Batch, Draws, Losses, Phase, provenance_of
-from ..mel_checks import check_mel_clips
+from ..mel_checks import loss_without_penalties
+from ..mel_sound import padded_together
+from ..speech import SpeechFamily, masked_mean
 from .networks import MEL_KINDS, Tables, build_critic, build_decoder, build_encoder, logits_of
 from .schema import TtsLosses, TtsModel
 from .waveform import Waveform, clip_seeds
 
-if TYPE_CHECKING:
-    from ...data.source import Source
-
-PREVIEW_CLIPS = 8
 _PREVIEW_SECONDS = 8.0
 _SEED_STREAM = 0x5A1
 _GENERATOR = ("encoder", "decoder")
 Made = dict[str, tf.Tensor]
-
-
-def _masked(error: tf.Tensor, weight: tf.Tensor) -> tf.Tensor:
-    """Return the mean of errors [batch, steps, ...] over the steps that count."""
-    weight = tf.reshape(weight, [*weight.shape[:2], *[1] * (len(error.shape) - 2)]) * tf.ones_like(error)
-    return tf.reduce_sum(error * weight) / tf.maximum(tf.reduce_sum(weight), 1.0)
 
 
 def _pitch(batch: Made) -> tf.Tensor:
@@ -60,19 +44,21 @@ SOUND_TERMS = tuple(name for name in term_names(TtsLosses) if name.startswith("s
 TERMS: WeightedTerms[Made] = WeightedTerms(
     TtsLosses,
     {
-        "mel": lambda made: _masked(tf.abs(made["made"] - made["target"]), made["frame_weight"]),
-        "duration": lambda made: _masked(tf.abs(made["duration"] - tf.math.log(tf.maximum(made["durations"], 1.0))), made["phone_weight"]),
+        "mel": lambda made: masked_mean(tf.abs(made["made"] - made["target"]), made["frame_weight"]),
+        "duration": lambda made: masked_mean(
+            tf.abs(made["duration"] - tf.math.log(tf.maximum(made["durations"], 1.0))), made["phone_weight"]
+        ),
         "pitch": _pitch,
-        "voicing": lambda made: _masked(
+        "voicing": lambda made: masked_mean(
             tf.nn.sigmoid_cross_entropy_with_logits(made["prosody"][..., 1], made["predicted"][..., 1]), made["phone_weight"]
         ),
-        "energy": lambda made: _masked(tf.abs(made["predicted"][..., 2] - made["prosody"][..., 2]), made["phone_weight"]),
+        "energy": lambda made: masked_mean(tf.abs(made["predicted"][..., 2] - made["prosody"][..., 2]), made["phone_weight"]),
     },
     elsewhere=("adversarial", "feature_matching", *SOUND_TERMS),  # see `Waveform`
 )
 
 
-class Tts:
+class Tts(SpeechFamily):
     """Phones to mel spectrograms, and with `model.waveform` to sound.
 
     Networks:
@@ -97,18 +83,8 @@ class Tts:
     def __init__(self, recipe: Recipe, info: DatasetInfo, seed: int | None = None):
         assert isinstance(recipe.model, TtsModel)
         assert isinstance(recipe.losses, TtsLosses)
-        self.recipe, self.info, self.model, self.weights = recipe, info, recipe.model, recipe.losses
-        self.spec = self.model.speech_features(recipe.data.sample_rate)
-        self.convention, self.loss = self.spec.convention, LOSSES[recipe.adversarial.loss]
-        self._check()
-        self.facts = info.frame_features[self.spec.key]
-        self.speakers, self.languages = info.labels, info.attributes["language"]
-        self.emotions = info.attributes["emotion"]
-        self.frames = recipe.data.clip_samples // self.convention.hop
-        by_speaker = [self.facts["speakers"][name] for name in self.speakers]
-        self.f0 = np.array([[one["f0_mean"], one["f0_deviation"]] for one in by_speaker], np.float32)
-        self.energy = np.array([[one["energy_mean"], one["energy_deviation"]] for one in by_speaker], np.float32)
-        self.mel_mean, self.mel_deviation = (np.array(self.facts[name], np.float32) for name in ("mel_mean", "mel_deviation"))
+        super().__init__(recipe, info)
+        self.weights, self.loss = recipe.losses, loss_without_penalties(recipe.adversarial, "the discriminators of tts")
         seeds = layer_seeds(recipe.seed if seed is None else seed, _SEED_STREAM)
         tables = Tables(len(self.facts["phones"]), len(self.speakers), len(self.languages), len(self.emotions))
         self.networks: dict[str, keras.Model] = {
@@ -182,7 +158,7 @@ class Tts:
             if self.weights.feature_matching:
                 real = self.judge(made["target"], made)
                 matched = tf.add_n([feature_matching([maps], [real[kind][1]]) for kind, (_, maps) in fake.items()])
-                mel = _masked(tf.abs(made["made"] - made["target"]), made["frame_weight"])
+                mel = masked_mean(tf.abs(made["made"] - made["target"]), made["frame_weight"])
                 scale = tf.stop_gradient(mel / tf.maximum(matched, 1e-6))
                 losses["feature_matching"] = self.weights.feature_matching * scale * matched
         if self.waveform is not None and self.waveform.critic is not None:
@@ -197,11 +173,8 @@ class Tts:
         return TERMS(self.weights, made) | ({} if self.waveform is None else self.waveform.distances(made, self.weights))
 
     def _given(self, batch: Batch) -> Made:
-        speaker, raw = batch["label"], batch["prosody"]
-        f0, energy = tf.gather(self.f0, speaker)[:, None, None], tf.gather(self.energy, speaker)[:, None, None]
-        prosody = tf.stack([(raw[..., 0] - f0[..., 0]) / f0[..., 1], raw[..., 1], (raw[..., 2] - energy[..., 0]) / energy[..., 1]], axis=-1)
         target = (batch["mel"] - self.mel_mean) / self.mel_deviation
-        return {"prosody": prosody, "target": target, "emotion": self._emotion(batch)}
+        return {"prosody": self.standard_prosody(batch), "target": target, "emotion": self._emotion(batch)}
 
     def _emotion(self, batch: Batch) -> tf.Tensor:
         emotion = batch["emotion"]
@@ -212,27 +185,9 @@ class Tts:
 
     # What the trainer and the verbs ask.
 
-    def batch_features(self) -> BatchFeatures:
-        data = self.recipe.data
-        return BatchFeatures(data.sample_rate, 1, data.clip_samples, labels=True, attributes=("language", "emotion"))
-
-    def begin(self, source: Source) -> None:
-        """Take some clips of the validation split (of the train split where there is none), of all speakers in turn."""
-        split = "validation" if "validation" in source.splits else "train"
-        taken: Counter[int] = Counter()
-        self._clips = []
-        each = -(-PREVIEW_CLIPS // len(self.speakers))
-        for clip, values in source.speech_clips(split):
-            if taken[clip.label] < each and len(values["mel"]) * self.convention.hop <= _PREVIEW_SECONDS * self.convention.sample_rate:
-                taken[clip.label] += 1
-                self._clips.append((clip, values))
-            if len(self._clips) >= PREVIEW_CLIPS:
-                break
-        if not self._clips:
-            raise DatasetError(
-                f"The data set {self.info.name} has no recording with a transcript below {_PREVIEW_SECONDS:g} s.",
-                hint="gan-audio info DATA",
-            )
+    @property
+    def preview_frames(self) -> int:
+        return int(_PREVIEW_SECONDS * self.convention.sample_rate / self.convention.hop)
 
     def preview(self, networks: Mapping[str, keras.Model], clips: int) -> np.ndarray:
         """Speak the texts of the clips of `begin`, durations and prosody predicted: float32 [n, samples, 1], n <= clips."""
@@ -246,8 +201,7 @@ class Tts:
             error, late = np.abs(true - values["mel"]).mean(), np.abs(spoken.durations - values["durations"]).mean()
             self._errors.append((error, late, _texture(true) / _texture(values["mel"])))
             made.append(self._sound(spoken.mel) if spoken.audio is None else spoken.audio)
-        longest = max(map(len, made))
-        return np.stack([np.pad(audio, (0, longest - len(audio))) for audio in made])[..., None].astype(np.float32)
+        return padded_together(made)
 
     def preview_figures(self, clips: np.ndarray) -> Mapping[str, float]:
         """Return `preview/mel_l1` (natural-log units, true durations and prosody), `preview/duration` (frames a token) and
@@ -265,7 +219,7 @@ class Tts:
             self.speakers,
             self.languages,
             self.emotions,
-            self._speaker_languages(),
+            self.speaker_languages(),
             self.mel_mean.tolist(),
             self.mel_deviation.tolist(),
             self.f0.tolist(),
@@ -278,43 +232,11 @@ class Tts:
             name="speech_synthesiser",
         )
 
-    def _speaker_languages(self) -> list[str]:
-        return [self.facts["speakers"][name].get("language") or self.languages[0] for name in self.speakers]
-
     def _standard(self, values: Mapping[str, np.ndarray], speaker: int) -> np.ndarray:
         prosody = np.array(values["prosody"])
         prosody[..., 0] = (prosody[..., 0] - self.f0[speaker, 0]) / self.f0[speaker, 1]
         prosody[..., 2] = (prosody[..., 2] - self.energy[speaker, 0]) / self.energy[speaker, 1]
         return prosody
-
-    def _sound(self, mel: np.ndarray) -> np.ndarray:
-        if self._vocoder is not None:
-            return self._vocoder(mel[None], training=False).numpy()[0, :, 0]
-        c = self.convention
-        front = c.reach if c.padding == "reflect" else c.fft // 2
-        magnitude = mel_to_magnitude(linear_mel(mel[None], c), c)
-        return griffin_lim(magnitude, c.fft, c.hop, len(mel) * c.hop, front=front, iterations=20, seed=0).numpy()[0]
-
-    @cached_property
-    def _vocoder(self) -> keras.Model | None:
-        """The bundled vocoder, where it means the same spectrograms."""
-        found = find_model(bundled_model("vocoder"))
-        same = not self.convention.differences(type(self.convention).from_dict(found.config["convention"]))
-        return found.load() if same else None
-
-    def _check(self) -> None:
-        data, c = self.recipe.data, self.convention
-        check_mel_clips(data.clip_samples, c)
-        if self.loss.gradient_penalty or self.loss.weight_clip or self.recipe.adversarial.r1:
-            raise RecipeError(
-                f"adversarial.loss is {self.recipe.adversarial.loss!r}; discriminators of spectra take one without penalties.",
-                hint="--set adversarial.loss=lsgan (or hinge, nonsaturating) --set adversarial.r1=0",
-            )
-        if self.spec.key not in self.info.frame_features:
-            raise DatasetError(
-                f"The data set {self.info.name} has no phones of this mel convention.",
-                hint="gan-audio prepare INPUT... -o DATA --layout ljspeech (or text, asterisk, vctk) --recipe tts/small",
-            )
 
 
 def _texture(mel: np.ndarray) -> float:

@@ -5,19 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from ...family_schema import SAY, FamilySchema, ModelTable
-from ...feature_specs import SpeechFeatures, Tracker
+from ...family_schema import SAY, FamilySchema
 from ...schema_types import Fraction, Positive, Rate, TermWeight
-from ...signal.mel_convention import MelConvention
+from ..speech_schema import SpeechTable
 from ..vocoder_schema import MultiPeriodCritic, MultiResolutionCritic
 
 
 @dataclass(frozen=True, kw_only=True)
-class TtsModel(ModelTable):
+class TtsModel(SpeechTable):
     """`[model]` of family tts."""
 
-    mel: MelConvention = field(default_factory=MelConvention)
-    tracker: Tracker = "auto"  # of F0, for recordings beside which nothing says it
+    windows = True
+
     channels: Positive = 192
     hidden: Positive = 384  # width inside of a block
     kernel: Positive = 7
@@ -43,20 +42,6 @@ class TtsModel(ModelTable):
     filter_steps: Positive = 2  # filters a frame
     filter_emphasis: tuple[Rate, Rate] = (1.0, 1.0)  # of what is spoken, not in training; see `layers.source_filter.emphasis_of`
     segment_frames: Positive = 64  # of a training window that become sound
-
-    @property
-    def conditioning(self) -> str:
-        """Speakers are needed, and a run keeps to those that it began with."""
-        return "speaker"
-
-    @property
-    def whole_recordings(self) -> bool:
-        """`prepare` does not cut: windows come from anywhere in a recording."""
-        return True
-
-    def speech_features(self, sample_rate: int) -> SpeechFeatures:
-        """What the data set has to hold of each recording."""
-        return SpeechFeatures(self.mel.resolved(sample_rate), self.tracker, self.max_phones)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,7 +3,6 @@ between spectrum and waveform, whose prior is the text's, aligned by search, beh
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import keras
@@ -15,21 +14,20 @@ from ...data.text.phone_tokens import OUTSIDE
 from ...errors import RecipeError
 from ...layers.seeds import layer_seeds
 from ...losses import spectral
-from ...losses.adversarial import LOSSES
 from ...losses.weighted import WeightedTerms
 from ...models.vits_synthesiser import VitsSynthesiser
 from ...recipe_schema import Recipe
-from ...signal.mel_front_end import magnitude_spectrum, mel_spectrogram
+from ...signal.mel_front_end import magnitude_spectrum
 from ...signal.monotonic import monotonic_durations
-from ..base import Batch, Draws, Losses, Phase
-from ..speech import SpeechFamily, tokens_inside
+from ..base import Batch, Draws, Phase
+from ..speech import tokens_inside
+from ..speech_waveform import Made, SpeechWaveformFamily
 from . import networks as build
 from .schema import VitsLosses, VitsModel
 
 _SEED_STREAM = 0x7175
 _GENERATOR = ("text", "posterior", "flow", "duration_condition", "duration_flow", "duration_posterior", "posterior_flow", "vocoder")
 _LN_2PI = float(np.log(2.0 * np.pi))
-Made = dict[str, Any]
 
 
 def _divergence(made: Made) -> tf.Tensor:
@@ -51,31 +49,23 @@ TERMS: WeightedTerms[Made] = WeightedTerms(
 )
 
 
-class Vits(SpeechFamily):
+class Vits(SpeechWaveformFamily):
     """Networks: see `networks`; the critic and all others, which the phase "generator" updates.
 
-    Args, raises: As for `SpeechFamily`.
+    Args, raises: As for `SpeechWaveformFamily`.
     """
 
     averaged = VitsSynthesiser.NETWORKS
     saved = VitsSynthesiser
+    terms = TERMS
     model: VitsModel
 
     def __init__(self, recipe: Recipe, info: DatasetInfo, seed: int | None = None):
         super().__init__(recipe, info)
         assert isinstance(recipe.losses, VitsLosses)
-        self.weights, self.loss, m = recipe.losses, LOSSES[recipe.adversarial.loss], self.model
-        if self.loss.gradient_penalty or self.loss.weight_clip or recipe.adversarial.r1:
-            raise RecipeError(
-                f"adversarial.loss is {recipe.adversarial.loss!r}; the discriminators of VITS take a loss without penalties.",
-                hint="--set adversarial.loss=lsgan --set adversarial.r1=0",
-            )
-        if m.segment_frames > self.frames or m.channels % 2:
-            raise RecipeError(
-                f"model.segment_frames is {m.segment_frames} of {self.frames} frames, model.channels {m.channels}; expected a "
-                "segment that a clip holds, and an even number of channels.",
-            )
-        self.loss_convention = replace(self.convention, high_hz=recipe.data.sample_rate / 2)
+        m = self.model
+        if m.channels % 2:
+            raise RecipeError(f"model.channels is {m.channels}; couplings halve them.", hint=f"--set model.channels={m.channels + 1}")
         seeds = layer_seeds(recipe.seed if seed is None else seed, _SEED_STREAM)
         sizes = len(self.facts["phones"]), len(self.speakers), len(self.languages), len(self.emotions)
         self.networks: dict[str, keras.Model] = {
@@ -96,28 +86,8 @@ class Vits(SpeechFamily):
             Phase("generator", _GENERATOR, self.generator_losses, "generator"),
         )
 
-    def critic_losses(self, batch: Batch, draws: Draws) -> Losses:
-        """Return the discriminators' losses on segments of recordings and on generated ones."""
-        posterior = self.posterior_of(batch, draws)
-        segments = self._segments(batch, posterior["latent"], draws)
-        real = self.networks["critic"](segments["audio_real"], training=True)
-        fake = self.networks["critic"](tf.stop_gradient(segments["audio_made"]), training=True)
-        return {
-            f"adversarial_{kind}": tf.add_n([self.loss.critic(a, b) for a, b in zip(real[kind][0], fake[kind][0], strict=True)])
-            for kind in real
-        }
-
-    def generator_losses(self, batch: Batch, draws: Draws) -> Losses:
-        """Return the losses of all networks but the discriminators."""
-        made = self.generate(batch, draws)
-        losses = TERMS(self.weights, made)
-        judged, target = (self.networks["critic"](made[name], training=True) for name in ("audio_made", "audio_real"))
-        for kind, (logits, maps) in judged.items():
-            losses[f"adversarial_{kind}"] = self.weights.adversarial * tf.add_n([self.loss.generator(one) for one in logits])
-            if self.weights.feature_matching:
-                matched = spectral.feature_matching([maps, logits], [target[kind][1], target[kind][0]])
-                losses[f"feature_matching_{kind}"] = self.weights.feature_matching * matched
-        return losses
+    def segments(self, batch: Batch, draws: Draws) -> Made:
+        return self.cut(batch, self.posterior_of(batch, draws)["latent"], draws)
 
     def posterior_of(self, batch: Batch, draws: Draws) -> Made:
         """Return the "latent" of recordings, drawn, the "posterior_log_deviation" and the frames that are "inside"."""
@@ -138,8 +108,7 @@ class Vits(SpeechFamily):
         inside = posterior["inside"]
         prior = self.networks["flow"]([posterior["latent"], inside], training=True)
         path, durations = self.align(prior, text, inside)
-        segments = self._segments(batch, posterior["latent"], draws)
-        front_end = lambda audio: mel_spectrogram(audio, self.loss_convention)
+        segments = self.cut(batch, posterior["latent"], draws)
         return {
             **posterior,
             **segments,
@@ -150,8 +119,7 @@ class Vits(SpeechFamily):
             "path": path,
             "durations": durations,
             "duration_nats": self.duration_nats(tf.stop_gradient(text["hidden"]), there, durations, draws),
-            "mel_made": front_end(segments["audio_made"]),
-            "mel_real": front_end(segments["audio_real"]),
+            **self.spectra(segments),
         }
 
     def align(self, latent: tf.Tensor, text: Made, inside: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -185,17 +153,6 @@ class Vits(SpeechFamily):
         mapped, determinant = self.networks["duration_flow"]([tf.concat([ln_frames, second], -1), there, condition], training=True)
         determinant -= total(ln_frames)
         return total(0.5 * (_LN_2PI + tf.square(mapped))) - determinant + log_q
-
-    def _segments(self, batch: Batch, latent: tf.Tensor, draws: Draws) -> Made:
-        """Cut `segment_frames` out of each utterance at a random place, and generate their waveform."""
-        size, hop = self.model.segment_frames, self.convention.hop
-        audio = batch["audio"][..., None]
-        rows = audio.shape[0] or tf.shape(audio)[0]
-        spare = tf.maximum(tf.reduce_sum(batch["frame_inside"], axis=1) - size, 0.0)
-        start = tf.minimum(tf.cast(draws.uniform("segment", (rows,)) * (spare + 1.0), tf.int32), tf.cast(spare, tf.int32))[:, None]
-        cut = lambda x, scale: tf.gather(x, start * scale + tf.range(size * scale), axis=1, batch_dims=1)
-        made = self.networks["vocoder"](cut(latent, 1), training=True)
-        return {"audio_made": tf.cast(made, tf.float32), "audio_real": tf.ensure_shape(cut(audio, hop), [None, size * hop, 1])}
 
     def statistics(self) -> dict[str, Any]:
         return {}

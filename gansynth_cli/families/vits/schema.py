@@ -4,20 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from ...family_schema import SAY, FamilySchema, ModelTable
-from ...feature_specs import SpeechFeatures, Tracker
+from ...family_schema import SAY, FamilySchema
 from ...schema_types import Fraction, Positive, TermWeight
-from ...signal.mel_convention import MelConvention
-from ..hifigan_schema import HiFiGANSizes
-from ..vocoder_schema import MultiPeriodCritic, MultiScaleCritic
+from ..speech_schema import WaveformTable
+from ..vocoder_schema import MultiScaleCritic
 
 
 @dataclass(frozen=True, kw_only=True)
-class VitsModel(ModelTable):
+class VitsModel(WaveformTable):
     """`[model]` of family vits (Kim, Kong and Son 2021). The defaults are the authors' sizes for LJSpeech."""
 
-    mel: MelConvention = field(default_factory=MelConvention)
-    tracker: Tracker = "auto"  # of F0, which this family does not read but the data set holds
     channels: Positive = 192  # even; of the text and of the latent
     hidden: Positive = 768  # of a block's convolutions
     heads: Positive = 2
@@ -30,25 +26,7 @@ class VitsModel(ModelTable):
     flows: Positive = 4
     flow_layers: Positive = 4
     duration_flows: Positive = 4
-    segment_frames: Positive = 32  # of each utterance, whose waveform is generated in a step
-    max_phones: Positive = 160
-    vocoder: HiFiGANSizes = field(default_factory=HiFiGANSizes)
-    mpd: MultiPeriodCritic = field(default_factory=MultiPeriodCritic)
     msd: MultiScaleCritic = field(default_factory=lambda: MultiScaleCritic(style="melgan", scales=1))
-
-    @property
-    def conditioning(self) -> str:
-        """A run keeps to the speakers that it began with."""
-        return "speaker"
-
-    @property
-    def whole_recordings(self) -> bool:
-        """`prepare` does not cut: the aligner needs utterances."""
-        return True
-
-    def speech_features(self, sample_rate: int) -> SpeechFeatures:
-        """What the data set has to hold of each recording."""
-        return SpeechFeatures(self.mel.resolved(sample_rate), self.tracker, self.max_phones, crop=False)
 
 
 @dataclass(frozen=True, kw_only=True)
