@@ -7,7 +7,7 @@ from functools import lru_cache
 import numpy as np
 import tensorflow as tf
 
-from .spectral import Spectrum
+from .spectral import Spectrum, spectrum
 
 POINTS, ADDED_POINTS = 0.1, 0.0309  # of PESQ's raw score per unit of either disturbance (ITU-T P.862, section 10.2.14)
 _BANDS_A_BARK = 2
@@ -16,6 +16,8 @@ _EXPONENT = 0.23  # of Zwicker's loudness
 _LOUDNESS = 0.1866  # sone per unit
 _DEAD_ZONE = 0.25  # masked difference, as a fraction of the smaller loudness
 _SPLIT_SECOND = 20  # frames, 0.32 s
+_RATE = 16000  # Hz: wide-band PESQ has no higher one
+_WINDOW_SECONDS = 0.032  # with a hop of half a window
 _QUIET_TARGET = 1e-3  # mean power below which a target counts as silent
 
 
@@ -59,6 +61,25 @@ def bark_disturbance(estimate: Spectrum, target: Spectrum, sample_rate: int, wor
     over = _over_split_seconds if worst else lambda squares: tf.reduce_mean(squares, axis=1)
     symmetric, asymmetric = (tf.sqrt(over(squares) + 1e-6) for squares in (symmetric, asymmetric))
     return tf.reduce_mean(heard * symmetric), tf.reduce_mean(heard * asymmetric)
+
+
+def clip_disturbance(estimate: tf.Tensor, target: tf.Tensor, sample_rate: int, worst: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
+    """Compute `bark_disturbance` of clips at any rate, of what lies below 8 kHz.
+
+    Args:
+        estimate, target: float32 [batch, samples]; the targets have a root mean square of 1.
+        sample_rate: Hz.
+        worst: As for `bark_disturbance`.
+    """
+    rate = min(sample_rate, _RATE)
+    fft = 2 * round(sample_rate * _WINDOW_SECONDS / 2)
+    bins = 1 + fft * rate // (2 * sample_rate)
+
+    def heard(audio: tf.Tensor) -> Spectrum:
+        whole = spectrum(audio, fft, fft // 2)
+        return Spectrum(whole.real[..., :bins], whole.imaginary[..., :bins], whole.gain)
+
+    return bark_disturbance(heard(estimate), heard(target), rate, worst)
 
 
 def _over_split_seconds(squares: tf.Tensor) -> tf.Tensor:

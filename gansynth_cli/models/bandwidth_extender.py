@@ -25,6 +25,7 @@ from ..signal.stft import hann
 from . import bandwidth_networks as networks
 from .bandwidth_settings import BandwidthSettings
 from .exported import ExportedNetwork, ExportPlan, Port
+from .stored_weights import TableWeights
 
 
 class Extension(NamedTuple):
@@ -43,7 +44,7 @@ class Extension(NamedTuple):
 
 
 @keras.saving.register_keras_serializable(package="gan_audio")
-class BandwidthExtender(keras.Model):
+class BandwidthExtender(TableWeights, keras.Model):
     """Generates the band of a recording above an edge; see `BandwidthSettings.network`.
 
     The file holds the weights by name, so `inference.enhance.bandwidth` runs it in numpy.
@@ -185,14 +186,6 @@ class BandwidthExtender(keras.Model):
     def get_config(self) -> dict[str, Any]:
         own = {name: getattr(self, name) for name in ("stored_as", "seed", "provenance")}
         return {**super().get_config(), "settings": self.settings.to_dict(), **own}
-
-    def save_own_variables(self, store: Any) -> None:
-        for name, variable in self.table.items():
-            store[name] = np.asarray(variable).astype(self.stored_as)
-
-    def load_own_variables(self, store: Any) -> None:
-        for name, variable in self.table.items():
-            variable.assign(np.asarray(store[name], np.float32))
 
 
 def cut_bin(edge: tf.Tensor) -> tf.Tensor:

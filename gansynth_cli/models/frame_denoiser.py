@@ -13,12 +13,13 @@ import tensorflow as tf
 from ..layers.recurrent import gru, gru_step
 from .exported import ExportPlan, Port, denoiser_plan
 from .mask_networks import MaskNetwork, make_network
+from .stored_weights import TableWeights
 
 MAX_WEIGHTS = 1 << 27  # the largest recipe has 1.6 million; a file that claims more is damaged
 
 
 @keras.saving.register_keras_serializable(package="gan_audio")
-class FrameDenoiser(keras.Model):
+class FrameDenoiser(TableWeights, keras.Model):
     """A causal network from spectrum frames to a gain for each bin, with explicit state.
 
     The transform stays outside: a periodic square-root Hann window of `fft` samples for analysis and synthesis, hop = fft / 2; frame t
@@ -126,14 +127,6 @@ class FrameDenoiser(keras.Model):
     def get_config(self) -> dict[str, Any]:
         own = ("options", "stored_as", "seed", "level", "provenance")
         return {**super().get_config(), **self._own_config(), **{name: getattr(self, name) for name in own}}
-
-    def save_own_variables(self, store: Any) -> None:
-        for name, variable in self.table.items():
-            store[name] = np.asarray(variable).astype(self.stored_as)
-
-    def load_own_variables(self, store: Any) -> None:
-        for name, variable in self.table.items():
-            variable.assign(np.asarray(store[name], np.float32))
 
 
 class TensorOperations:

@@ -1,12 +1,31 @@
-"""The precision in which a `.keras` file keeps its weights."""
+"""The precision in which a `.keras` file keeps its weights: `TableWeights` of a layer that has them by name, `store_as` of a file."""
 
 from __future__ import annotations
 
 import io
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import h5py
+import keras
+import numpy as np
+
+
+class TableWeights:
+    """Mixin of a layer or model that saves the weights of `table`, by name, as `stored_as`; they are read back in single precision."""
+
+    table: Mapping[str, keras.Variable]
+    stored_as: str
+
+    def save_own_variables(self, store: Any) -> None:
+        for name, variable in self.table.items():
+            store[name] = np.asarray(variable).astype(self.stored_as)
+
+    def load_own_variables(self, store: Any) -> None:
+        for name, variable in self.table.items():
+            variable.assign(np.asarray(store[name], np.float32))
 
 
 def store_as(file: Path, dtype: str) -> None:

@@ -10,14 +10,13 @@ from functools import cached_property
 import numpy as np
 import tensorflow as tf
 
-from ...losses.perceptual import ADDED_POINTS, POINTS, bark_disturbance
+from ...losses.perceptual import ADDED_POINTS, POINTS, clip_disturbance
 from ...losses.spectral import Spectrum, compressed_spectrum, log_magnitude_l1, spectrum
 from ...losses.weighted import WeightedTerms
 from ...models.bandwidth_extender import BandwidthExtender, Extension, ap_spectrum
 from .schema import BandwidthLosses
 
 LEVEL = 0.1  # root mean square to which clips are scaled for the losses
-_PESQ_RATE, _PESQ_WINDOW_SECONDS = 16000, 0.032
 _FLOOR = 1e-7  # 70 dB below the clip, where differences end to count
 _QUIET, _LOUDNESS = 1e-6, 0.23
 _TEN_DB = float(np.log(10.0))
@@ -91,15 +90,8 @@ class Pair:
     @cached_property
     def disturbances(self) -> tuple[tf.Tensor, tf.Tensor]:
         """Symmetric and asymmetric, of what lies below 8 kHz."""
-        rate = min(self.sample_rate, _PESQ_RATE)
-        fft = 2 * round(self.sample_rate * _PESQ_WINDOW_SECONDS / 2)
-        bins = 1 + fft * rate // (2 * self.sample_rate)
-
-        def heard(audio: tf.Tensor) -> Spectrum:
-            whole = spectrum(audio * self.scale / LEVEL, fft, fft // 2)
-            return Spectrum(whole.real[..., :bins], whole.imaginary[..., :bins], whole.gain)
-
-        return bark_disturbance(heard(self.made.audio), heard(self.target), rate)
+        estimate, target = (audio * self.scale / LEVEL for audio in (self.made.audio, self.target))
+        return clip_disturbance(estimate, target, self.sample_rate)
 
     # AP-BWE.
 

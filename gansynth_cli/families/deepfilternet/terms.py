@@ -8,13 +8,11 @@ from functools import cached_property
 
 import tensorflow as tf
 
-from ...losses.perceptual import ADDED_POINTS, POINTS, bark_disturbance
+from ...losses.perceptual import ADDED_POINTS, POINTS, clip_disturbance
 from ...losses.spectral import Spectrum, compressed_spectrum, over_suppression, si_snr_loss, spectrum
 from ...losses.weighted import WeightedTerms
 from .schema import DeepFilterNetLosses
 
-_PESQ_RATE = 16000  # Hz: wide-band PESQ has no higher one
-_PESQ_WINDOW_SECONDS = 0.032  # with a hop of half a window
 LEVEL = 0.1  # root mean square to which clean clips are scaled for the losses
 
 
@@ -41,15 +39,7 @@ class Pair:
     @cached_property
     def disturbances(self) -> tuple[tf.Tensor, tf.Tensor]:
         """Symmetric and asymmetric, of what lies below 8 kHz."""
-        rate = min(self.sample_rate, _PESQ_RATE)
-        fft = 2 * round(self.sample_rate * _PESQ_WINDOW_SECONDS / 2)
-        bins = 1 + fft * rate // (2 * self.sample_rate)
-
-        def heard(audio: tf.Tensor) -> Spectrum:
-            whole = spectrum(audio / LEVEL, fft, fft // 2)
-            return Spectrum(whole.real[..., :bins], whole.imaginary[..., :bins], whole.gain)
-
-        return bark_disturbance(heard(self.estimate), heard(self.target), rate, worst=self.losses.disturbance_worst)
+        return clip_disturbance(self.estimate / LEVEL, self.target / LEVEL, self.sample_rate, worst=self.losses.disturbance_worst)
 
     def si_snr(self) -> tf.Tensor:
         loudness = 1.0 / LEVEL
