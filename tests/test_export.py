@@ -89,6 +89,30 @@ def test_every_saved_class_says_what_is_exported():
     assert {*formats.FORMATS, export.WEB} == set(FORMATS)
 
 
+def test_a_model_that_amplifies_rounding_is_compared_with_its_own_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    port = Port("x", (3,))
+
+    def network(scale: float, rounds: int) -> ExportedNetwork:
+        def function(x):
+            x = x * scale
+            for _ in range(rounds):
+                x = 3.9 * x * (1 - x)
+            return (x,)
+
+        return ExportedNetwork("map", function, (port,), (Port("y", (3,)),), lambda rng, call: {"x": rng.uniform(0.2, 0.4, 3).astype("f4")})
+
+    write = formats.SavedModel.write
+    for scale, rounds, kept in ((1.0 + 1e-6, 18, True), (1.002, 0, False), (1.0 + 2e-5, 18, False)):
+        other = network(scale, rounds)
+        monkeypatch.setattr(formats.SavedModel, "write", staticmethod(lambda traced, path, other=other: write(formats.Traced(other), path)))
+        if kept:
+            found = export._write(network(1.0, rounds), tmp_path, ["savedmodel"], lambda line: None)["files"]["savedmodel"]["compared"]
+            assert 1e-3 < found["largest_difference"] < 3 * found["own_change"]
+        else:
+            with pytest.raises(formats.ExportError, match="other numbers"):
+                export._write(network(1.0, rounds), tmp_path, ["savedmodel"], lambda line: None)
+
+
 def test_a_file_that_gives_other_numbers_is_refused_and_deleted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     port = Port("x", ("batch", 3))
     network = ExportedNetwork(

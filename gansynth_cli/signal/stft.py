@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from .portable import is_portable
+from .portable import graph_constants, is_portable
 
 INVERSE_FLOOR = 1e-10  # of the summed squared windows: effective only where no frame covers the sample
 
@@ -294,7 +294,9 @@ def _repeat(step: Callable[..., Any], state: tuple[tf.Tensor, ...], times: int) 
 def _transform(framed: tf.Tensor, fft: int) -> tuple[tf.Tensor, tf.Tensor]:
     """Transform frames [batch, frames, n <= fft] to real and imaginary part [batch, frames, fft // 2 + 1]."""
     if is_portable():
-        return tuple(tf.matmul(framed, matrix[: framed.shape[-1]]) for matrix in _fourier(fft))  # type: ignore[return-value]
+        size = framed.shape[-1]
+        matrices = graph_constants(("fourier", fft, size), lambda: tuple(matrix[:size] for matrix in _fourier(fft)))
+        return tuple(tf.matmul(framed, matrix) for matrix in matrices)  # type: ignore[return-value]
     spectrum = tf.signal.rfft(framed, [fft])
     return tf.math.real(spectrum), tf.math.imag(spectrum)
 
@@ -306,12 +308,18 @@ def _fourier(fft: int) -> tuple[np.ndarray, np.ndarray]:
     return np.cos(turns).astype(np.float32), -np.sin(turns).astype(np.float32)
 
 
+def _inverse_fourier(fft: int) -> tuple[np.ndarray, ...]:
+    """Return what real and imaginary parts are multiplied with for the inverse, float32 [fft // 2 + 1, fft]."""
+    # A real signal's bins count twice, but those that are their own mirror images.
+    counts = np.where(np.arange(fft // 2 + 1) % (fft / 2) == 0, 1.0, 2.0).astype(np.float32) / np.float32(fft)
+    return tuple(np.ascontiguousarray((matrix * counts).T) for matrix in _fourier(fft))
+
+
 def _overlap(real: tf.Tensor, imaginary: tf.Tensor, fft: int, hop: int) -> tf.Tensor:
     """Overlap-add windowed inverse transforms: [batch, frames, bins] -> [batch, (frames - 1) hop + fft]."""
     if is_portable():
-        # A real signal's bins count twice, but those that are their own mirror images.
-        counts = np.where(np.arange(fft // 2 + 1) % (fft / 2) == 0, 1.0, 2.0).astype(np.float32) / np.float32(fft)
-        framed = tf.add_n([tf.matmul(part * counts, m, transpose_b=True) for part, m in zip((real, imaginary), _fourier(fft), strict=True)])
+        matrices = graph_constants(("inverse fourier", fft), lambda: _inverse_fourier(fft))
+        framed = tf.add_n([tf.matmul(part, matrix) for part, matrix in zip((real, imaginary), matrices, strict=True)])
     else:
         framed = tf.signal.irfft(tf.complex(real, imaginary), [fft])
     return _add_frames(framed * hann(fft), fft, hop)

@@ -36,6 +36,8 @@ def read(path: str) -> np.ndarray:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) < 5:
+        sys.exit(__doc__)
     source, target = (np.eye(len(domains), dtype=np.float32)[[domains.index(name)]] for name in sys.argv[2:4])
     mel = read(sys.argv[1])
     np.save(sys.argv[4], run("converter", mel=mel[None], source=source, target=target)[0])

@@ -32,6 +32,8 @@ def generate(clips: int, seed: int, **wanted: str) -> np.ndarray:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) < 2:
+        sys.exit(__doc__)
     folder, clips, seed = Path(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 4, int(sys.argv[3]) if len(sys.argv) > 3 else 0
     folder.mkdir(parents=True, exist_ok=True)
     for number, clip in enumerate(generate(clips, seed, **dict(text.split("=", 1) for text in sys.argv[4:]))):

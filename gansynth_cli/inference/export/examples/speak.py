@@ -40,4 +40,6 @@ def speak(phones: list[str], speaker: int = 0, language: int = 0, emotion: int =
 
 
 if __name__ == "__main__":
+    if len(sys.argv) < 3:
+        sys.exit(__doc__)
     np.save(sys.argv[2], speak(sys.argv[1].split(), labels["speaker"].index(sys.argv[3]) if len(sys.argv) > 3 else 0))

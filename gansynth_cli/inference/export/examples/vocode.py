@@ -22,6 +22,8 @@ def open_network(name: str) -> onnxruntime.InferenceSession:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) < 3:
+        sys.exit(__doc__)
     with wave.open(sys.argv[1]) as file:
         shape = (file.getframerate(), file.getnchannels(), file.getsampwidth())
         if shape != (facts["sample_rate"], 1, 2):

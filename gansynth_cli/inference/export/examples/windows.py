@@ -35,6 +35,8 @@ def denoise(audio: np.ndarray) -> np.ndarray:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) < 3:
+        sys.exit(__doc__)
     with wave.open(sys.argv[1]) as file:
         shape = (file.getframerate(), file.getnchannels(), file.getsampwidth())
         if shape != (facts["sample_rate"], 1, 2):
